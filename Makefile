@@ -1,0 +1,62 @@
+# Every target does all of its own set-up in .venv. `make help` lists them.
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+HEADRACE := .venv/bin/headrace
+PYTHON := .venv/bin/python
+# Further arguments: make test ARGS="-k supervisor", make demo ARGS="--seed 3".
+ARGS ?=
+
+.PHONY: help setup demo demo-bad-candidate up test check proof bench fmt lock docs java prometheus
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## make .venv with Python 3.11 and the locked packages (quick when nothing changed)
+	@deploy/setup/venv.sh
+
+demo: setup ## the whole loop in about 90 s: drift, retraining, shadow, canary, promotion
+	@$(HEADRACE) demo $(ARGS)
+
+demo-bad-candidate: setup ## the same with a worse candidate, which is stopped
+	@$(HEADRACE) demo --bad-candidate $(ARGS)
+
+up: setup ## start the platform on this machine with the embedded broker; Ctrl-C stops it
+	@$(HEADRACE) up $(ARGS)
+
+test: setup java prometheus check ## format, lint, types, then all tests but the long ones
+	@$(PYTHON) -m pytest -m "not proof" $(ARGS)
+
+check: setup ## format, lint and types, without changing anything
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/basedpyright
+
+proof: setup java prometheus ## the long tests: many seeds, faults, whole replays
+	@$(PYTHON) -m pytest -m proof $(ARGS)
+
+bench: setup ## run every module under tests/benchmarks; tables here, reports in build/reports
+	@set -e; mkdir -p build/reports; found=0; \
+	for file in $$(find tests/benchmarks -name '*.py' ! -name '_*' 2>/dev/null | sort); do \
+	  found=1; module=$$(echo "$${file%.py}" | tr / .); echo "== $$module"; $(PYTHON) -m "$$module" $(ARGS); \
+	done; \
+	if [ $$found = 0 ]; then echo "bench: there is no module under tests/benchmarks yet" >&2; exit 1; fi
+
+fmt: setup ## format, and mend what ruff can mend
+	@.venv/bin/ruff check --fix --quiet --exit-zero .
+	@.venv/bin/ruff format .
+
+lock: setup ## write all lock files anew (newer versions: make lock ARGS=--upgrade)
+	@deploy/setup/lock.sh $(ARGS)
+
+docs: setup ## write anew what is generated from code: every module named generate.py
+	@set -e; found=0; \
+	for file in $$(find shared services deploy docs -name generate.py 2>/dev/null | sort); do \
+	  found=1; module=$$(echo "$${file%.py}" | tr / .); echo "== $$module"; $(PYTHON) -m "$$module" $(ARGS); \
+	done; \
+	if [ $$found = 0 ]; then echo "docs: there is no module named generate.py yet" >&2; exit 1; fi
+
+java: ## Java 17+ and Maven, for the tests on Apache Kafka
+	@deploy/setup/debian.sh java
+
+prometheus: ## Prometheus and promtool, for the tests of what is scraped
+	@deploy/setup/debian.sh prometheus
