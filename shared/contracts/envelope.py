@@ -1,0 +1,148 @@
+"""How an event stands in a log: CloudEvents 1.0, Kafka protocol binding, binary mode, with hand-built bytes.
+
+Extension attributes: `sequence` (the producing task's number for this target partition, from 1), `control` (the
+position of control.v1 under which it was derived), and for marks `watermark`. A mark has no data.
+Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import ClassVar
+
+from shared.contracts.contract import Contract
+from shared.contracts.errors import UnreadableEvent
+
+Headers = tuple[tuple[str, bytes], ...]
+MARK_TYPE = "headrace.mark.v1"
+NEVER_MS = -(1 << 62)  # the watermark before anything was heard
+
+_EVENT_TYPES: dict[str, type[Event]] = {}
+
+
+class Event(Contract):
+    """A past fact, or a command. Its type is `headrace.<name>.v<version>`."""
+
+    ce_type: ClassVar[str]
+    schema_version: ClassVar[int] = 1
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: object) -> None:
+        snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in cls.__name__).lstrip("_")
+        cls.ce_type = f"headrace.{snake}.v{cls.schema_version}"
+        _EVENT_TYPES[cls.ce_type] = cls
+
+
+def event_types() -> Mapping[str, type[Event]]:
+    """Every event and command by its type, of the contract modules that are imported."""
+    return _EVENT_TYPES
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An event in a log. `source` is the producing task, or the identity of a writer from outside (`sequence` None)."""
+
+    id: str
+    source: str
+    time_ms: int
+    key: str
+    event: Event
+    sequence: int | None = None
+    control: int = 0
+    trace: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A task's promise between records: behind its `sequence`, nothing earlier than `watermark_ms` comes from it."""
+
+    source: str
+    sequence: int
+    watermark_ms: int
+    control: int
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+def encode(message: Message) -> Encoded:
+    """The bytes of an event: JSON as data, attributes as `ce_` headers."""
+    headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", message.id.encode()),
+        ("ce_type", message.event.ce_type.encode()),
+        ("ce_source", message.source.encode()),
+        ("ce_time", rfc3339(message.time_ms).encode()),
+        ("ce_control", b"%d" % message.control),
+        ("content-type", b"application/json"),
+    ]
+    if message.sequence is not None:
+        headers.append(("ce_sequence", b"%d" % message.sequence))
+    if message.trace is not None:
+        headers.append(("traceparent", message.trace.encode()))
+    return Encoded(message.key.encode(), message.event.model_dump_json().encode(), tuple(headers))
+
+
+def encode_mark(mark: Mark) -> Encoded:
+    """The bytes of a mark: attributes only."""
+    return Encoded(
+        None,
+        b"",
+        (
+            ("ce_specversion", b"1.0"),
+            ("ce_id", f"{mark.source}:{mark.sequence}:{mark.watermark_ms}:{mark.control}".encode()),
+            ("ce_type", MARK_TYPE.encode()),
+            ("ce_source", mark.source.encode()),
+            ("ce_sequence", b"%d" % mark.sequence),
+            ("ce_watermark", b"%d" % mark.watermark_ms),
+            ("ce_control", b"%d" % mark.control),
+        ),
+    )
+
+
+def decode(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> Message | Mark:
+    """The event or mark behind the bytes. Raises UnreadableEvent: what is missing or does not fit."""
+    attributes = dict(headers)
+    try:
+        ce_type, source = attributes["ce_type"].decode(), attributes["ce_source"].decode()
+        control = int(attributes["ce_control"])
+        sequence = attributes.get("ce_sequence")
+        if ce_type == MARK_TYPE:
+            return Mark(source, int(attributes["ce_sequence"]), int(attributes["ce_watermark"]), control)
+        trace = attributes.get("traceparent")
+        return Message(
+            id=attributes["ce_id"].decode(),
+            source=source,
+            time_ms=epoch_ms(attributes["ce_time"].decode()),
+            key=(key or b"").decode(),
+            event=_EVENT_TYPES[ce_type].model_validate_json(value or b""),
+            sequence=None if sequence is None else int(sequence),
+            control=control,
+            trace=None if trace is None else trace.decode(),
+        )
+    except KeyError as missing:
+        raise UnreadableEvent(f"attribute or event type {missing} is not known") from missing
+    except ValueError as wrong:
+        raise UnreadableEvent(str(wrong)) from wrong
+
+
+def rfc3339(time_ms: int) -> str:
+    """`2026-11-21T10:00:00.000Z`. Outside years 1 to 9999, which RFC 3339 cannot write, the nearest it can."""
+    clamped = min(max(time_ms, -62_135_596_800_000), 253_402_300_799_999)
+    seconds, ms = divmod(clamped, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
+
+
+def epoch_ms(text: str) -> int:
+    """Milliseconds since 1970 of an RFC 3339 time; a time without an offset is refused."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"time {text!r} has no UTC offset: write it as 2026-11-21T10:00:00Z")
+    whole = int(moment.replace(microsecond=0).timestamp())
+    return whole * 1000 + moment.microsecond // 1000

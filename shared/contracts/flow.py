@@ -1,0 +1,169 @@
+"""Events of the data plane: from a user's record to a matured outcome."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import JsonValue
+
+from shared.contracts.contract import Contract
+from shared.contracts.envelope import Event
+
+InputValue = float | str | None
+Inputs = dict[str, InputValue]
+
+
+class IntakeRecord(Event):
+    """A user's record under its own key, as it came: `data` is the JSON text of its value.
+
+    `newest_ms` is the newest event time before it in its own partition of the user's topic (None: it is the first).
+    """
+
+    source: str
+    record_id: str
+    topic: str
+    partition: int
+    offset: int
+    broker_time_ms: int
+    newest_ms: int | None
+    data: str
+
+
+class RecordAccepted(Event):
+    """A record that fits its source. A late one passes, marked."""
+
+    source: str
+    record_id: str
+    late: bool
+    value: dict[str, JsonValue]
+
+
+class RejectReason(StrEnum):
+    UNDECODABLE = "undecodable"
+    TOO_LARGE = "too_large"
+    MISSING_FIELD = "missing_field"
+    UNKNOWN_FIELD = "unknown_field"
+    WRONG_TYPE = "wrong_type"
+    OUT_OF_RANGE = "out_of_range"
+    IN_THE_FUTURE = "in_the_future"
+
+
+class RecordRejected(Event):
+    """A record that does not fit, with the reason, its position and its bytes (of an oversized one the first 64 kB)."""
+
+    source: str
+    topic: str
+    partition: int
+    offset: int
+    reason: RejectReason
+    detail: str
+    data_base64: str
+    length: int
+    sha256: str
+
+
+class InputsComputed(Event):
+    """A record with a model's inputs as of its event time."""
+
+    model: str
+    record_id: str
+    entity: str
+    late: bool
+    inputs: Inputs
+
+
+class WindowsChanged(Event):
+    """The newest window state of an entity: a row of the table `features.<view>`. `state` is that of shared/inputs."""
+
+    view: str
+    entity: str
+    state: dict[str, Any]
+
+
+class VersionOutput(Contract):
+    """What one version said: probability of class 1, probabilities of the classes, or a value."""
+
+    artifact_sha256: str
+    output: tuple[float, ...]
+
+
+class PredictionMade(Event):
+    """One event a record, or a request, and a model: everything that made it. `outputs` by version, side by side.
+
+    `answered_by` is None before the first version. `share` and `split` are those of `rollout_id`, if one was in force.
+    """
+
+    model: str
+    record_id: str | None
+    entity: str
+    origin: str  # stream | http
+    inputs: Inputs
+    control: int
+    answered_by: int | None
+    outputs: dict[int, VersionOutput]
+    champion: int | None = None
+    rollout_id: str | None = None
+    candidate: int | None = None
+    step: int | None = None
+    share: float = 0.0
+    split: float | None = None
+    request_id: str | None = None
+
+
+class LabelObserved(Event):
+    """A label under its join id. `late`: it was behind the watermark of its source."""
+
+    model: str
+    join_id: str
+    label_id: str
+    value: float | str | bool | None
+    late: bool
+
+
+class OutcomeScored(Event):
+    """A prediction, as the first of its record's two outcomes."""
+
+    prediction: PredictionMade
+    scored_ms: int
+
+
+class LabelStatus(StrEnum):
+    LABELLED = "labelled"
+    ABSENT = "absent"  # the definition says what a missing label means
+    UNLABELLED = "unlabelled"
+
+
+class OutcomeMatured(Event):
+    """A prediction with its label, `matures_after` its time."""
+
+    prediction: PredictionMade
+    scored_ms: int
+    status: LabelStatus
+    label: float | str | None
+    label_id: str | None
+
+
+class OutcomeRevised(Event):
+    """A label that came behind the watermark, or dated later, and before it expired."""
+
+    model: str
+    record_id: str
+    label: float | str | None
+    label_id: str
+    before: float | str | None
+
+
+class LabelFate(StrEnum):
+    SUPERSEDED = "superseded"
+    LATE = "late"
+    WITHOUT_RECORD = "without_record"
+
+
+class LabelUnused(Event):
+    """An accepted label that no outcome uses, and why."""
+
+    model: str
+    join_id: str
+    label_id: str
+    fate: LabelFate

@@ -1,0 +1,35 @@
+"""Ids derive from causes, so that a replay repeats them; hashes decide who answers."""
+
+from __future__ import annotations
+
+import hashlib
+from uuid import UUID
+
+
+def derived_id(cause: str, name: str, key: str = "", ordinal: int = 0) -> str:
+    """The id of the `ordinal`-th event called `name` that `cause` led to for `key`: equal causes give equal ids.
+
+    A SHA-256 name-based UUID (version 8 of RFC 9562), about twice as fast as uuid5 and as collision-free.
+    """
+    digest = hashlib.sha256(f"{cause}\x1f{name}\x1f{key}\x1f{ordinal}".encode(), usedforsecurity=False).hexdigest()
+    return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-8{digest[17:20]}-{digest[20:32]}"
+
+
+def record_cause(source: str, record_id: str) -> str:
+    """The first cause of everything that a record leads to: it depends on no log, offset or process."""
+    return derived_id(source, "record", record_id)
+
+
+def split_hash(rollout_id: str, subject: str) -> float:
+    """A uniform number in [0, 1) from (rollout, entity or record id): the candidate answers when it is below the share."""
+    digest = hashlib.sha256(f"{rollout_id}\x1f{subject}".encode(), usedforsecurity=False).digest()
+    return int.from_bytes(digest[:7], "big") / (1 << 56)
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` is written as a UUID."""
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,183 @@
+"""The state of the platform: a fold of `control.v1`. Its value at a position is what was decided by then."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from shared.contracts import control as c
+from shared.contracts.definitions import Clock
+from shared.contracts.envelope import NEVER_MS, Message
+from shared.contracts.topology import NO_DEFINITIONS, Definitions, clock_of
+
+
+@dataclass(frozen=True, slots=True)
+class VersionState:
+    number: int
+    run_id: str
+    artifact: c.Reference
+    gate_passed: bool
+    gate: c.GateFigures
+    registered_at: int  # control position of the event
+    approved_at: int | None = None
+    approved_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutState:
+    rollout_id: str
+    candidate: int
+    champion: int | None
+    phase: c.Phase
+    step: int
+    share: float
+    deadline_ms: int
+    started_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    run_id: str
+    reason: c.RunReason
+    position: int
+    requested_at: int
+    request: c.RunRequested
+    fraction: float = 0.0
+    doing: str = "waiting for a worker"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """What is decided of one model. `former` is on watch: it answers nothing, but is scored beside the champion."""
+
+    versions: Mapping[int, VersionState] = field(default_factory=dict[int, VersionState])
+    champion: int | None = None
+    promoted_at: int | None = None
+    former: int | None = None
+    watch_until_ms: int | None = None
+    rollout: RolloutState | None = None
+    run: RunState | None = None
+    last_run: c.RunFinished | c.RunFailed | None = None
+    position: int = 0
+    drift: c.DriftDetected | None = None
+
+    @property
+    def in_play(self) -> tuple[int, ...]:
+        """Versions whose outputs stand in each prediction: champion, candidate in shadow or on steps, former on watch."""
+        rollout = self.rollout
+        candidate = rollout.candidate if rollout and rollout.phase in (c.Phase.SHADOW, c.Phase.STEP) else None
+        return tuple(dict.fromkeys(v for v in (self.champion, candidate, self.former) if v is not None))
+
+    @property
+    def to_load(self) -> tuple[int, ...]:
+        """What replicas keep ready: what is in play, and what was approved since or is being prepared."""
+        approved = [
+            n
+            for n, v in self.versions.items()
+            if v.approved_at is not None and n > max(self.champion or 0, self.rollout.candidate if self.rollout else 0)
+        ]
+        candidate = (self.rollout.candidate,) if self.rollout else ()
+        return tuple(dict.fromkeys((*self.in_play, *candidate, *approved)))
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """Everything that is decided, at one control position (the count of log entries that went into it)."""
+
+    position: int = 0
+    log_id: str | None = None
+    definitions: Definitions = NO_DEFINITIONS
+    definitions_at: int = 0
+    models: Mapping[str, ModelState] = field(default_factory=dict[str, ModelState])
+    ticks: Mapping[str, int] = field(default_factory=dict[str, int])  # newest tick, by clock: `wall` or a source
+    last_ticks: Mapping[str, tuple[int, c.Tick]] = field(default_factory=dict[str, tuple[int, c.Tick]])
+
+    def model(self, name: str) -> ModelState:
+        return self.models.get(name) or ModelState()
+
+    def now_ms(self, model: str) -> int:
+        """The newest tick of the clock of a model's scored source; NEVER_MS before the first."""
+        definition = self.definitions.models.get(model)
+        return (
+            NEVER_MS if definition is None else self.ticks.get(clock_of(self.definitions, definition.scores), NEVER_MS)
+        )
+
+    def skipped(self) -> Platform:
+        """After an entry that readers do not accept: nothing but the position moves."""
+        return replace(self, position=self.position + 1)
+
+    def after(self, message: Message) -> Platform:
+        """The state with one more accepted event."""
+        moved = replace(self, position=self.position + 1)
+        match message.event:
+            case c.PlatformFounded(log_id=log_id) if self.log_id is None:
+                return replace(moved, log_id=log_id)
+            case c.Tick() as tick:
+                return moved._ticked(message.time_ms, tick)
+            case c.DefinitionsApplied(definitions=applied):
+                definitions = self.definitions.with_applied(applied)
+                models = {name: self.models.get(name) or ModelState() for name in definitions.models}
+                return replace(moved, definitions=definitions, definitions_at=moved.position, models=models)
+            case event:
+                name = getattr(event, "model", None)
+                if not isinstance(name, str) or name not in self.models:
+                    return moved
+                state = _model_after(self.models[name], event, moved.position)
+                return moved if state is self.models[name] else replace(moved, models={**self.models, name: state})
+
+    def _ticked(self, time_ms: int, tick: c.Tick) -> Platform:
+        clocks = ("wall",) if tick.clock is Clock.WALL else tick.sources
+        fresh = {clock: time_ms for clock in clocks if time_ms > self.ticks.get(clock, NEVER_MS)}
+        if not fresh:
+            return self
+        return replace(
+            self,
+            ticks={**self.ticks, **fresh},
+            last_ticks={**self.last_ticks, **{clock: (self.position, tick) for clock in fresh}},
+        )
+
+
+def _model_after(state: ModelState, event: object, position: int) -> ModelState:
+    match event:
+        case c.RunRequested() as request:
+            return replace(state, run=RunState(request.run_id, request.reason, request.position, position, request))
+        case c.RunProgressed(run_id=run_id, fraction=fraction, doing=doing) if state.run and state.run.run_id == run_id:
+            return replace(state, run=replace(state.run, fraction=fraction, doing=doing))
+        case (c.RunFinished() | c.RunFailed()) as ended if state.run and state.run.run_id == ended.run_id:
+            return replace(state, run=None, last_run=ended)
+        case c.QualityMeasured(position=decided):
+            return replace(state, position=max(state.position, decided))
+        case c.DriftDetected() as drift:
+            return replace(state, drift=drift, position=max(state.position, drift.position))
+        case _:
+            return _versions_after(state, event, position)
+
+
+def _versions_after(state: ModelState, event: object, position: int) -> ModelState:
+    match event:
+        case c.VersionRegistered() as v:
+            version = VersionState(v.version, v.run_id, v.artifact, v.gate_passed, v.gate, position)
+            return replace(state, versions={**state.versions, v.version: version})
+        case c.VersionApproved(version=number, by=by) if number in state.versions:
+            approved = replace(state.versions[number], approved_at=position, approved_by=by)
+            return replace(state, versions={**state.versions, number: approved})
+        case c.RolloutStarted() as r:
+            started = RolloutState(
+                r.rollout_id, r.candidate, r.champion, c.Phase.PREPARING, 0, 0.0, r.deadline_ms, position
+            )
+            return replace(state, rollout=started)
+        case c.RolloutAdvanced() as r if state.rollout and state.rollout.rollout_id == r.rollout_id:
+            return replace(state, rollout=replace(state.rollout, phase=r.phase, step=r.step, share=r.share))
+        case c.RolloutEnded(rollout_id=rollout_id) if state.rollout and state.rollout.rollout_id == rollout_id:
+            return replace(state, rollout=None)
+        case c.VersionPromoted() as v:
+            former = v.former if v.watch_until_ms is not None else None
+            return replace(
+                state, champion=v.version, promoted_at=position, former=former, watch_until_ms=v.watch_until_ms
+            )
+        case c.ModelRolledBack() as r:
+            return replace(state, champion=r.version, promoted_at=position, former=None, watch_until_ms=None)
+        case c.WatchEnded():
+            return replace(state, former=None, watch_until_ms=None)
+        case _:
+            return state
