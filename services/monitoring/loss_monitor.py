@@ -1,0 +1,256 @@
+"""When a version's loss has risen: a Shiryaev-Roberts mixture of betting e-detectors, and where the rise began.
+
+For each of K = 8 bets, M_k <- (M_k + 1)(1 + bet_k (x - m0)); alarm when the mean of the M_k reaches
+`expected_run_length`; then it starts again. x is the loss, in [0, 1]; m0 = upper bound of the reference loss +
+tolerance.
+
+Guarantee: while the conditional mean of every x, given what came before, is at most m0, each factor is non-negative
+with conditional mean at most 1, so (mean M) - n is a supermartingale and the expected number of outcomes to a false
+alarm is at least `expected_run_length`, whatever the distribution of the losses. Source: Shin, Ramdas, Rinaldo,
+"E-detectors: a nonparametric framework for sequential change detection" (2022), definition 2.2 and proposition 2.4;
+bets after Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting" (2020). It does not hold
+for autocorrelated losses whose conditional mean swings above m0, nor when m0 is too low.
+
+Change point: for the leading bet, the start of the current excursion of its CUSUM, W <- max(W, 1) * factor: the
+maximum-likelihood start of the change for that alternative (Page 1954). An estimate, without a guarantee.
+
+The same monitor on residuals (`loss - expected loss(x)`, mapped from [-1, 1] to [0, 1]) tells a change of the concept
+from a season or a shift of the inputs that the expected-loss model knows about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from services.monitoring.json_state import JsonState
+
+BETS = 8
+# Below this a bet of 1 / m0 would let one single loss decide.
+_SMALLEST_NULL_MEAN = 1e-3
+_SMALLEST_RISE = 0.02
+_LARGEST_FRACTION = 0.8
+
+
+class Statistic(StrEnum):
+    """What the monitor bets on."""
+
+    LOSS = "loss"
+    RESIDUAL = "residual"
+
+
+@dataclass(frozen=True, slots=True)
+class LossAlarm(JsonState):
+    """An alarm with its evidence: feed the same losses from `first_position` on to `start` and it comes again.
+
+    first_position: the first outcome since the monitor last (re)started. position: the outcome at which it alarmed.
+    change_position: the estimated first outcome after the change. run_mean and since_change_mean: means of the
+    monitored statistic (losses, or residuals mapped to [0, 1]) over these spans. count: outcomes since the restart.
+    """
+
+    statistic: Statistic
+    evidence: float
+    threshold: float
+    reference_mean_upper: float
+    tolerance: float
+    null_mean: float
+    leading_bet: float
+    first_position: int
+    position: int
+    change_position: int
+    count: int
+    count_since_change: int
+    run_mean: float
+    since_change_mean: float
+
+
+@dataclass(frozen=True, slots=True)
+class LossMonitorState(JsonState):
+    """Sums are since the last restart; `position` is that of the newest outcome seen, invalid ones included."""
+
+    statistic: Statistic
+    reference_mean_upper: float
+    tolerance: float
+    threshold: float
+    null_mean: float
+    bets: tuple[float, ...]
+    values: tuple[float, ...]
+    cusums: tuple[float, ...]
+    change_positions: tuple[int, ...]
+    change_counts: tuple[int, ...]
+    change_totals: tuple[float, ...]
+    first_position: int
+    position: int
+    count: int = 0
+    total: float = 0.0
+    invalid: int = 0
+    alarms: int = 0
+
+
+def start(
+    reference_mean_upper: float,
+    tolerance: float = 0.0,
+    expected_run_length: float = 1e6,
+    *,
+    statistic: Statistic = Statistic.LOSS,
+    first_position: int = 0,
+) -> LossMonitorState:
+    """A monitor against the bound of the reference's mean.
+
+    For losses both figures lie in [0, 1]; for residuals they are in the residual's own unit, [-1, 1]. first_position:
+    the position of the next outcome. Raises ValueError for a reference or run length that guarantees nothing.
+    """
+    lowest = -1.0 if statistic == Statistic.RESIDUAL else 0.0
+    if not (lowest <= reference_mean_upper <= 1.0 and 0.0 <= tolerance <= 1.0):
+        raise ValueError(
+            f"reference bound {reference_mean_upper} or tolerance {tolerance} is out of range; "
+            f"the bound lies in [{lowest:g}, 1] and the tolerance in [0, 1]: compute them from finite losses"
+        )
+    if not expected_run_length >= 1.0:
+        raise ValueError(f"expected_run_length is {expected_run_length}; it counts outcomes and is at least 1")
+    null_mean = reference_mean_upper + tolerance
+    if statistic == Statistic.RESIDUAL:
+        null_mean = (1.0 + null_mean) / 2.0
+    null_mean = min(1.0, max(_SMALLEST_NULL_MEAN, null_mean))
+    bets = _bets(null_mean)
+    zeros, before = (0.0,) * BETS, (first_position,) * BETS
+    return LossMonitorState(
+        statistic=statistic,
+        reference_mean_upper=reference_mean_upper,
+        tolerance=tolerance,
+        threshold=float(expected_run_length),
+        null_mean=null_mean,
+        bets=bets,
+        values=zeros,
+        cusums=zeros,
+        change_positions=before,
+        change_counts=(0,) * BETS,
+        change_totals=zeros,
+        first_position=first_position,
+        position=first_position - 1,
+    )
+
+
+def update(
+    state: LossMonitorState, loss: float | None, *, expected: float | None = None, position: int | None = None
+) -> tuple[LossMonitorState, LossAlarm | None]:
+    """One matured outcome. A loss that is None, not finite or outside [0, 1] is counted as invalid and moves nothing.
+
+    expected: the expected loss of this input, in [0, 1], which a residual monitor needs (without it: invalid).
+    position: the outcome's ordinal in the order of decision; the next one if not given.
+    """
+    value = loss if state.statistic == Statistic.LOSS else residual(loss, expected)
+    if position is not None and position <= state.position:
+        raise ValueError(f"outcome {position} comes after outcome {state.position}; outcomes are taken once, in order")
+    ahead = 0 if position is None else position - state.position - 1
+    state, alarms = _advance(state, (value,), ahead)
+    return state, alarms[0] if alarms else None
+
+
+def update_many(state: LossMonitorState, losses: Iterable[float | None]) -> tuple[LossMonitorState, list[LossAlarm]]:
+    """`update` for consecutive outcomes, with the same result; for a residual monitor pass values of `residual`."""
+    return _advance(state, losses, 0)
+
+
+def residual(loss: float | None, expected: float | None) -> float | None:
+    """(1 + loss - expected) / 2, in [0, 1]; None unless both are in [0, 1]."""
+    if loss is None or expected is None or not (0.0 <= loss <= 1.0 and 0.0 <= expected <= 1.0):
+        return None
+    return (1.0 + (loss - expected)) / 2.0
+
+
+def evidence(state: LossMonitorState) -> float:
+    """The mean of the K e-detectors: the figure that alarms at `threshold`."""
+    return sum(state.values) / BETS
+
+
+def _bets(null_mean: float) -> tuple[float, ...]:
+    # Fractions of the largest admissible bet, 1 / m0: for 0/1 losses fraction f is the likelihood-ratio bet
+    # for a mean of m0 + f (1 - m0); the grid is geometric in that rise.
+    smallest = min(0.2, _SMALLEST_RISE / max(1.0 - null_mean, _SMALLEST_RISE))
+    ratio = _LARGEST_FRACTION / smallest
+    return tuple(smallest * ratio ** (k / (BETS - 1)) / null_mean for k in range(BETS))
+
+
+def _advance(
+    state: LossMonitorState, losses: Iterable[float | None], ahead: int
+) -> tuple[LossMonitorState, list[LossAlarm]]:
+    run = _Run(state)
+    run.position += ahead
+    alarms = [alarm for loss in losses if (alarm := run.take(loss)) is not None]
+    return run.state(), alarms
+
+
+class _Run:
+    """The state opened for writing, so that a batch costs one copy of it."""
+
+    def __init__(self, state: LossMonitorState) -> None:
+        self.before = state
+        self.limit = state.threshold * BETS
+        self.values, self.cusums = list(state.values), list(state.cusums)
+        self.positions, self.counts = list(state.change_positions), list(state.change_counts)
+        self.totals = list(state.change_totals)
+        self.first_position, self.position = state.first_position, state.position
+        self.count, self.total = state.count, state.total
+        self.invalid, self.alarms = state.invalid, state.alarms
+
+    def take(self, loss: float | None) -> LossAlarm | None:
+        self.position += 1
+        if loss is None or not 0.0 <= loss <= 1.0:
+            self.invalid += 1
+            return None
+        values, cusums, bets = self.values, self.cusums, self.before.bets
+        excess, mixture = loss - self.before.null_mean, 0.0
+        for k in range(BETS):
+            factor = 1.0 + bets[k] * excess
+            values[k] = (values[k] + 1.0) * factor
+            mixture += values[k]
+            if cusums[k] > 1.0:
+                cusums[k] *= factor
+            else:
+                cusums[k] = factor
+                self.positions[k], self.counts[k], self.totals[k] = self.position, self.count, self.total
+        self.count += 1
+        self.total += loss
+        return self._alarm(mixture / BETS) if mixture >= self.limit else None
+
+    def _alarm(self, reached: float) -> LossAlarm:
+        lead, state = self.values.index(max(self.values)), self.before
+        since = self.count - self.counts[lead]
+        alarm = LossAlarm(
+            statistic=Statistic(state.statistic),
+            evidence=reached,
+            threshold=state.threshold,
+            reference_mean_upper=state.reference_mean_upper,
+            tolerance=state.tolerance,
+            null_mean=state.null_mean,
+            leading_bet=state.bets[lead],
+            first_position=self.first_position,
+            position=self.position,
+            change_position=self.positions[lead],
+            count=self.count,
+            count_since_change=since,
+            run_mean=self.total / self.count,
+            since_change_mean=(self.total - self.totals[lead]) / since,
+        )
+        self.alarms += 1
+        self.values, self.cusums = [0.0] * BETS, [0.0] * BETS
+        self.first_position, self.count, self.total = self.position + 1, 0, 0.0
+        return alarm
+
+    def state(self) -> LossMonitorState:
+        return replace(
+            self.before,
+            values=tuple(self.values),
+            cusums=tuple(self.cusums),
+            change_positions=tuple(self.positions),
+            change_counts=tuple(self.counts),
+            change_totals=tuple(self.totals),
+            first_position=self.first_position,
+            position=self.position,
+            count=self.count,
+            total=self.total,
+            invalid=self.invalid,
+            alarms=self.alarms,
+        )

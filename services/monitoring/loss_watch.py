@@ -1,0 +1,84 @@
+"""Which reference the loss monitor of a version works against, and when it changes over.
+
+Until `needed` outcomes of the version have matured in service the monitor works against the held-back rows (if the run
+gave a bound; otherwise nothing is monitored, and `watching` says so); then it starts anew against the bound of those
+first outcomes. A change during these first outcomes is found against the held-back rows, or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from services.monitoring import loss_monitor, reference_loss
+from services.monitoring.json_state import JsonState
+from services.monitoring.loss_monitor import LossAlarm, LossMonitorState, Statistic
+from services.monitoring.reference_loss import Reference, ReferenceSource, ReferenceState
+
+
+@dataclass(frozen=True, slots=True)
+class WatchState(JsonState):
+    """One version's monitor with its reference; `monitor` is None while nothing bounds the reference loss."""
+
+    reference: ReferenceState
+    tolerance: float
+    expected_run_length: float
+    position: int
+    monitor: LossMonitorState | None = None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The state that `to_json` wrote."""
+        monitor = data["monitor"]
+        return cls(
+            reference=ReferenceState.from_json(data["reference"]),
+            tolerance=data["tolerance"],
+            expected_run_length=data["expected_run_length"],
+            position=data["position"],
+            monitor=None if monitor is None else LossMonitorState.from_json(monitor),
+        )
+
+
+def start(
+    reference: ReferenceState, tolerance: float, expected_run_length: float, first_position: int = 0
+) -> WatchState:
+    """A watch whose next outcome has position `first_position`; arguments as of `loss_monitor.start`."""
+    return _against(
+        WatchState(reference, tolerance, expected_run_length, first_position - 1), reference_loss.reference(reference)
+    )
+
+
+def update(state: WatchState, loss: float | None, position: int | None = None) -> tuple[WatchState, LossAlarm | None]:
+    """One matured outcome of the version; invalid losses move nothing. The outcome that completes the reference is
+    still judged by the old one."""
+    position = state.position + 1 if position is None else position
+    monitor, alarm = state.monitor, None
+    if monitor is not None:
+        monitor, alarm = loss_monitor.update(monitor, loss, position=position)
+    state = replace(state, monitor=monitor, position=position)
+    if loss is None or reference_loss.is_complete(state.reference):
+        return state, alarm
+    state = replace(state, reference=reference_loss.update(state.reference, loss))
+    if reference_loss.is_complete(state.reference):
+        state = _against(state, reference_loss.reference(state.reference))
+    return state, alarm
+
+
+def watching(state: WatchState) -> ReferenceSource | None:
+    """What the monitor compares with now; None: the reference is too small, and nothing is monitored."""
+    reference = reference_loss.reference(state.reference)
+    return None if reference is None else reference.source
+
+
+def _against(state: WatchState, reference: Reference | None) -> WatchState:
+    if reference is None:
+        return state
+    monitor = loss_monitor.start(
+        reference.upper,
+        state.tolerance,
+        state.expected_run_length,
+        statistic=Statistic.LOSS,
+        first_position=state.position + 1,
+    )
+    return replace(state, monitor=monitor)
