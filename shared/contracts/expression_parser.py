@@ -6,7 +6,7 @@ import ast
 import math
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Final, NoReturn
+from typing import Final
 
 from shared.contracts.expression_tree import (
     FUNCTIONS,
@@ -21,7 +21,7 @@ from shared.contracts.expression_tree import (
 from shared.contracts.instants import check_format
 
 LONGEST: Final = 1_000
-DEEPEST: Final = 40
+DEEPEST: Final = 100
 LARGEST_EXPONENT: Final = 100
 _LARGEST_INTEGER: Final = 2**53
 
@@ -82,8 +82,9 @@ def parse_tree(text: str) -> Node:
     try:
         body = ast.parse(stripped, mode="eval").body
     except SyntaxError as error:
-        column = (error.offset or 1) + len(source) - len(stripped)
-        raise ExpressionError(text, max(column, 1), f"no expression ({error.msg})", _ALLOWED) from None
+        # Python gives no offset, or 0, where the text ends too early.
+        column = (error.offset or len(stripped) + 1) + len(source) - len(stripped)
+        raise ExpressionError(text, column, f"no expression ({error.msg})", _ALLOWED) from None
     except (ValueError, MemoryError, RecursionError) as error:
         raise ExpressionError(text, 1, f"what cannot be parsed ({error})", f"nest at most {DEEPEST} deep") from None
     return _Builder(text, source, len(source) - len(stripped)).build(body, 1)
@@ -100,12 +101,12 @@ class _Builder:
         offset: int = getattr(node, "col_offset", 0)
         return len(self._encoded[:offset].decode(errors="ignore")) + self._shift + 1
 
-    def _refuse(self, node: ast.AST, found: str, allowed: str = _ALLOWED) -> NoReturn:
-        raise ExpressionError(self._text, self._column(node), found, allowed)
+    def _refused(self, node: ast.AST, found: str, allowed: str = _ALLOWED) -> ExpressionError:
+        return ExpressionError(self._text, self._column(node), found, allowed)
 
     def build(self, node: ast.expr, depth: int) -> Node:
         if depth > DEEPEST:
-            self._refuse(node, "an expression nested too deep", f"nest at most {DEEPEST} deep")
+            raise self._refused(node, "an expression nested too deep", f"nest at most {DEEPEST} deep")
         column = self._column(node)
         match node:
             case ast.Constant():
@@ -129,7 +130,7 @@ class _Builder:
             case ast.Call():
                 return self._call(node, depth)
             case _:
-                self._refuse(node, _said(node))
+                raise self._refused(node, _said(node))
 
     def _constant(self, node: ast.Constant) -> float | str | None:
         value: object = node.value
@@ -139,11 +140,13 @@ class _Builder:
             return float(value)
         if isinstance(value, int):
             if value > _LARGEST_INTEGER:
-                self._refuse(node, "an integer beyond 2**53", "numbers are doubles; write it as a text if it is an id")
+                raise self._refused(
+                    node, "an integer beyond 2**53", "numbers are doubles; write it as a text if it is an id"
+                )
             return float(value)
         if isinstance(value, float) and math.isfinite(value):
             return value
-        self._refuse(node, f"a {type(value).__name__} constant {value!r:.20}")
+        raise self._refused(node, f"a {type(value).__name__} constant {value!r:.20}")
 
     def _name(self, node: ast.Name | ast.Attribute) -> Name:
         match node:
@@ -152,17 +155,20 @@ class _Builder:
             case ast.Attribute(value=ast.Name(id=view), attr=feature):
                 name = f"{view}.{feature}"
             case _:
-                self._refuse(node, _said(node), "a dot stands only between a view and its feature, as in view.feature")
+                raise self._refused(
+                    node, _said(node), "a dot stands only between a view and its feature, as in view.feature"
+                )
         if any(part.startswith("__") for part in name.split(".")):
-            self._refuse(node, f"the name {name!r}", "names do not begin with two underscores")
+            raise self._refused(node, f"the name {name!r}", "names do not begin with two underscores")
         return Name(name, self._column(node))
 
     def _check_exponent(self, exponent: ast.expr) -> None:
         match exponent:
-            case ast.Constant(value=int() | float() as value) | ast.UnaryOp(
-                operand=ast.Constant(value=int() | float() as value)
+            case (
+                ast.Constant(value=int() | float() as value)
+                | ast.UnaryOp(operand=ast.Constant(value=int() | float() as value))
             ) if value > LARGEST_EXPONENT:
-                self._refuse(exponent, f"the exponent {value!r:.20}", f"exponents reach to {LARGEST_EXPONENT}")
+                raise self._refused(exponent, f"the exponent {value!r:.20}", f"exponents reach to {LARGEST_EXPONENT}")
             case _:
                 pass
 
@@ -170,25 +176,27 @@ class _Builder:
         operands = (node.left, *node.comparators)
         if isinstance(node.ops[0], ast.In | ast.NotIn):
             return self._member(node, depth)
-        for op, operand in zip((*node.ops, None), operands, strict=True):
+        for op, operand in zip((None, *node.ops), operands, strict=True):
             if isinstance(operand, ast.Constant) and operand.value is None:
-                self._refuse(operand, "a comparison with None", "ask is_missing(x) instead")
+                raise self._refused(operand, "a comparison with None", "ask is_missing(x) instead")
             if op is not None and type(op) not in _COMPARE:
-                self._refuse(operand, "'is' or a chained 'in'", "allowed are == != < <= > >=, and 'x in (1, 2)' alone")
+                raise self._refused(
+                    operand, "'is' or a chained 'in'", "allowed are == != < <= > >=, and 'x in (1, 2)' alone"
+                )
         built = tuple(self.build(operand, depth + 1) for operand in operands)
         return Compare(built, tuple(_COMPARE[type(op)] for op in node.ops), self._column(node))
 
     def _member(self, node: ast.Compare, depth: int) -> Node:
         options = node.comparators[0]
         if len(node.ops) > 1:
-            self._refuse(node.comparators[1], "a chained 'in'", "write (x in (1, 2)) and ...")
+            raise self._refused(node.comparators[1], "a chained 'in'", "write (x in (1, 2)) and ...")
         if not isinstance(options, ast.Tuple | ast.List) or not options.elts:
-            self._refuse(options, "'in' without a list", "write the values out, as in x in ('a', 'b')")
+            raise self._refused(options, "'in' without a list", "write the values out, as in x in ('a', 'b')")
         values = [self._option(element) for element in options.elts]
         numbers = tuple(value for value in values if isinstance(value, float))
         texts = tuple(value for value in values if isinstance(value, str))
         if numbers and texts:
-            self._refuse(options, "numbers beside texts", "the values must be all numbers or all texts")
+            raise self._refused(options, "numbers beside texts", "the values must be all numbers or all texts")
         column = self._column(node)
         member = Member(self.build(node.left, depth + 1), numbers or texts, column)
         return Apply("not", (member,), column) if isinstance(node.ops[0], ast.NotIn) else member
@@ -198,26 +206,31 @@ class _Builder:
         constant = element.operand if isinstance(element, ast.UnaryOp) and negative else element
         value = self._constant(constant) if isinstance(constant, ast.Constant) else None
         if value is None or (negative and isinstance(value, str)):
-            self._refuse(element, _said(element), "the values after 'in' are plain numbers or texts")
+            raise self._refused(element, _said(element), "the values after 'in' are plain numbers or texts")
         return -value if negative and isinstance(value, float) else value
 
     def _call(self, node: ast.Call, depth: int) -> Node:
         function = node.func.id if isinstance(node.func, ast.Name) else None
         if function is None:
-            self._refuse(node, "a call of something that is no function", _functions())
+            raise self._refused(node, "a call of something that is no function", _functions())
         if node.keywords:
-            self._refuse(node.keywords[0], "a named argument", f"{function} takes its arguments by position")
+            raise self._refused(node.keywords[0], "a named argument", f"{function} takes its arguments by position")
+        for argument in node.args:
+            if isinstance(argument, ast.Starred):
+                raise self._refused(argument, _said(argument), f"write the arguments of {function} out")
         if function == "field":
             return self._field(node)
         signature = FUNCTIONS.get(function)
         if signature is None:
             near = get_close_matches(function, FUNCTIONS, n=1)
-            self._refuse(node, f"the function {function!r}", f"did you mean {near[0]}?" if near else _functions())
+            raise self._refused(
+                node, f"the function {function!r}", f"did you mean {near[0]}?" if near else _functions()
+            )
         if not signature.fewest <= len(node.args) <= signature.most:
             span = f"{signature.fewest}" if signature.fewest == signature.most else f"at least {signature.fewest}"
             if signature.fewest < signature.most and len(node.args) > signature.most:
                 span = f"at most {signature.most}"
-            self._refuse(node, f"{len(node.args)} arguments for {function}", f"it takes {span}")
+            raise self._refused(node, f"{len(node.args)} arguments for {function}", f"it takes {span}")
         arguments = tuple(self.build(argument, depth + 1) for argument in node.args)
         if function == "parse_time" and len(arguments) == 2:
             self._check_format(node.args[1], arguments[1])
@@ -228,15 +241,15 @@ class _Builder:
             case [ast.Constant(value=str() as name)] if name and not name.startswith("__"):
                 return Name(name, self._column(node))
             case _:
-                self._refuse(node, "field without a name", "write field('name') with the name as a text")
+                raise self._refused(node, "field without a name", "write field('name') with the name as a text")
 
     def _check_format(self, node: ast.expr, pattern: Node) -> None:
         if not isinstance(pattern, Constant) or not isinstance(pattern.value, str):
-            self._refuse(node, "a time format that is no text", "write it out, as in parse_time(x, 'YYYYMMDD')")
+            raise self._refused(node, "a time format that is no text", "write it out, as in parse_time(x, 'YYYYMMDD')")
         try:
             check_format(pattern.value)
         except ValueError as error:
-            self._refuse(node, "an unknown time format", str(error))
+            raise self._refused(node, "an unknown time format", str(error)) from None
 
 
 def _said(node: ast.AST) -> str:

@@ -1,10 +1,11 @@
-"""The tree that an expression of the definitions may have, what each operation takes, and the error for what may not."""
+"""The tree that an expression of the definitions may have, what each operation takes, and the error for the rest."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 from typing import Final
 
 
@@ -122,10 +123,8 @@ COMPARISONS: Final = ("equal", "not_equal", "less", "less_equal", "greater", "gr
 def infer_kind(node: Node, kinds: Mapping[str, Kind], text: str) -> Kind:
     """Kind of what `node` gives, names being of `kinds` (ANY if absent). Raises ExpressionError on a mismatch."""
     match node:
-        case Constant(value=None):
-            return Kind.ANY
         case Constant(value=value):
-            return _kind_of(value)
+            return Kind.ANY if value is None else _kind_of(value)
         case Name(name=name):
             return kinds.get(name, Kind.ANY)
         case Member(operand=operand, options=options):
@@ -134,7 +133,7 @@ def infer_kind(node: Node, kinds: Mapping[str, Kind], text: str) -> Kind:
             return Kind.NUMBER
         case Compare(operands=operands):
             found = tuple(infer_kind(operand, kinds, text) for operand in operands)
-            for left, right in zip(found, found[1:], strict=False):
+            for left, right in pairwise(found):
                 _one_kind((left, right), node.column, text)
             return Kind.NUMBER
         case Apply():

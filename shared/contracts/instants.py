@@ -25,13 +25,15 @@ _DIRECTIVES = frozenset("YymdHMSfjz%")
 
 
 def check_format(pattern: str) -> None:
-    """Raises ValueError unless `pattern` is one of NAMED_FORMATS or a strptime pattern of numeric directives."""
+    """Raises ValueError unless `pattern` is one of NAMED_FORMATS or a strptime pattern of numeric directives,
+    each of them once."""
     directives = re.findall(r"%(.?)", pattern)
-    if pattern in NAMED_FORMATS or (directives and _DIRECTIVES.issuperset(directives)):
+    repeated = len(set(directives)) < len(directives)
+    if pattern in NAMED_FORMATS or (directives and not repeated and _DIRECTIVES.issuperset(directives)):
         return
     raise ValueError(
-        f"expected a time format ({', '.join(NAMED_FORMATS)}, or a pattern of %Y %y %m %d %j %H %M %S %f %z), "
-        f"found {pattern!r}"
+        f"expected a time format ({', '.join(NAMED_FORMATS)}, or a pattern of %Y %y %m %d %j %H %M %S %f %z, "
+        f"each once), found {pattern!r}"
     )
 
 
@@ -59,7 +61,7 @@ def parse_instant_ms(value: str | float, pattern: str | None = None) -> int | No
     if pattern == "YYYYMMDD":
         return _parse_compact(text) if _COMPACT_DATE.fullmatch(text) else None
     try:
-        moment = datetime.strptime(text, pattern)
+        moment = datetime.strptime(text, pattern)  # noqa: DTZ007 - without an offset it means UTC, below
     except ValueError:
         return None
     return _milliseconds(moment if moment.tzinfo else moment.replace(tzinfo=UTC))

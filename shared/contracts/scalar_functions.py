@@ -137,11 +137,23 @@ def _is_in(value: Value, options: tuple[Any, ...]) -> Value:
     return 1.0 if value in options else 0.0
 
 
+def _is_missing(value: Value) -> float:
+    return 1.0 if value is None else 0.0
+
+
 def _coalesce(*values: Value) -> Value:
     for value in values:
         if value is not None:
             return value
     return None
+
+
+def _negative(value: float) -> float:
+    return -value
+
+
+def _positive(value: float) -> float:
+    return value
 
 
 def _least(*values: float) -> float:
@@ -177,7 +189,7 @@ def _concat(*values: int | Value) -> str | None:
 
 
 def _parse_time(value: Value, pattern: Value = None) -> float | None:
-    if value is None or isinstance(pattern, float):
+    if value is None or not (pattern is None or isinstance(pattern, str)):
         return None
     instant_ms = parse_instant_ms(value, pattern)
     return None if instant_ms is None else float(instant_ms)
@@ -224,9 +236,9 @@ SCALAR: Final = Functions(
         "multiply": _multiply,
         "divide": _divide,
         **{name: _numeric(function) for name, function in MATH.items()},
-        "negative": _numeric(operator.neg),
-        "positive": _numeric(operator.pos),
-        "abs": _numeric(abs),
+        "negative": _numeric(_negative),
+        "positive": _numeric(_positive),
+        "abs": _numeric(math.fabs),
         "sqrt": _numeric(math.sqrt),
         "floor": _numeric(math.floor),
         "ceil": _numeric(math.ceil),
@@ -248,7 +260,7 @@ SCALAR: Final = Functions(
         "is_in": _is_in,
         "coalesce": _coalesce,
         "if_missing": _coalesce,
-        "is_missing": lambda value: 1.0 if value is None else 0.0,
+        "is_missing": _is_missing,
         "hour": _calendar(lambda instant_ms: instant_ms // 3_600_000 % 24),
         "minute": _calendar(lambda instant_ms: instant_ms // 60_000 % 60),
         # 1970 began on a Thursday.
