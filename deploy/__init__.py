@@ -1,0 +1,1 @@
+"""How Headrace is run: processes on one machine, brokers, images, dashboards."""

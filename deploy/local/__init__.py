@@ -1,0 +1,1 @@
+"""One machine, no Docker: the embedded broker and the supervisor of our processes."""
