@@ -1,0 +1,411 @@
+"""The only file that imports kafka-python (3.0.12): its clients, made safe, speaking the types of `shared.runtime.log`.
+
+What is changed in them, and why, stands at each class. Clients own threads and do not survive a fork: they are created at
+first use, and no process of ours forks afterwards.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from queue import SimpleQueue
+from typing import Any, NamedTuple, cast
+
+import kafka.errors as kafka_errors
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka import TopicPartition as WirePartition
+from kafka.consumer.fetcher import Fetcher
+
+from shared.runtime.kafka_settings import KafkaSettings
+from shared.runtime.log import (
+    AccessDenied,
+    BrokerAway,
+    DamagedBatch,
+    Headers,
+    LogError,
+    OnDone,
+    RecordTooLarge,
+    SendError,
+    SendFailed,
+    TopicMissing,
+    TopicPartition,
+    TopicRefused,
+)
+
+_log = logging.getLogger(__name__)
+
+BOOTSTRAP_TIMEOUT_MS = 3_000
+_REQUEST_TIMEOUT_MS = 10_000
+_DELIVERY_TIMEOUT_MS = 30_000
+_BLOCK_MS = 2_000
+MAX_RECORD_BYTES = 1_000_000  # below the 1,048,588 that Apache Kafka takes unless it is told otherwise
+_LARGEST_SANE_BATCH = 1_000_000
+_DENIED = (kafka_errors.AuthorizationError, kafka_errors.SaslAuthenticationFailedError)
+_UNREADABLE = (
+    kafka_errors.KafkaError,
+    ValueError,
+    IndexError,
+    OverflowError,
+    EOFError,
+    OSError,
+    zlib.error,
+    struct.error,
+)
+
+
+def _connection(settings: KafkaSettings) -> dict[str, Any]:
+    password = settings.sasl_password.get_secret_value() if settings.sasl_password else None
+    return {
+        "bootstrap_servers": [server.strip() for server in settings.bootstrap.split(",")],
+        "client_id": settings.client_id,
+        "security_protocol": settings.security_protocol,
+        "sasl_mechanism": settings.sasl_mechanism,
+        "sasl_plain_username": settings.sasl_username,
+        "sasl_plain_password": password,
+        "ssl_cafile": settings.ssl_cafile,
+        "ssl_certfile": settings.ssl_certfile,
+        "ssl_keyfile": settings.ssl_keyfile,
+        "bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS,
+        "request_timeout_ms": _REQUEST_TIMEOUT_MS,
+        "reconnect_backoff_max_ms": 1_000,
+    }
+
+
+def _why_not(settings: KafkaSettings, error: kafka_errors.KafkaError) -> LogError:
+    if isinstance(error, _DENIED):
+        return AccessDenied(f"{type(error).__name__}: {error}")
+    return BrokerAway(settings.bootstrap)
+
+
+class Answer(NamedTuple):
+    """What one fetch said about one log; `error_code` 0 is none."""
+
+    wire: WirePartition
+    fetch: int
+    offset: int
+    high_watermark: int
+    error_code: int
+
+
+class FetchPlan(NamedTuple):
+    """What the next fetch will ask for: see FetchWait.choose_ms."""
+
+    asked: list[WirePartition]
+    left_out: bool
+    prefetching: bool
+    paused: bool
+
+
+class _NumberedOffsets(dict[WirePartition, int]):
+    number: int = 0
+
+
+class _WatchedBatches:
+    """kafka-python's batches, remembering the one that is being read."""
+
+    def __init__(self, batches: Any) -> None:
+        self._batches = batches
+        self.current: Any = None
+
+    def next_batch(self) -> Any:
+        self.current = self._batches.next_batch()
+        return self.current
+
+
+class _PartitionRecords(Fetcher.PartitionRecords):
+    """Ends at a batch that cannot be read and moves behind it.
+
+    kafka-python's own raises once, and afterwards hands out nothing without ever ending, so that `poll` does not return.
+    """
+
+    damage: DamagedBatch | None = None
+
+    def _unpack_records(self, tp: Any, records: Any, *deserializers: Any) -> Iterator[Any]:
+        watched = _WatchedBatches(records)
+        try:
+            yield from super()._unpack_records(tp, watched, *deserializers)
+        except _UNREADABLE as error:
+            first = self.next_fetch_offset
+            following = first + 1
+            batch = watched.current
+            if batch is not None and 0 < batch.next_offset - batch.base_offset <= _LARGEST_SANE_BATCH:
+                following = max(following, batch.next_offset)
+            self.damage = DamagedBatch(tp.topic, tp.partition, first, following, f"{type(error).__name__}: {error}")
+            self.next_fetch_offset = following
+            self.drain()
+
+
+class _NumberingFetcher(Fetcher):
+    """Numbers its requests, keeps what each answer said, and asks `plan` how long each may wait at the broker."""
+
+    PartitionRecords = _PartitionRecords
+
+    def __init__(
+        self, *args: Any, number: Callable[[], int], wait_ms: Callable[[FetchPlan], int], **config: Any
+    ) -> None:
+        super().__init__(*args, **config)
+        self._number = number
+        self._wait_ms = wait_ms
+        self._records_in_hand = False
+        self.answers: deque[Answer] = deque()
+        self.failures = 0
+        self.damaged: list[DamagedBatch] = []
+
+    def fetched_records(self, max_records: int | None = None, update_offsets: bool = True) -> Any:
+        found = super().fetched_records(max_records, update_offsets)
+        self._records_in_hand = bool(found[0])
+        return found
+
+    def _create_fetch_requests(self) -> dict[int, tuple[Any, dict[WirePartition, int]]]:
+        # On the I/O thread, while the caller waits in `poll`: nothing of the caller's runs meanwhile.
+        wanted = self._subscriptions.fetchable_partitions()
+        asked = self._fetchable_partitions()
+        paused = bool(self._subscriptions.paused_partitions())
+        plan = FetchPlan(asked, len(asked) < len(wanted), self._records_in_hand, paused)
+        self.config["fetch_max_wait_ms"] = self._wait_ms(plan)
+        requests = super()._create_fetch_requests()
+        number = self._number()
+        numbered: dict[int, tuple[Any, dict[WirePartition, int]]] = {}
+        for node, (request, offsets) in requests.items():
+            known = _NumberedOffsets(offsets)
+            known.number = number
+            numbered[node] = (request, known)
+        return numbered
+
+    def _handle_fetch_response(self, node_id: int, fetch_offsets: Any, send_time: float, response: Any) -> None:
+        for topic in response.responses:
+            for said in topic.partitions:
+                wire = WirePartition(topic.topic, said.partition_index)
+                self.answers.append(
+                    Answer(wire, fetch_offsets.number, fetch_offsets[wire], said.high_watermark, said.error_code)
+                )
+        super()._handle_fetch_response(node_id, fetch_offsets, send_time, response)
+
+    def _handle_fetch_error(self, node_id: int, exception: BaseException) -> None:
+        self.failures += 1
+        super()._handle_fetch_error(node_id, exception)
+
+    def _on_partition_records_drain(self, partition_records: Any) -> None:
+        super()._on_partition_records_drain(partition_records)
+        if partition_records.damage is not None:
+            self.damaged.append(partition_records.damage)
+
+
+class Consumer(KafkaConsumer):
+    """A consumer without a group that never resets a position by itself.
+
+    Fetch sessions are off, so that every answer names every log asked for: silence is no proof of anything.
+    """
+
+    def __init__(
+        self, settings: KafkaSettings, *, number: Callable[[], int], wait_ms: Callable[[FetchPlan], int]
+    ) -> None:
+        try:
+            super().__init__(
+                **_connection(settings),
+                auto_offset_reset="none",
+                enable_auto_commit=False,
+                allow_auto_create_topics=False,
+                enable_incremental_fetch_sessions=False,
+                max_partition_fetch_bytes=4 * 1024 * 1024,
+                metrics_enabled=False,
+            )
+        except (kafka_errors.RetriableError, *_DENIED) as error:
+            self._client.close()
+            raise _why_not(settings, error) from error
+        self._fetcher = _NumberingFetcher(
+            self._client, self._subscription, number=number, wait_ms=wait_ms, metrics=None, **self.config
+        )
+        self.fetcher = self._fetcher
+
+    def read_only(self, wires: list[WirePartition]) -> None:
+        """Read exactly `wires`."""
+        self.assign(wires)
+
+    def where(self, wire: WirePartition) -> int | None:
+        """Position without asking the broker (`position` may block)."""
+        position = self._subscription.assignment[wire].position
+        return None if position is None else position.offset
+
+    def knows_topic(self, topic: str) -> bool:
+        """Whether the newest metadata name the topic (`partitions_for_topic` may block without end)."""
+        return self._cluster.partitions_for_topic(topic) is not None
+
+    def first_offset(self, wire: WirePartition) -> int | None:
+        """Log start offset, or None if the broker did not say in time."""
+        try:
+            return cast(int, self.beginning_offsets([wire], timeout_ms=_BLOCK_MS)[wire])
+        except (kafka_errors.RetriableError, kafka_errors.BrokerResponseError):
+            return None
+
+    def next_records(self, timeout_ms: int, max_records: int) -> dict[WirePartition, list[Any]]:
+        """One poll. Raises PositionLost where the broker refuses a position."""
+        try:
+            return cast("dict[WirePartition, list[Any]]", self.poll(timeout_ms=timeout_ms, max_records=max_records))
+        except kafka_errors.OffsetOutOfRangeError as error:
+            wire, asked = next(iter(error.args[0].items()))
+            raise PositionLost(wire, asked) from error
+        except kafka_errors.LogTruncationError as error:
+            wire = next(iter(error.divergent_offsets))
+            raise PositionLost(wire, self.where(wire) or 0) from error
+        except _DENIED as error:
+            raise AccessDenied(f"{type(error).__name__}: {error}") from error
+        except kafka_errors.RetriableError:
+            return {}
+
+
+class PositionLost(Exception):
+    """The broker has no record at this position any more, or never had."""
+
+    def __init__(self, wire: WirePartition, asked: int) -> None:
+        super().__init__(wire, asked)
+        self.wire, self.asked = wire, asked
+
+
+class Ticket(NamedTuple):
+    """One send: where to, and whom to tell."""
+
+    tp: TopicPartition
+    on_done: OnDone
+
+
+Completion = tuple[Ticket, int | None, SendError | None]
+
+
+class Producer(KafkaProducer):
+    """One generation of an idempotent producer: its first failure is its end.
+
+    From the failure on it puts nothing more on the wire, and every send not yet acknowledged is completed with SendFailed,
+    even if an acknowledgement comes later. Completions are put into `done` on kafka-python's sender thread.
+    """
+
+    def __init__(self, settings: KafkaSettings, done: SimpleQueue[Completion]) -> None:
+        self.failure: SendFailed | None = None
+        self._bootstrap = settings.bootstrap
+        self._done = done
+        try:
+            super().__init__(
+                **_connection(settings),
+                acks="all",
+                enable_idempotence=True,
+                linger_ms=2,
+                batch_size=256 * 1024,
+                max_request_size=4 * 1024 * 1024,
+                delivery_timeout_ms=_DELIVERY_TIMEOUT_MS,
+                max_block_ms=_BLOCK_MS,
+                allow_auto_create_topics=False,
+                metrics_enabled=False,
+            )
+        except (kafka_errors.RetriableError, *_DENIED) as error:
+            raise _why_not(settings, error) from error
+
+    def put(
+        self, wire: WirePartition, key: bytes | None, value: bytes | None, headers: Headers, ticket: Ticket
+    ) -> None:
+        """Take one record. Raises TopicMissing if the topic or partition does not show up within two seconds."""
+        try:
+            if wire.partition not in self.partitions_for(wire.topic):
+                raise TopicMissing(ticket.tp)
+        except kafka_errors.KafkaTimeoutError as error:
+            raise TopicMissing(ticket.tp) from error
+        future = self.send(wire.topic, value=value, key=key, headers=list(headers), partition=wire.partition)
+        future.add_callback(self._acknowledged, ticket)
+        future.add_errback(self._failed, ticket)
+
+    def _acknowledged(self, ticket: Ticket, metadata: Any) -> None:
+        if self.failure is None:
+            self._done.put((ticket, metadata.offset, None))
+        else:
+            self._done.put((ticket, None, SendFailed(ticket.tp, self.failure.reason)))
+
+    def _failed(self, ticket: Ticket, error: BaseException) -> None:
+        if isinstance(error, kafka_errors.MessageSizeTooLargeError | kafka_errors.RecordListTooLargeError):
+            refused: SendError = RecordTooLarge(ticket.tp, -1, MAX_RECORD_BYTES)
+        else:
+            refused = SendFailed(ticket.tp, f"{type(error).__name__}: {error}")
+        if self.failure is None:
+            self.failure = SendFailed(ticket.tp, f"{type(error).__name__}: {error}")
+            _log.warning("producer given up after a failed send; the next send builds a new one: %s", error)
+            self._sender.force_close()
+        self._done.put((ticket, None, refused))
+
+    def abandon(self) -> None:
+        """Stop at once: `close` would first wait for all that is in flight, and raise if that takes too long."""
+        self._unregister_cleanup()
+        self._sender.force_close()
+        self._sender.join(2.0)
+        self._closed = True
+
+
+class KafkaAdmin:
+    """Topics of one cluster, under the prefix of the settings."""
+
+    def __init__(self, settings: KafkaSettings, reachable: Callable[[KafkaSettings], bool]) -> None:
+        self._settings = settings
+        self._reachable = reachable
+        self._client: KafkaAdminClient | None = None
+
+    def partitions(self, topic: str) -> int | None:
+        """Number of partitions, or None if there is no such topic."""
+        [said] = self._ask(lambda client: client.describe_topics([self._settings.topic_prefix + topic]))
+        if said["error_code"] == kafka_errors.UnknownTopicOrPartitionError.errno:
+            return None
+        return len(said["partitions"])
+
+    def topics(self) -> frozenset[str]:
+        """The topics under our prefix, without it and without Kafka's own."""
+        prefix = self._settings.topic_prefix
+        names = self._ask(lambda client: client.list_topics())
+        return frozenset(name[len(prefix) :] for name in names if name.startswith(prefix) and not name.startswith("__"))
+
+    def create(self, topic: str, partitions: int, config: Mapping[str, str]) -> None:
+        """Create a topic with the settings' replication factor; one that exists is left as it is."""
+        wanted = {
+            "num_partitions": partitions,
+            "replication_factor": self._settings.replication_factor,
+            "configs": dict(config),
+        }
+        name = self._settings.topic_prefix + topic
+        try:
+            self._ask(lambda client: client.create_topics({name: wanted}, wait_for_metadata=True))
+        except kafka_errors.TopicAlreadyExistsError:
+            return
+        except _DENIED as error:
+            raise AccessDenied(f"{type(error).__name__}: {error}") from error
+        except kafka_errors.BrokerResponseError as error:
+            raise TopicRefused(name, f"{type(error).__name__}, {error.description}") from error
+
+    def close(self) -> None:
+        """Give back the connection and its thread."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _ask(self, question: Callable[[KafkaAdminClient], Any]) -> Any:
+        for attempt in (1, 2):  # a connection that the broker closed meanwhile shows only when it is used
+            try:
+                return question(self._connected())
+            except kafka_errors.RetriableError as error:
+                self.close()
+                if attempt == 2:
+                    raise BrokerAway(self._settings.bootstrap) from error
+        raise BrokerAway(self._settings.bootstrap)
+
+    def _connected(self) -> KafkaAdminClient:
+        if self._client is None:
+            if not self._reachable(self._settings):
+                raise BrokerAway(self._settings.bootstrap)
+            self._client = _AdminClient(self._settings)
+        return self._client
+
+
+class _AdminClient(KafkaAdminClient):
+    def __init__(self, settings: KafkaSettings) -> None:
+        try:
+            super().__init__(**_connection(settings))
+        except (kafka_errors.RetriableError, *_DENIED) as error:
+            self._client.close()
+            raise _why_not(settings, error) from error

@@ -1,0 +1,267 @@
+"""Reading Kafka by positions of our own: proofs of the end, waits that adapt, and a broker that may be away."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from shared.runtime.end_proof import EndProof
+from shared.runtime.fetch_wait import FetchWait
+from shared.runtime.kafka import Consumer, FetchPlan, PositionLost, WirePartition
+from shared.runtime.kafka_settings import KafkaSettings
+from shared.runtime.log import (
+    BrokerAway,
+    DamagedBatch,
+    LogRecord,
+    OffsetOutOfRange,
+    TopicMissing,
+    TopicPartition,
+)
+
+_CONNECT_S = 0.5
+_TROUBLE_GRACE_S = 1.0  # a leader moves within this time; asking again earlier would only cost
+_TROUBLE_LIMIT_S = 10.0
+_SILENCE_S = 5.0
+_PROOF_SLICE_MS = 5
+
+
+def reachable(settings: KafkaSettings) -> bool:
+    """Whether any bootstrap server takes a TCP connection; at most half a second each."""
+    for address in settings.addresses():
+        try:
+            socket.create_connection(address, timeout=_CONNECT_S).close()
+        except OSError:
+            continue
+        return True
+    return False
+
+
+class KafkaReader:
+    """A Reader over Kafka. It connects at the first `poll`; until then, and while the broker is away, positions are kept."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._consumer: Consumer | None = None
+        self._proof = EndProof()
+        self._wait = FetchWait(adapts=settings.embedded)
+        self._positions: dict[TopicPartition, int] = {}
+        self._paused: set[TopicPartition] = set()
+        self._ours: dict[WirePartition, TopicPartition] = {}
+        self._heard_s: dict[TopicPartition, float] = {}
+        self._failures = 0
+        self._trouble_since_s: float | None = None
+        self._beyond_end: tuple[TopicPartition, int, int] | None = None
+        self._damaged: list[DamagedBatch] = []
+
+    def assign(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Read exactly these logs: new ones from the offset given, those kept from where they are."""
+        new = [tp for tp in positions if tp not in self._positions]
+        for tp in self._positions.keys() - positions.keys():
+            self._proof.forget(tp)
+            self._paused.discard(tp)
+        self._positions = {tp: self._positions.get(tp, positions[tp]) for tp in positions}
+        self._ours = {self._wire(tp): tp for tp in positions}
+        now_s = time.monotonic()
+        self._heard_s = {tp: self._heard_s.get(tp, now_s) for tp in positions}
+        if self._consumer is not None:
+            self._hand_over(self._consumer, new)
+
+    def seek(self, tp: TopicPartition, offset: int) -> None:
+        """Go on at `offset`."""
+        self._require(tp)
+        self._positions[tp] = offset
+        self._proof.forget(tp)
+        if self._consumer is not None:
+            self._consumer.seek(self._wire(tp), offset)
+
+    def pause(self, tps: Iterable[TopicPartition]) -> None:
+        """Return nothing of these logs until resumed."""
+        for tp in tps:
+            self._require(tp)
+            self._paused.add(tp)
+            if self._consumer is not None:
+                self._consumer.pause(self._wire(tp))
+
+    def resume(self, tps: Iterable[TopicPartition]) -> None:
+        """Undo `pause`."""
+        for tp in tps:
+            self._require(tp)
+            self._paused.discard(tp)
+            self._heard_s[tp] = time.monotonic()
+            if self._consumer is not None:
+                self._consumer.resume(self._wire(tp))
+
+    def poll(self, timeout_s: float, max_records: int) -> dict[TopicPartition, list[LogRecord]]:
+        """See Reader. A broker that went away is told after about a second, one that was never there at once."""
+        consumer = self._connected()
+        deadline_s = time.monotonic() + timeout_s
+        if not self._positions:
+            time.sleep(timeout_s)
+            return {}
+        while True:
+            proving = self._trouble_since_s is None and self._proving()
+            left_ms = max(0, round((deadline_s - time.monotonic()) * 1000))
+            found = self._fetched(consumer, min(left_ms, _PROOF_SLICE_MS) if proving else left_ms, max_records)
+            proved = proving and not self._proving()
+            if found or proved or time.monotonic() >= deadline_s:
+                return found
+
+    def position(self, tp: TopicPartition) -> int:
+        """The offset of the next record that `poll` will return."""
+        self._require(tp)
+        return self._positions[tp]
+
+    def end(self, tp: TopicPartition) -> int | None:
+        """The high watermark that the newest fetch showed."""
+        return self._proof.end(tp)
+
+    def beginning(self, tp: TopicPartition) -> int:
+        """The offset at which the log begins; asks the broker."""
+        consumer = self._connected()
+        first = consumer.first_offset(self._wire(tp))
+        if first is not None:
+            return first
+        raise TopicMissing(tp) if reachable(self._settings) else BrokerAway(self._settings.bootstrap)
+
+    def fetch_token(self) -> int:
+        """Names this moment; from now on fetches wait as little as they may until each log has answered."""
+        self._wait.token_taken(time.monotonic())
+        return self._proof.token()
+
+    def end_reached_since(self, tp: TopicPartition, token: int) -> bool:
+        """See Reader; EndProof says why it holds."""
+        return self._proof.reached_since(tp, token)
+
+    def take_damaged(self) -> list[DamagedBatch]:
+        """The batches passed over since the last call."""
+        taken, self._damaged = self._damaged, []
+        return taken
+
+    def busy(self) -> None:
+        """Keep fetch waits short."""
+        self._wait.busy(True)
+
+    def idle(self) -> None:
+        """Let fetch waits grow again."""
+        self._wait.busy(False)
+
+    def close(self) -> None:
+        """Give back connections and threads."""
+        if self._consumer is not None:
+            self._consumer.close(autocommit=False, timeout_ms=1_000)
+            self._consumer = None
+
+    def _wire(self, tp: TopicPartition) -> WirePartition:
+        return WirePartition(self._settings.topic_prefix + tp.topic, tp.partition)
+
+    def _proving(self) -> bool:
+        return any(self._proof.wanted(tp) for tp in self._positions if tp not in self._paused)
+
+    def _require(self, tp: TopicPartition) -> None:
+        if tp not in self._positions:
+            raise KeyError(f"{tp.topic}/{tp.partition} is not read here; assign it first")
+
+    def _connected(self) -> Consumer:
+        if self._consumer is None:
+            if not reachable(self._settings):
+                raise BrokerAway(self._settings.bootstrap)
+            consumer = Consumer(self._settings, number=self._proof.fetch_sent, wait_ms=self._wait_ms)
+            self._hand_over(consumer, list(self._positions))
+            consumer.pause(*(self._wire(tp) for tp in self._paused))
+            now_s = time.monotonic()
+            self._heard_s = dict.fromkeys(self._positions, now_s)
+            self._consumer = consumer
+        return self._consumer
+
+    def _hand_over(self, consumer: Consumer, new: list[TopicPartition]) -> None:
+        consumer.read_only(list(self._ours))
+        for tp in new:
+            consumer.seek(self._wire(tp), self._positions[tp])
+
+    def _wait_ms(self, plan: FetchPlan) -> int:
+        return self._wait.choose_ms(
+            time.monotonic(),
+            left_out=plan.left_out,
+            proving=any(self._proof.wanted(self._ours[wire]) for wire in plan.asked if wire in self._ours),
+            prefetching=plan.prefetching,
+            paused=plan.paused,
+        )
+
+    def _fetched(self, consumer: Consumer, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[LogRecord]]:
+        try:
+            batches = consumer.next_records(timeout_ms, max_records)
+        except PositionLost as lost:
+            tp = self._ours[lost.wire]
+            raise OffsetOutOfRange(tp, lost.asked, consumer.first_offset(lost.wire), self._proof.end(tp)) from lost
+        now_s = time.monotonic()
+        self._note_answers(consumer, now_s)
+        found: dict[TopicPartition, list[LogRecord]] = {}
+        for wire, raws in batches.items():
+            tp = self._ours[wire]
+            found[tp] = [_record(tp.topic, raw) for raw in raws]
+        for wire, tp in self._ours.items():
+            where = consumer.where(wire)
+            if where is not None:
+                self._positions[tp] = where
+                self._proof.moved(tp, where)
+        if found:
+            self._wait.records_came(now_s)
+        else:
+            self._complain(consumer, now_s)
+        return found
+
+    def _note_answers(self, consumer: Consumer, now_s: float) -> None:
+        fetcher = consumer.fetcher
+        answered = False
+        while fetcher.answers:
+            answer = fetcher.answers.popleft()
+            answered = True
+            tp = self._ours.get(answer.wire)
+            if tp is None or answer.error_code != 0:
+                continue
+            self._heard_s[tp] = now_s
+            if answer.high_watermark < answer.offset:
+                # The embedded broker calls a position behind the end of the log empty instead of refusing it. Apache
+                # Kafka shows the same for a moment after an election, and refuses by itself what is truly gone.
+                if self._settings.embedded and answer.offset == self._positions[tp]:
+                    self._beyond_end = (tp, answer.offset, answer.high_watermark)
+                continue
+            self._proof.answered(tp, answer.fetch, answer.high_watermark)
+        if fetcher.damaged:
+            self._damaged += [
+                DamagedBatch(self._ours[WirePartition(d.topic, d.partition)].topic, *_rest(d))
+                for d in fetcher.damaged
+                if WirePartition(d.topic, d.partition) in self._ours
+            ]
+            fetcher.damaged.clear()
+        if answered:
+            self._trouble_since_s = None
+        elif fetcher.failures > self._failures and self._trouble_since_s is None:
+            self._trouble_since_s = now_s
+        self._failures = fetcher.failures
+
+    def _complain(self, consumer: Consumer, now_s: float) -> None:
+        if self._beyond_end is not None:
+            (tp, asked, end), self._beyond_end = self._beyond_end, None
+            raise OffsetOutOfRange(tp, asked, consumer.first_offset(self._wire(tp)), end)
+        if self._trouble_since_s is not None:
+            trouble_s = now_s - self._trouble_since_s
+            if trouble_s > _TROUBLE_LIMIT_S or (trouble_s > _TROUBLE_GRACE_S and not reachable(self._settings)):
+                raise BrokerAway(self._settings.bootstrap)
+            return
+        for tp, heard_s in self._heard_s.items():
+            if now_s - heard_s > _SILENCE_S and tp not in self._paused:
+                self._heard_s[tp] = now_s
+                if not consumer.knows_topic(self._wire(tp).topic):
+                    raise TopicMissing(tp)
+
+
+def _record(topic: str, raw: Any) -> LogRecord:
+    headers = tuple((name, value or b"") for name, value in raw.headers) if raw.headers else ()
+    return LogRecord(topic, raw.partition, raw.offset, raw.timestamp, raw.key, raw.value, headers)
+
+
+def _rest(damage: DamagedBatch) -> tuple[int, int, int, str]:
+    return damage.partition, damage.first, damage.following, damage.reason

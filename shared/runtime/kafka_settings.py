@@ -1,0 +1,71 @@
+"""How to reach the Kafka cluster: environment variables `HEADRACE_KAFKA_*`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaSettings:
+    """What the adapter needs to know. `embedded` marks the broker that `headrace up` starts by itself."""
+
+    bootstrap: str = "127.0.0.1:9092"
+    security_protocol: SecurityProtocol = "PLAINTEXT"
+    sasl_mechanism: SaslMechanism | None = None
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    ssl_cafile: str | None = None
+    ssl_certfile: str | None = None
+    ssl_keyfile: str | None = None
+    topic_prefix: str = ""
+    replication_factor: int = 1
+    embedded: bool = False
+    client_id: str = "headrace"
+
+    def addresses(self) -> list[tuple[str, int]]:
+        """(host, port) of each bootstrap server; a port left out is 9092."""
+        found: list[tuple[str, int]] = []
+        for server in self.bootstrap.split(","):
+            host, colon, port = server.strip().rpartition(":")
+            found.append((host.strip("[]"), int(port)) if colon else (port, 9092))
+        return found
+
+
+class _Environment(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="HEADRACE_KAFKA_", extra="ignore")
+
+    bootstrap: str = Field(default="127.0.0.1:9092", pattern=r"^[^\s,]+(\s*,\s*[^\s,]+)*$")
+    security_protocol: SecurityProtocol = "PLAINTEXT"
+    sasl_mechanism: SaslMechanism | None = None
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    ssl_cafile: str | None = None
+    ssl_certfile: str | None = None
+    ssl_keyfile: str | None = None
+    topic_prefix: str = Field(default="", pattern=r"^[A-Za-z0-9._-]*$")
+    replication_factor: int = Field(default=1, ge=-1)
+    embedded: bool = False
+    client_id: str = "headrace"
+
+    @model_validator(mode="after")
+    def sasl_is_whole(self) -> _Environment:
+        given = (self.sasl_mechanism, self.sasl_username, self.sasl_password)
+        if self.security_protocol.startswith("SASL") and None in given:
+            raise ValueError(
+                f"security protocol {self.security_protocol} needs HEADRACE_KAFKA_SASL_MECHANISM, "
+                "HEADRACE_KAFKA_SASL_USERNAME and HEADRACE_KAFKA_SASL_PASSWORD"
+            )
+        return self
+
+
+def kafka_settings() -> KafkaSettings:
+    """Settings from the environment. Raises pydantic's ValidationError, which names the variable."""
+    environment = _Environment()
+    return KafkaSettings(**{name: getattr(environment, name) for name in _Environment.model_fields})

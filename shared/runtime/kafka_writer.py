@@ -1,0 +1,149 @@
+"""Writing to Kafka: bounded, in order, and never silent about a failure."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from queue import Empty, SimpleQueue
+
+from shared.runtime.kafka import MAX_RECORD_BYTES, Completion, Producer, Ticket, WirePartition
+from shared.runtime.kafka_reader import reachable
+from shared.runtime.kafka_settings import KafkaSettings
+from shared.runtime.log import (
+    BrokerAway,
+    FlushTimedOut,
+    Headers,
+    OnDone,
+    RecordTooLarge,
+    TopicMissing,
+    TopicPartition,
+)
+
+MAX_IN_FLIGHT = 5_000
+_SILENCE_S = 1.5
+
+
+def _size_bytes(key: bytes | None, value: bytes | None, headers: Headers) -> int:
+    named = sum(len(name.encode()) + len(data) + 10 for name, data in headers)
+    return len(key or b"") + len(value or b"") + named + 100  # what a batch of its own adds, rounded up
+
+
+class KafkaWriter:
+    """A Writer over an idempotent producer with `acks=all`.
+
+    While nothing fails, the records of a log stand in it once each, in the order of `send`. At the first send that is
+    not acknowledged for good (30 s, or an error that trying again does not mend) the producer is given up, and
+
+    - every send in flight that was not reported as acknowledged before is reported with SendFailed, in one go;
+    - nothing of it is put on the wire any more; what was on its way may still come to stand in the log, even between
+      records that are sent afterwards;
+    - the next `send` builds a new producer, with a new producer id.
+
+    So whoever sends everything again behind the last acknowledged record, in order, gets at least one copy of each, and
+    the first copies in order; repetitions are told by their sequence numbers. RecordTooLarge alone fails nothing but its
+    record. Acknowledgements of different logs may be reported in another order than sent.
+
+    At most MAX_IN_FLIGHT sends are in flight; at that bound `send` first waits, and runs callbacks.
+    """
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._producer: Producer | None = None
+        self._done: SimpleQueue[Completion] = SimpleQueue()
+        self._refused: deque[Completion] = deque()
+        self._in_flight = 0
+        self._heard_s = time.monotonic()
+
+    def send(
+        self, tp: TopicPartition, key: bytes | None, value: bytes | None, headers: Headers, on_done: OnDone
+    ) -> None:
+        """See Writer. A key or a value must be given: kafka-python takes no record without both."""
+        while self._in_flight >= MAX_IN_FLIGHT:
+            self.drain(0.5)
+        ticket = Ticket(tp, on_done)
+        size = _size_bytes(key, value, headers)
+        if size > MAX_RECORD_BYTES:
+            self._in_flight += 1
+            self._refused.append((ticket, None, RecordTooLarge(tp, size, MAX_RECORD_BYTES)))
+            return
+        producer = self._connected()
+        wire = WirePartition(self._settings.topic_prefix + tp.topic, tp.partition)
+        try:
+            producer.put(wire, key, value, headers, ticket)
+        except TopicMissing:
+            if not reachable(self._settings):
+                raise BrokerAway(self._settings.bootstrap) from None
+            raise
+        if self._in_flight == 0:
+            self._heard_s = time.monotonic()
+        self._in_flight += 1
+
+    def in_flight(self) -> int:
+        """Sends whose `on_done` has not run."""
+        return self._in_flight
+
+    def drain(self, timeout_s: float) -> None:
+        """See Writer. A broker that went away is told after about two seconds; the sends stay in flight."""
+        deadline_s = time.monotonic() + timeout_s
+        while not self._report():
+            left_s = deadline_s - time.monotonic()
+            if self._in_flight == 0 or left_s <= 0:
+                return
+            try:
+                first = self._done.get(timeout=min(left_s, 0.25))
+            except Empty:
+                self._complain()
+                continue
+            self._tell(first)
+            self._report()
+            return
+
+    def flush(self, timeout_s: float) -> None:
+        """Drain until nothing is in flight."""
+        deadline_s = time.monotonic() + timeout_s
+        while self._in_flight:
+            left_s = deadline_s - time.monotonic()
+            if left_s <= 0:
+                raise FlushTimedOut(self._in_flight, timeout_s)
+            self.drain(left_s)
+
+    def close(self) -> None:
+        """Give up what is in flight and give back connections and threads."""
+        if self._producer is not None:
+            self._producer.abandon()
+            self._producer = None
+        self._in_flight = 0
+
+    def _connected(self) -> Producer:
+        if self._producer is not None and self._producer.failure is not None:
+            self._producer.abandon()
+            self._producer = None
+        if self._producer is None:
+            if not reachable(self._settings):
+                raise BrokerAway(self._settings.bootstrap)
+            self._producer = Producer(self._settings, self._done)
+        return self._producer
+
+    def _report(self) -> bool:
+        told = False
+        while self._refused:
+            self._tell(self._refused.popleft())
+            told = True
+        # Only what is there now: a callback may send, and what that completes belongs to the next round.
+        for _ in range(self._done.qsize()):
+            self._tell(self._done.get())
+            told = True
+        return told
+
+    def _tell(self, completion: Completion) -> None:
+        ticket, offset, error = completion
+        self._in_flight -= 1
+        self._heard_s = time.monotonic()
+        ticket.on_done(offset, error)
+
+    def _complain(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._heard_s > _SILENCE_S:
+            self._heard_s = now_s
+            if not reachable(self._settings):
+                raise BrokerAway(self._settings.bootstrap)
