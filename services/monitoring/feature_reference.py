@@ -11,6 +11,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 BINS = 16
@@ -45,12 +46,16 @@ class NumberReference:
 
 @dataclass(frozen=True, slots=True)
 class CategoryReference:
-    """Probabilities over all rows: of each known category (in order of name), of any other, of a missing value."""
+    """Probabilities over all rows: of each known category (in order of name), of any other, of a missing value.
+
+    places: the index of each known category in `names`.
+    """
 
     names: tuple[str, ...]
     frequencies: tuple[float, ...]
     other: float
     missing: float
+    places: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,7 @@ def read_reference(data: Mapping[str, Any]) -> FeatureReference:
 
 def _number(name: str, data: Mapping[str, Any]) -> NumberReference:
     knots = tuple(float(knot) for knot in data["quantiles"])
-    ordered = all(low <= high for low, high in zip(knots, knots[1:], strict=False))
+    ordered = all(low <= high for low, high in pairwise(knots))
     if len(knots) < 2 or not ordered or not all(map(math.isfinite, knots)):
         raise ValueError(f"reference of {name!r}: quantiles must be two or more finite numbers in rising order")
     intervals = len(knots) - 1
@@ -92,6 +97,7 @@ def _category(name: str, data: Mapping[str, Any]) -> CategoryReference:
         frequencies=tuple(_rate(name, category, data["frequencies"][category]) for category in names),
         other=_rate(name, "other", data["other"]),
         missing=_rate(name, "missing", data["missing"]),
+        places={category: place for place, category in enumerate(names)},
     )
 
 

@@ -2,9 +2,9 @@
 
 Every statistic is a standard score: the recent value's distance from the reference's, in standard errors of n
 independent records. Of a number, on its probability integral transform u under the reference: `location` (mean of u),
-`spread` (mean of |2u - 1|), `shape` ((chi2 - df) / sqrt(2 df) of the histogram of u), `missing` (rate). Of a category:
-the share of each known category, of `other` (unseen ones), of `missing`. A feature's score is the largest of the
-absolute values, and the list is ranked by it.
+`spread` (mean of |2u - 1|), `missing` (rate), and, only where the first two stay below 4, `shape` (chi-square of the
+histogram of u as a standard score by Wilson and Hilferty 1931, at least 0). Of a category: the share of each known
+category, of `other` (unseen ones), of `missing`. A feature's score is the largest of the absolute values, and the list is ranked by it.
 
 No guarantee, and no alarm by itself: autocorrelated records raise all scores, and a large window makes small shifts
 score high. The order among features of the same records is what it says.
@@ -30,7 +30,10 @@ Row = Mapping[str, Any]
 # So that a rate of 0 in the reference, or a constant feature, does not make one record infinitely surprising.
 _LEAST_RATE = 0.001
 _LEAST_DEVIATION = 0.01
+_LEAST_SPREAD_DEVIATION = 0.025
 _LEAST_EXPECTED = 0.5
+# A histogram says little to a person where the centre or the spread already tells the story.
+_PLAIN_SCORE = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,6 @@ class _OpenBlock:
         self.rows = 0
         self.numbers: dict[str, list[float]] = {name: [0, 0.0, 0.0] + [0] * BINS for name in reference.numbers}
         self.categories = {name: [0] * (len(known.names) + 2) for name, known in reference.categories.items()}
-        self.places = {name: {c: i for i, c in enumerate(known.names)} for name, known in reference.categories.items()}
         self.add(block)
 
     def add(self, block: Block) -> None:
@@ -164,16 +166,16 @@ class _OpenBlock:
     def take(self, row: Row) -> None:
         self.rows += 1
         for name, known in self.reference.numbers.items():
-            value, sums = row.get(name), self.numbers[name]
-            if not isinstance(value, int | float) or not math.isfinite(value):
+            value, sums = _finite(row.get(name)), self.numbers[name]
+            if value is None:
                 sums[0] += 1
                 continue
-            u = known.pit(float(value))
+            u = known.pit(value)
             sums[1] += u
             sums[2] += abs(2.0 * u - 1.0)
             sums[3 + bin_of(u)] += 1
-        for name, places in self.places.items():
-            value = row.get(name)
+        for name, known in self.reference.categories.items():
+            value, places = row.get(name), known.places
             place = len(places) + 1 if value is None else places.get(category_key(value), len(places))
             self.categories[name][place] += 1
 
@@ -184,6 +186,14 @@ class _OpenBlock:
         }
         categories = {name: CategoryCounts(tuple(t[:-2]), t[-2], t[-1]) for name, t in self.categories.items()}
         return Block(self.rows, numbers, categories)
+
+
+def _finite(value: Any) -> float | None:
+    try:
+        number = float(value) if isinstance(value, int | float) else math.nan
+    except OverflowError:  # an integer beyond the largest double
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _whole(reference: FeatureReference, rows: Iterable[Row]) -> Block:
@@ -201,8 +211,10 @@ def _number_shift(name: str, known: NumberReference, block: Block) -> FeatureShi
         root = math.sqrt(present)
         u_mean, spread_mean = counts.u_total / present, counts.spread_total / present
         scores["location"] = (u_mean - known.u_mean) * root / max(known.u_deviation, _LEAST_DEVIATION)
-        scores["spread"] = (spread_mean - known.spread_mean) * root / max(known.spread_deviation, _LEAST_DEVIATION)
-        scores["shape"] = _shape_score(counts.bins, present, known.bins)
+        deviation = max(known.spread_deviation, _LEAST_SPREAD_DEVIATION)
+        scores["spread"] = (spread_mean - known.spread_mean) * root / deviation
+        if max(abs(scores["location"]), abs(scores["spread"])) < _PLAIN_SCORE:
+            scores["shape"] = _shape_score(counts.bins, present, known.bins)
     statistic = max(scores, key=lambda key: abs(scores[key]))
     quartiles = {"lower_quartile": 0.25, "median": 0.5, "upper_quartile": 0.75}
     return FeatureShift(
@@ -219,9 +231,9 @@ def _number_shift(name: str, known: NumberReference, block: Block) -> FeatureShi
 
 
 def _number_direction(statistic: str, score: float) -> str:
-    rising = {"location": "higher", "spread": "wider", "missing": "more missing", "shape": "other shape"}
-    falling = {"location": "lower", "spread": "narrower", "missing": "fewer missing", "shape": "same shape"}
-    return rising[statistic] if score > 0 else falling[statistic]
+    rising = {"location": "higher", "spread": "wider", "missing": "more missing", "shape": "another shape"}
+    falling = {"location": "lower", "spread": "narrower", "missing": "fewer missing"}
+    return falling.get(statistic, "unchanged") if score <= 0 else rising[statistic]
 
 
 def _category_shift(name: str, known: CategoryReference, block: Block) -> FeatureShift:
@@ -257,7 +269,8 @@ def _shape_score(bins: tuple[int, ...], present: int, expected: tuple[float, ...
         for count, share in zip(bins, expected, strict=True)
     )
     freedom = max(1, sum(share > 0.0 for share in expected) - 1)
-    return (chi2 - freedom) / math.sqrt(2.0 * freedom)
+    variance = 2.0 / (9.0 * freedom)
+    return max(0.0, ((chi2 / freedom) ** (1.0 / 3.0) - (1.0 - variance)) / math.sqrt(variance))
 
 
 def _histogram_quantile(bins: tuple[int, ...], share: float) -> float:

@@ -32,6 +32,7 @@ REPORT_METRICS: dict[str, tuple[str, ...]] = {
 # float32 softmax outputs do not add up to one exactly.
 _SUM_TOLERANCE = 1e-3
 _PROBABILITY_TOLERANCE = 1e-6
+_BEYOND = 10**308
 
 
 class Invalid(StrEnum):
@@ -138,7 +139,8 @@ def _class_metric(spec: LossSpec, name: str, probabilities: list[float], truth: 
 def _regression_metric(name: str, value: float, label: Label) -> float | Invalid:
     if label is None:
         return Invalid.MISSING_LABEL
-    if isinstance(label, str) or not math.isfinite(label):
+    # An integer beyond the largest double has no float; labels end where doubles do.
+    if isinstance(label, str) or not -_BEYOND < label < _BEYOND:
         return Invalid.UNKNOWN_LABEL
     error = abs(value - float(label))
     # Two finite doubles can still be further apart than a double can say.

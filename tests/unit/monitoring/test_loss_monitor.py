@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import json
+import math
+import random
+import statistics
+
+import pytest
+
+from services.monitoring import loss_monitor, loss_watch, reference_loss
+from services.monitoring.loss_monitor import LossAlarm, LossMonitorState, Statistic
+from services.monitoring.loss_watch import WatchState
+from services.monitoring.reference_loss import ReferenceSource
+
+
+def coin_flips(rng: random.Random, count: int, mean: float) -> list[float | None]:
+    return [1.0 if rng.random() < mean else 0.0 for _ in range(count)]
+
+
+def delay(seed: int, mean: float) -> tuple[int, LossAlarm]:
+    rng = random.Random(seed)
+    state, early = loss_monitor.update_many(loss_monitor.start(0.1), coin_flips(rng, 1000, 0.1))
+    assert not early
+    for _ in range(200):
+        state, alarms = loss_monitor.update_many(state, coin_flips(rng, 50, mean))
+        if alarms:
+            return alarms[0].position - 999, alarms[0]
+    raise AssertionError("no alarm within 10,000 outcomes")
+
+
+def test_state_and_alarm_survive_json_bit_for_bit() -> None:
+    rng = random.Random(5)
+    state, _ = loss_monitor.update_many(loss_monitor.start(0.1, 0.01, 1e4), [rng.random() / 5 for _ in range(777)])
+    again = LossMonitorState.from_json(json.loads(json.dumps(state.to_json())))
+    assert again == state
+    rest = coin_flips(rng, 300, 0.5)
+    assert loss_monitor.update_many(again, rest) == loss_monitor.update_many(state, rest)
+    _, alarms = loss_monitor.update_many(state, rest)
+    assert LossAlarm.from_json(json.loads(json.dumps(alarms[0].to_json()))) == alarms[0]
+    assert len(json.dumps(state.to_json())) < 2000
+
+
+def test_one_by_one_equals_a_batch() -> None:
+    losses = coin_flips(random.Random(3), 2000, 0.3)
+    batch, alarms = loss_monitor.update_many(loss_monitor.start(0.2), losses)
+    state, found = loss_monitor.start(0.2), list[LossAlarm]()
+    for loss in losses:
+        state, alarm = loss_monitor.update(state, loss)
+        found += [alarm] if alarm else []
+    assert (state, found) == (batch, alarms)
+    assert found
+
+
+def test_no_more_alarms_than_the_run_length_allows() -> None:
+    # Under the guarantee 300,000 outcomes at the null itself have at most 60 alarms in expectation.
+    _, alarms = loss_monitor.update_many(
+        loss_monitor.start(0.1, expected_run_length=5000), coin_flips(random.Random(11), 300_000, 0.1)
+    )
+    assert len(alarms) <= 60 + 3 * math.sqrt(60)
+
+
+def test_a_doubled_error_is_found_soon_and_dated() -> None:
+    found = [delay(seed, 0.2) for seed in range(20)]
+    assert statistics.median(count for count, _ in found) < 300
+    assert abs(statistics.median(alarm.change_position for _, alarm in found) - 1000) < 60
+    assert statistics.median(delay(seed, 0.3)[0] for seed in range(20)) < 100
+
+
+def test_an_alarm_can_be_recomputed_from_its_evidence() -> None:
+    losses = coin_flips(random.Random(8), 3000, 0.3)
+    _, [first, second, *_] = loss_monitor.update_many(loss_monitor.start(0.1, 0.02, 1e5), losses)
+    span = losses[second.first_position : second.position + 1]
+    again = loss_monitor.start(
+        second.reference_mean_upper, second.tolerance, second.threshold, first_position=second.first_position
+    )
+    _, [repeated] = loss_monitor.update_many(again, span)
+    assert repeated == second
+    assert second.first_position == first.position + 1
+    since = [loss for loss in losses[second.change_position : second.position + 1] if loss is not None]
+    assert second.since_change_mean == pytest.approx(sum(since) / len(since))
+    assert second.count_since_change == len(since)
+    assert second.evidence >= second.threshold == 1e5
+
+
+@pytest.mark.parametrize("loss", [None, math.nan, math.inf, -math.inf, -0.01, 1.01])
+def test_a_loss_that_is_none_moves_nothing_but_its_count(loss: float | None) -> None:
+    before, _ = loss_monitor.update(loss_monitor.start(0.1), 1.0)
+    after, alarm = loss_monitor.update(before, loss)
+    assert alarm is None
+    assert (after.values, after.count, after.total) == (before.values, before.count, before.total)
+    assert (after.invalid, after.position) == (1, 1)
+
+
+def test_positions_come_from_the_caller_and_only_rise() -> None:
+    state, _ = loss_monitor.update(loss_monitor.start(0.1, first_position=40), 1.0, position=57)
+    assert state.position == 57
+    with pytest.raises(ValueError, match="once, in order"):
+        loss_monitor.update(state, 0.0, position=57)
+
+
+@pytest.mark.parametrize("upper", [0.0, 0.05, 0.5, 0.97, 1.0])
+def test_no_factor_turns_negative_whatever_the_reference(upper: float) -> None:
+    state = loss_monitor.start(upper, 0.3)
+    assert all(1.0 + bet * (0.0 - state.null_mean) > 0.0 for bet in state.bets)
+    assert list(state.bets) == sorted(set(state.bets))
+
+
+def test_residuals_stay_quiet_when_the_expected_loss_explains_the_rise() -> None:
+    rng = random.Random(2)
+    raw, aware = loss_monitor.start(0.1), loss_monitor.start(0.0, 0.01, statistic=Statistic.RESIDUAL)
+    raw_alarms = aware_alarms = 0
+    for i in range(6000):
+        expected = 0.1 if i < 2000 else 0.25
+        loss = 1.0 if rng.random() < expected else 0.0
+        raw, raised = loss_monitor.update(raw, loss)
+        raw_alarms += raised is not None
+        aware, raised = loss_monitor.update(aware, loss, expected=expected)
+        aware_alarms += raised is not None
+    assert raw_alarms > 0
+    assert aware_alarms == 0
+    for i in range(3000):
+        aware, raised = loss_monitor.update(aware, 1.0 if rng.random() < 0.4 else 0.0, expected=0.25)
+        if raised:
+            assert i < 2500
+            break
+    else:
+        raise AssertionError("the change of the concept was not found")
+
+
+def test_a_residual_without_an_expected_loss_is_invalid() -> None:
+    state, _ = loss_monitor.update(loss_monitor.start(0.0, statistic=Statistic.RESIDUAL), 0.4)
+    assert (state.invalid, state.count) == (1, 0)
+
+
+@pytest.mark.parametrize(("upper", "run_length"), [(math.nan, 1e6), (1.1, 1e6), (-0.1, 1e6), (0.1, math.nan)])
+def test_a_reference_that_guarantees_nothing_is_refused(upper: float, run_length: float) -> None:
+    with pytest.raises(ValueError, match=r"reference bound|expected_run_length"):
+        loss_monitor.start(upper, expected_run_length=run_length)
+
+
+@pytest.mark.parametrize("count", [100, 1000])
+def test_the_upper_bound_covers_the_mean(count: int) -> None:
+    rng, missed = random.Random(4), 0
+    for _ in range(300):
+        losses = [1.0 if rng.random() < 0.1 else 0.0 for _ in range(count)]
+        missed += reference_loss.upper_mean(count, sum(losses), sum(losses), 0.8)[1] < 0.1
+    assert missed <= 0.2 * 300
+    steady = reference_loss.upper_mean(count, 0.2 * count, 0.04 * count, 0.8)[1]
+    assert 0.2 < steady < 0.2 + 15 / count
+
+
+def test_the_watch_changes_over_to_the_outcomes_in_service() -> None:
+    state = loss_watch.start(reference_loss.start(500, 0.8, 0.08, 0.12), 0.01, 1e6)
+    assert loss_watch.watching(state) == ReferenceSource.HELD_BACK
+    assert state.monitor is not None
+    assert state.monitor.null_mean == pytest.approx(0.13)
+    for loss in [None, math.nan, *coin_flips(random.Random(6), 500, 0.1)]:
+        state, alarm = loss_watch.update(state, loss)
+        assert alarm is None
+    assert loss_watch.watching(state) == ReferenceSource.IN_SERVICE
+    reference = reference_loss.reference(state.reference)
+    assert reference is not None
+    assert state.monitor is not None
+    assert state.monitor.reference_mean_upper == reference.upper > reference.mean
+    assert (state.monitor.first_position, state.monitor.count) == (502, 0)
+    assert WatchState.from_json(json.loads(json.dumps(state.to_json()))) == state
+
+
+def test_without_a_reference_nothing_is_monitored() -> None:
+    state = loss_watch.start(reference_loss.start(50), 0.0, 100)
+    for _ in range(49):
+        state, alarm = loss_watch.update(state, 1.0)
+        assert alarm is None
+    assert (loss_watch.watching(state), state.monitor) == (None, None)
+
+
+def test_a_change_before_the_reference_is_complete_is_found_against_held_back_rows() -> None:
+    state = loss_watch.start(reference_loss.start(1000, 0.8, 0.08, 0.1), 0.0, 1e6)
+    positions = list[int]()
+    for loss in coin_flips(random.Random(1), 900, 0.4):
+        state, alarm = loss_watch.update(state, loss)
+        positions += [alarm.position] if alarm else []
+    assert positions
+    assert positions[0] < 100
