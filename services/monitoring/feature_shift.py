@@ -4,7 +4,8 @@ Every statistic is a standard score: the recent value's distance from the refere
 independent records. Of a number, on its probability integral transform u under the reference: `location` (mean of u),
 `spread` (mean of |2u - 1|), `missing` (rate), and, only where the first two stay below 4, `shape` (chi-square of the
 histogram of u as a standard score by Wilson and Hilferty 1931, at least 0). Of a category: the share of each known
-category, of `other` (unseen ones), of `missing`. A feature's score is the largest of the absolute values, and the list is ranked by it.
+category, of `other` (unseen ones), of `missing`. A feature's score is the largest of the absolute values, and the list
+is ranked by it.
 
 No guarantee, and no alarm by itself: autocorrelated records raise all scores, and a large window makes small shifts
 score high. The order among features of the same records is what it says.
