@@ -1,0 +1,70 @@
+"""A fitted model as scikit-learn computes it: the original that its artifact is checked against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from services.training.category_encoding import CategoryEncoding
+from services.training.dataset import Kind, Task
+from services.training.families import Estimator, Family, Parameters
+
+
+@dataclass(frozen=True)
+class FittedEstimator:
+    """Category encoding and estimator, fitted to the same rows. `classes` are the class names (multiclass only)."""
+
+    task: Task
+    encoding: CategoryEncoding
+    estimator: Estimator
+    classes: tuple[str, ...]
+
+    def predict(self, numbers: npt.NDArray[np.float32], categories: npt.NDArray[np.object_]) -> npt.NDArray[np.float64]:
+        """Outputs [n, 1] (probability of class 1, or the value) or [n, K] (probabilities in the order of `classes`)."""
+        features = self.encoding.features(numbers, categories)
+        if self.task == "regression":
+            return np.asarray(self.estimator.predict(features), dtype=np.float64).reshape(-1, 1)
+        probabilities = np.asarray(self.estimator.predict_proba(features), dtype=np.float64)
+        return probabilities[:, 1:] if self.task == "binary" else probabilities
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One set of parameters that was tried, and its mean loss on the validation rows."""
+
+    family: Family
+    parameters: Parameters
+    loss: float
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """The chosen model, refitted, with everything that its manifest says. `reference` and `loss` are JSON-able."""
+
+    names: tuple[str, ...]
+    kinds: tuple[Kind, ...]
+    fitted: FittedEstimator
+    family: Family
+    parameters: Parameters
+    seed: int
+    dataset_sha256: str
+    rows: int
+    fitted_rows: int
+    trials: tuple[Trial, ...]
+    reference: dict[str, Any]
+    loss: dict[str, Any]
+
+    @property
+    def task(self) -> Task:
+        return self.fitted.task
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.fitted.classes
+
+    def predict(self, numbers: npt.NDArray[np.float32], categories: npt.NDArray[np.object_]) -> npt.NDArray[np.float64]:
+        """Outputs [n, 1] or [n, K], as FittedEstimator.predict."""
+        return self.fitted.predict(numbers, categories)
