@@ -68,7 +68,7 @@ class Source(Contract):
     id: str
     time: TimeSpec
     fields: Annotated[
-        dict[str, Annotated[FieldSpec, BeforeValidator(_field_spec)]],
+        dict[str, Annotated[FieldSpec, BeforeValidator(_field_spec, json_schema_input_type=FieldType | FieldSpec)]],
         Field(min_length=1),
     ]
     partitions: Annotated[int, Field(ge=1, le=256)] = 1

@@ -132,11 +132,32 @@ def decode(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, 
         raise UnreadableEvent(str(wrong)) from wrong
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who wrote an entry, and its number: what counts even if the event itself cannot be read."""
+
+    source: str
+    sequence: int
+    control: int
+
+
+def origin(headers: Sequence[tuple[str, bytes]]) -> Origin | None:
+    """The origin of an entry that a task wrote; None for one from outside, or for foreign bytes."""
+    attributes = dict(headers)
+    try:
+        return Origin(
+            attributes["ce_source"].decode(), int(attributes["ce_sequence"]), int(attributes.get("ce_control", b"0"))
+        )
+    except (KeyError, ValueError):
+        return None
+
+
 def rfc3339(time_ms: int) -> str:
     """`2026-11-21T10:00:00.000Z`. Outside years 1 to 9999, which RFC 3339 cannot write, the nearest it can."""
     clamped = min(max(time_ms, -62_135_596_800_000), 253_402_300_799_999)
     seconds, ms = divmod(clamped, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
+    # Not strftime: its %Y has no leading zeros before the year 1000.
+    return f"{datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat()}.{ms:03d}Z"
 
 
 def epoch_ms(text: str) -> int:

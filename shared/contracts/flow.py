@@ -167,3 +167,7 @@ class LabelUnused(Event):
     join_id: str
     label_id: str
     fate: LabelFate
+
+
+class EventBuried(Event):
+    """Stands where an event was too large for the broker: it takes the sequence, the event lies in the dead letters."""

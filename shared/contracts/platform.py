@@ -88,6 +88,7 @@ class Platform:
     log_id: str | None = None
     definitions: Definitions = NO_DEFINITIONS
     definitions_at: int = 0
+    sources_at: Mapping[str, int] = field(default_factory=dict[str, int])  # since when a source is defined
     models: Mapping[str, ModelState] = field(default_factory=dict[str, ModelState])
     ticks: Mapping[str, int] = field(default_factory=dict[str, int])  # newest tick, by clock: `wall` or a source
     last_ticks: Mapping[str, tuple[int, c.Tick]] = field(default_factory=dict[str, tuple[int, c.Tick]])
@@ -117,7 +118,10 @@ class Platform:
             case c.DefinitionsApplied(definitions=applied):
                 definitions = self.definitions.with_applied(applied)
                 models = {name: self.models.get(name) or ModelState() for name in definitions.models}
-                return replace(moved, definitions=definitions, definitions_at=moved.position, models=models)
+                since = {name: self.sources_at.get(name, moved.position) for name in definitions.sources}
+                return replace(
+                    moved, definitions=definitions, definitions_at=moved.position, sources_at=since, models=models
+                )
             case event:
                 name = getattr(event, "model", None)
                 if not isinstance(name, str) or name not in self.models:

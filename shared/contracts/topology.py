@@ -114,7 +114,7 @@ def _control_tasks() -> Iterable[TaskSpec]:
 def _source_tasks(definitions: Definitions, source: Source) -> Iterable[TaskSpec]:
     name, n = source.name, source.partitions
     intake, records = INTAKE.of(name).name, RECORDS.of(name).name
-    views = tuple(Output(FEATURES.of(v.name).name, n, keeps=True) for v in definitions.views_on(name))
+    views = tuple(Output(FEATURES.of(v.name).name, n, keeps=True, marked=False) for v in definitions.views_on(name))
     scoring = tuple(Output(SCORING.of(m.name).name, n, keeps=True) for m in definitions.models_on(name))
     joins = tuple(
         Output(JOINS.of(m.name).name, definitions.sources[m.scores].partitions, keeps=False)

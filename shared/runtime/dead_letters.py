@@ -1,0 +1,73 @@
+"""What a handler could not take: the original key, value and headers, with why, in `<service>.dead.v1`."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from shared.contracts.envelope import Encoded
+from shared.contracts.flow import EventBuried
+from shared.contracts.identity import derived_id
+from shared.contracts.topics import dead_letters
+from shared.contracts.topology import TaskSpec
+from shared.runtime.log import LogRecord
+from shared.runtime.step import Cause
+
+KEPT_BYTES = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record for the dead letters; `placeholder` takes the sequence of an event that was too large."""
+
+    topic: str
+    encoded: Encoded
+    placeholder: Encoded
+
+    @staticmethod
+    def too_large(spec: TaskSpec, event: Encoded, topic: str, size: int, limit: int) -> DeadLetter:
+        """An event that the broker would refuse: its first 64 kB, its length and sha256."""
+        value = event.value or b""
+        headers = (
+            *event.headers,
+            *_why(spec, topic, spec.partition, -1, "EventTooLarge", f"{size} bytes, at most {limit} fit", ""),
+            ("headrace_value_length", b"%d" % len(value)),
+            ("headrace_value_sha256", hashlib.sha256(value).hexdigest().encode()),
+        )
+        letter = Encoded(event.key, value[:KEPT_BYTES], headers)
+        return DeadLetter(dead_letters(spec.service), letter, _hole(event))
+
+
+def _hole(event: Encoded) -> Encoded:
+    buried = EventBuried()
+    headers = tuple((n, buried.ce_type.encode() if n == "ce_type" else v) for n, v in event.headers)
+    return Encoded(event.key, buried.model_dump_json().encode(), headers)
+
+
+def dead_letter(
+    spec: TaskSpec, record: LogRecord | None, error: Exception, trace: str, cause: Cause | None
+) -> DeadLetter:
+    """The letter for a record, or for a timer (no record), whose handler raised."""
+    key = record.key if record else getattr(cause, "key", "").encode()
+    value = record.value if record else None
+    where = (record.topic, record.partition, record.offset) if record else (spec.topic, spec.partition, -1)
+    kept = tuple(record.headers) if record else (("headrace_timer", getattr(cause, "name", "").encode()),)
+    headers = (*kept, *_why(spec, *where, type(error).__name__, str(error), trace))
+    letter = Encoded(key, value, headers)
+    return DeadLetter(dead_letters(spec.service), letter, letter)
+
+
+def _why(
+    spec: TaskSpec, topic: str, partition: int, offset: int, kind: str, message: str, trace: str
+) -> tuple[tuple[str, bytes], ...]:
+    letter_id = derived_id(spec.id, "dead", f"{topic}/{partition}", offset)
+    return (
+        ("headrace_dead_id", letter_id.encode()),
+        ("__connect.errors.topic", topic.encode()),
+        ("__connect.errors.partition", b"%d" % partition),
+        ("__connect.errors.offset", b"%d" % offset),
+        ("__connect.errors.task.id", spec.id.encode()),
+        ("__connect.errors.exception.class.name", kind.encode()),
+        ("__connect.errors.exception.message", message.encode()[:4096]),
+        ("__connect.errors.exception.stacktrace", trace.encode()[:16_384]),
+    )

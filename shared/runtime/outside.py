@@ -1,0 +1,80 @@
+"""What is not derived: ticks, commands, workers' results, facts of replicas. Its writer has an identity of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shared.contracts.envelope import Event, Message, encode
+from shared.contracts.topics import Topic
+from shared.runtime.log import SendError, TopicPartition, Writer
+
+Landed = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    tp: TopicPartition
+    message: Message
+    landed: Landed | None
+
+
+class OutsideWriter:
+    """Publishes events without a task's sequence; readers de-duplicate by event id, so sending one twice is harmless.
+
+    `publish` may be called from any thread; `send` belongs to the driver's. What is queued is lost with the process:
+    whoever publishes must do so again after a restart, under the same id.
+    """
+
+    def __init__(self, identity: str) -> None:
+        self.identity = identity
+        self._lock = threading.Lock()
+        self._queue: deque[_Row] = deque()
+        self._flying = 0
+        self.ends: dict[tuple[str, int], int] = {}
+
+    def publish(
+        self, topic: Topic, event: Event, *, event_id: str, time_ms: int, key: str = "", partition: int = 0,
+        control: int = 0, landed: Landed | None = None,
+    ) -> None:  # fmt: skip
+        """Queue an event; `landed(offset)` is called once the log has it."""
+        topic.admit(event)
+        message = Message(event_id, self.identity, time_ms, key, event, None, control)
+        with self._lock:
+            self._queue.append(_Row(TopicPartition(topic.name, partition), message, landed))
+
+    @property
+    def pending(self) -> int:
+        with self._lock:
+            return len(self._queue) + self._flying
+
+    def send(self, writer: Writer) -> int:
+        """Hand over what is queued. Raises what the writer raises; the queue keeps what was not taken."""
+        sent = 0
+        while True:
+            with self._lock:
+                if not self._queue:
+                    return sent
+                row = self._queue[0]
+            encoded = encode(row.message)
+            writer.send(
+                row.tp, encoded.key, encoded.value, encoded.headers,
+                lambda offset, error, row=row: self._answered(row, offset, error),
+            )  # fmt: skip
+            with self._lock:
+                self._queue.popleft()
+                self._flying += 1
+            sent += 1
+
+    def _answered(self, row: _Row, offset: int | None, error: SendError | None) -> None:
+        with self._lock:
+            self._flying -= 1
+            if error is not None or offset is None:
+                self._queue.append(row)
+                return
+            where = (row.tp.topic, row.tp.partition)
+            self.ends[where] = max(self.ends.get(where, 0), offset + 1)
+        if row.landed is not None:
+            row.landed(offset)

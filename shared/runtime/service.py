@@ -1,0 +1,67 @@
+"""What a service is, without a driver: its steps, its workers, the logs that it follows besides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from shared.contracts.envelope import Mark, Message
+from shared.contracts.platform import Platform
+from shared.runtime.log import TopicPartition
+from shared.runtime.step import Step
+
+if TYPE_CHECKING:
+    from shared.runtime.process import Process
+
+Result = TypeVar("Result")
+
+
+class Worker(Protocol):
+    """Does effects beside the handlers: asked for by what the logs say, answered by an event."""
+
+    def turn(self) -> None:
+        """Start what is wanted and not yet done, collect what is done. Called on the driver's thread; never blocks."""
+        ...
+
+    @property
+    def doing(self) -> Sequence[str]:
+        """What is in work or wanted, in words; empty: nothing can come of this worker without new input."""
+        ...
+
+    def close(self) -> None:
+        """Stop, and give back threads and processes."""
+        ...
+
+
+class Follower(Protocol):
+    """Follows logs that the service reads without deriving anything from them, such as tables."""
+
+    def topics(self, platform: Platform) -> Iterable[str]:
+        """Which topics to follow, all partitions, from their beginning."""
+        ...
+
+    def on_message(self, tp: TopicPartition, message: Message) -> None:
+        """An event that readers accept, in the order of its log."""
+        ...
+
+    def on_mark(self, tp: TopicPartition, mark: Mark) -> None:
+        """A mark, as it stands in the log."""
+        ...
+
+
+class Executor(Protocol):
+    """Runs blocking work elsewhere: a thread pool, or the simulation's scheduler."""
+
+    def submit(self, fn: Callable[..., Result], /, *args: Any) -> Future[Result]: ...
+
+
+@dataclass(frozen=True)
+class Service:
+    """The composition of one service: everything the drivers need to run it."""
+
+    name: str
+    steps: Mapping[str, Step] = field(default_factory=dict[str, Step])
+    workers: Sequence[Callable[[Process], Worker]] = ()
+    followers: Sequence[Callable[[Process], Follower]] = ()

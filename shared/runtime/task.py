@@ -1,0 +1,437 @@
+"""A task: one step on one input partition, its progress through the log, and one transaction a batch.
+
+A reader accepts the next sequence of a task and skips every other; marks count once the sequence that they name has
+been accepted; timers fire when the watermark has passed them, before the next entry of the log.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from shared.contracts.envelope import NEVER_MS, Encoded, Mark, Message, decode, encode, encode_mark, origin
+from shared.contracts.errors import UnreadableEvent
+from shared.contracts.identity import derived_id
+from shared.contracts.platform import Platform
+from shared.contracts.topology import Output as Target_
+from shared.contracts.topology import TaskSpec
+from shared.runtime.dead_letters import DeadLetter, dead_letter
+from shared.runtime.history import ControlHistory
+from shared.runtime.log import LogRecord
+from shared.runtime.partitioning import partition_of
+from shared.runtime.step import (
+    Append,
+    Cause,
+    ClearTimer,
+    Context,
+    Due,
+    Failed,
+    Output,
+    Publish,
+    SetTimer,
+    Step,
+    Wait,
+    call,
+)
+from shared.runtime.task_file import Changes, OutboxRow, Producer, Target, TaskFile
+
+MARK_EVERY_S = 0.02
+CACHED_STATES = 50_000
+
+
+@dataclass(slots=True)
+class Counts:
+    """Facts for metrics and for whoever watches progress."""
+
+    read: int = 0
+    skipped: int = 0
+    derived: int = 0
+    dead: int = 0
+    behind_watermark: int = 0
+
+
+@dataclass(slots=True)
+class _Prepared:
+    rows: list[tuple[str, int, Encoded]] = field(default_factory=list[tuple[str, int, Encoded]])
+    sequences: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
+    timers: list[SetTimer | ClearTimer] = field(default_factory=list["SetTimer | ClearTimer"])
+    buffers: list[Append] = field(default_factory=list[Append])
+
+
+class Task:
+    """Reads a log of events and marks. `begins_late`: the log's beginning has expired, so first sequences are baselines.
+
+    `process` takes records in the log's order and commits; what it derived is then in `unsent` for the relay.
+    """
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        step: Step,
+        file: TaskFile,
+        history: ControlHistory,
+        *,
+        begins_late: bool = False,
+        largest_event_bytes: int = 1_000_000,
+    ) -> None:
+        self.spec, self.step, self.file, self.history = spec, step, file, history
+        self.begins_late, self.largest_event_bytes = begins_late, largest_event_bytes
+        self.counts = Counts()
+        self._states: dict[str, Any] = {}
+        self._codec: TypeAdapter[Any] = TypeAdapter(step.state)
+        self.position = file.position
+        self.producers = file.producers()
+        self.targets = file.targets()
+        self._due = {(key, name): due for due, key, name in file.timers()}
+        self._heap = [(due, key, name) for (key, name), due in self._due.items()]
+        heapq.heapify(self._heap)
+        self.buffer_ends = file.buffer_ends()
+        self.unsent: deque[OutboxRow] = deque(file.outbox())
+        self.sent_up_to = -1
+        self._ordinal = int(file.meta("ordinal") or 0)
+        self.said = (int(_or(file.meta("said_ms"), NEVER_MS)), int(_or(file.meta("said_control"), 0)))
+        self._said_at_s = float("-inf")
+        self._dropped: dict[str, int] = {}
+        self._writers: tuple[int, frozenset[str]] = (-1, frozenset())
+        self._acked_moved = False
+        self.control, self.watermark_ms = self._control_shown(), NEVER_MS
+        self.watermark_ms = self._watermark_shown()
+        self._changes = Changes(self.position, self.position)
+
+    # --- what the input has shown
+
+    @property
+    def platform(self) -> Platform:
+        """The platform as the input has shown it; entries of control.v1 beyond do not exist yet for this task."""
+        return self.history.at(self.control)
+
+    def _control_shown(self) -> int:
+        return max((p.control for p in self.producers.values()), default=0)
+
+    def _watermark_shown(self) -> int:
+        writers = self._known_writers()
+        if not writers:
+            return NEVER_MS
+        shown = self.producers
+        return min((shown[w].watermark_ms if w in shown else NEVER_MS) for w in writers)
+
+    def _known_writers(self) -> frozenset[str]:
+        position, writers = self._writers
+        if position != self.control:
+            if self.control > self.history.position:
+                return frozenset()
+            definitions = self.platform.definitions
+            writers = definitions.writers.get((self.spec.topic, self.spec.partition), frozenset())
+            self._writers = (self.control, writers)
+        return writers
+
+    def _needs(self, control: int) -> None:
+        if control > self.history.position:
+            raise Wait(f"{self.spec.id} needs control.v1 up to {control}, which is read up to {self.history.position}")
+
+    # --- a batch
+
+    def process(self, records: Sequence[LogRecord], now_s: float) -> int:
+        """Take records until one has to wait, commit, and return how many were taken."""
+        taken = 0
+        self._begin()
+        try:
+            for record in records:
+                if record.offset >= self.position:
+                    self._take(record)
+                    self.position = record.offset + 1
+                    self._fire()
+                taken += 1
+        except Wait:
+            pass
+        self._say(now_s)
+        self._commit()
+        return taken
+
+    def say(self, now_s: float) -> bool:
+        """Publish what the input has shown meanwhile, without a record; whether there was something to say."""
+        self._begin()
+        if not self._say(now_s):
+            return False
+        self._commit()
+        return True
+
+    def settle_cursor(self) -> None:
+        """Store how far the outbox was acknowledged, when nothing else is to be committed."""
+        if self._acked_moved or self._dropped:
+            self._begin()
+            self._commit()
+
+    def _begin(self) -> None:
+        self._changes = Changes(self.position, self.position)
+
+    def _take(self, record: LogRecord) -> None:
+        try:
+            entry = decode(record.key, record.value, record.headers)
+        except UnreadableEvent as error:
+            self._take_unreadable(record, error)
+            return
+        if isinstance(entry, Mark):
+            self._take_mark(entry)
+        else:
+            self._take_event(entry, record)
+
+    def _take_mark(self, mark: Mark) -> None:
+        self._needs(mark.control)
+        producer = self.producers.get(mark.source)
+        if producer is None:
+            # Where the beginning has expired, the sequence that the first mark names is the baseline.
+            producer = Producer(mark.sequence if self.begins_late else 0)
+        if producer.last < mark.sequence:
+            return
+        self._shown(mark.source, producer, mark.watermark_ms, mark.control)
+
+    def _take_event(self, message: Message, record: LogRecord) -> None:
+        self.counts.read += 1
+        self._needs(message.control)
+        if message.sequence is not None:
+            producer = self._next_from(message.source, message.sequence)
+            if producer is None:
+                return
+            self._await(message)
+            producer.last += 1
+            self._shown(message.source, producer, producer.watermark_ms, message.control)
+        else:
+            self._await(message)
+        if message.time_ms < self.watermark_ms:
+            self.counts.behind_watermark += 1
+        self._call(message, record)
+
+    def _take_unreadable(self, record: LogRecord, error: UnreadableEvent) -> None:
+        """Its number counts all the same: otherwise everything behind it would look like a gap."""
+        self.counts.read += 1
+        wrote = origin(record.headers)
+        if wrote is not None:
+            self._needs(wrote.control)
+            producer = self._next_from(wrote.source, wrote.sequence)
+            if producer is None:
+                return
+            producer.last += 1
+            self._shown(wrote.source, producer, producer.watermark_ms, wrote.control)
+        self._bury(record, error, "")
+
+    def _next_from(self, source: str, sequence: int) -> Producer | None:
+        """The producer whose next event this is; None for a repetition, and for one that comes again after a gap."""
+        producer = self.producers.get(source)
+        if producer is None:
+            producer = Producer(sequence - 1 if self.begins_late else 0)
+        if sequence == producer.last + 1:
+            return producer
+        self.counts.skipped += 1
+        return None
+
+    def _await(self, message: Message) -> None:
+        """Raises Wait while the step lacks what the event needs, under the control position that it shows."""
+        if self.step.ready is None:
+            return
+        control = max(self.control, message.control)
+        wait = self.step.ready(message, Context(self.history.at(control), self.watermark_ms, self.spec))
+        if wait is not None:
+            raise wait
+
+    def _shown(self, source: str, producer: Producer, watermark_ms: int, control: int) -> None:
+        producer.watermark_ms = max(producer.watermark_ms, watermark_ms)
+        producer.control = max(producer.control, control)
+        self.producers[source] = self._changes.producers[source] = producer
+        self.control = max(self.control, producer.control)
+        self.watermark_ms = max(self.watermark_ms, self._watermark_shown())
+
+    # --- handlers
+
+    def _fire(self) -> None:
+        while self._heap and self._heap[0][0] < self.watermark_ms:
+            due_ms, key, name = heapq.heappop(self._heap)
+            if self._due.get((key, name)) != due_ms:
+                continue  # moved or cleared since
+            del self._due[key, name]
+            self._changes.timers[key, name] = None
+            step = f"{self.spec.service}/{self.spec.step}/{self.spec.subject}"
+            self._call(Due(derived_id(step, f"timer:{name}", key, due_ms), key, name, due_ms), None)
+
+    def _call(self, cause: Cause, record: LogRecord | None) -> None:
+        handler = self.step.handler(cause)
+        if handler is None:
+            return
+        key = self.step.key_of(cause)
+        context = Context(self.platform, self.watermark_ms, self.spec)
+        result = call(handler, self.state(key), cause, context, lambda outputs: self._prepared(cause, outputs))
+        if isinstance(result, Failed):
+            self._bury(record, result.error, result.trace, cause)
+            return
+        self._states[key] = result.state
+        self._changes.state[key] = b""  # marks it as changed; encoded once, at the commit
+        self._apply(key, result.prepared)
+
+    def state(self, key: str) -> Any:
+        """The state of a key as of the last entry taken; None if there is none."""
+        if key not in self._states:
+            stored = self.file.state(key)
+            self._states[key] = None if stored is None else self._codec.validate_json(stored)
+        return self._states[key]
+
+    def _prepared(self, cause: Cause, outputs: Sequence[Output]) -> _Prepared:
+        prepared = _Prepared()
+        for ordinal, output in enumerate(outputs):
+            match output:
+                case Publish():
+                    prepared.rows.append(self._addressed(cause, output, ordinal, prepared.sequences))
+                case Append():
+                    prepared.buffers.append(output)
+                case _:
+                    prepared.timers.append(output)
+        return prepared
+
+    def _addressed(
+        self, cause: Cause, output: Publish, ordinal: int, sequences: dict[tuple[str, int], int]
+    ) -> tuple[str, int, Encoded]:
+        output.topic.admit(output.event)
+        topic = output.topic.name
+        partition = self._partition(topic, output.key)
+        where = (topic, partition)
+        before = sequences[where] if where in sequences else self._target(where).sequence
+        sequences[where] = before + 1
+        name = f"{topic}:{output.event.ce_type}:{output.name}"
+        message = Message(
+            id=derived_id(cause.id, name, output.key, ordinal), source=self.spec.id, time_ms=output.time_ms,
+            key=output.key, event=output.event, sequence=before + 1, control=self.control,
+        )  # fmt: skip
+        return topic, partition, encode(message)
+
+    def _partition(self, topic: str, key: str) -> int:
+        output = self._output(topic)
+        return self.spec.partition if output.keeps else partition_of(key.encode(), output.partitions)
+
+    def _output(self, topic: str) -> Target_:
+        for output in self.spec.outputs:
+            if output.topic == topic:
+                return output
+        raise KeyError(f"{self.spec.id} may not write {topic}: add it to the task's outputs in the topology")
+
+    def _target(self, where: tuple[str, int]) -> Target:
+        return self.targets.setdefault(where, Target())
+
+    def _apply(self, key: str, prepared: _Prepared) -> None:
+        for topic, partition, encoded in prepared.rows:
+            self._enqueue(topic, partition, encoded)
+        for where, sequence in prepared.sequences.items():
+            target = self._target(where)
+            target.sequence = sequence
+            self._changes.targets[where] = target
+        for timer in prepared.timers:
+            self._set_timer(key, timer)
+        for append in prepared.buffers:
+            ordinal = self.buffer_ends.get(append.buffer, 0)
+            self._changes.buffers.append((append.buffer, ordinal, append.row))
+            self.buffer_ends[append.buffer] = ordinal + 1
+            self._changes.meta[f"buffer:{append.buffer}"] = ordinal + 1
+        self.counts.derived += len(prepared.rows)
+
+    def _set_timer(self, key: str, timer: SetTimer | ClearTimer) -> None:
+        if isinstance(timer, ClearTimer):
+            if self._due.pop((key, timer.name), None) is not None:
+                self._changes.timers[key, timer.name] = None
+            return
+        self._due[key, timer.name] = timer.due_ms
+        self._changes.timers[key, timer.name] = timer.due_ms
+        heapq.heappush(self._heap, (timer.due_ms, key, timer.name))
+
+    def _enqueue(self, topic: str, partition: int, encoded: Encoded) -> None:
+        size = len(encoded.key or b"") + len(encoded.value or b"") + sum(len(n) + len(v) for n, v in encoded.headers)
+        if size > self.largest_event_bytes:
+            letter = DeadLetter.too_large(self.spec, encoded, topic, size, self.largest_event_bytes)
+            self._enqueue_row(letter.topic, 0, letter.encoded)
+            self.counts.dead += 1
+            # The number was given to the event: a mark would wait for it for ever, so an empty one takes its place.
+            encoded = letter.placeholder
+        self._enqueue_row(topic, partition, encoded)
+
+    def _enqueue_row(self, topic: str, partition: int, encoded: Encoded) -> None:
+        self._changes.outbox.append(
+            OutboxRow(self._ordinal, topic, partition, encoded.key, encoded.value, encoded.headers)
+        )
+        self._ordinal += 1
+
+    def _bury(self, record: LogRecord | None, error: Exception, trace: str, cause: Cause | None = None) -> None:
+        letter = dead_letter(self.spec, record, error, trace, cause)
+        self._enqueue_row(letter.topic, 0, letter.encoded)
+        self.counts.dead += 1
+
+    # --- marks and the commit
+
+    def _to_say(self) -> tuple[int, int]:
+        return max(self.watermark_ms, self.said[0]), max(self.control, self.said[1])
+
+    @property
+    def unsaid(self) -> bool:
+        return self._to_say() != self.said and any(output.marked for output in self.spec.outputs)
+
+    def _say(self, now_s: float) -> bool:
+        """The mark: what the input has shown, behind what was derived before; coalesced."""
+        if not self.unsaid or now_s - self._said_at_s < MARK_EVERY_S:
+            return False
+        watermark_ms, control = self.said = self._to_say()
+        self._said_at_s = now_s
+        for output in self.spec.outputs:
+            for partition in self.spec.targets(output) if output.marked else ():
+                sequence = self._target((output.topic, partition)).sequence
+                self._enqueue_row(
+                    output.topic, partition, encode_mark(Mark(self.spec.id, sequence, watermark_ms, control))
+                )
+        return True
+
+    def forget_said(self) -> None:
+        """After the outputs have changed: say everything again, for whoever has not heard it."""
+        self.said = (NEVER_MS, 0)
+        self._said_at_s = float("-inf")
+
+    def drop_buffered(self, buffer: str, below: int) -> None:
+        """Rows below this ordinal are archived: forget them with the next commit."""
+        if below > self._dropped.get(buffer, 0):
+            self._dropped[buffer] = below
+
+    def acknowledged(self, ordinal: int, topic: str, partition: int, end: int) -> None:
+        """The relay's news: everything up to `ordinal` stands in the log; `topic/partition` reaches at least `end`."""
+        self.sent_up_to = max(self.sent_up_to, ordinal)
+        target = self._target((topic, partition))
+        target.acked = max(target.acked, end)
+        self._acked_moved = True
+
+    def _commit(self) -> None:
+        changes = self._changes
+        changes.position = self.position
+        changes.state = {key: self._encoded(key) for key in changes.state}
+        changes.meta |= {"ordinal": self._ordinal, "said_ms": self.said[0], "said_control": self.said[1]}
+        if self._acked_moved:
+            changes.targets = self.targets
+            changes.sent_up_to = self.sent_up_to
+        changes.dropped = self._dropped
+        self.file.commit(changes)
+        self._acked_moved, self._dropped = False, {}
+        self.unsent.extend(changes.outbox)
+        if len(self._states) > CACHED_STATES:
+            self._states.clear()
+
+    def _encoded(self, key: str) -> bytes | None:
+        state = self._states[key]
+        return None if state is None else self._codec.dump_json(state)
+
+    def timers(self) -> Iterable[tuple[int, str, str]]:
+        """Timers that are set, for whoever inspects the task."""
+        return sorted((due, key, name) for (key, name), due in self._due.items())
+
+    def close(self) -> None:
+        self.file.close()
+
+
+def _or(value: int | str | None, default: int) -> int | str:
+    return default if value is None else value

@@ -1,0 +1,231 @@
+"""A task's SQLite file: position, state, timers, outbox, sequences and buffers, changed together or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from shared.contracts.errors import ForeignLog, HeadraceError
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS timers (key TEXT, name TEXT, due INTEGER, PRIMARY KEY (key, name)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS producers
+    (task TEXT PRIMARY KEY, last INTEGER, watermark INTEGER, control INTEGER) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS targets
+    (topic TEXT, partition INTEGER, sequence INTEGER, acked INTEGER, PRIMARY KEY (topic, partition)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS outbox
+    (ordinal INTEGER PRIMARY KEY, topic TEXT, partition INTEGER, key BLOB, value BLOB, headers BLOB);
+CREATE TABLE IF NOT EXISTS buffers (name TEXT, ordinal INTEGER, row BLOB, PRIMARY KEY (name, ordinal)) WITHOUT ROWID;
+"""
+
+
+class FileInUse(HeadraceError):
+    """Another process works on the task's file."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is held by another process: stop it, or give this one a --data folder of its own")
+
+
+class LostOwnership(HeadraceError):
+    """The file moved on under us: another process committed to it."""
+
+    def __init__(self, task: str, expected: int, found: int) -> None:
+        super().__init__(
+            f"{task}: its file stands at {found}, this process had {expected}; another owner went on with it"
+        )
+
+
+@dataclass(slots=True)
+class Producer:
+    """What one producing task has shown in the input log."""
+
+    last: int = 0
+    watermark_ms: int = -(1 << 62)
+    control: int = 0
+
+
+@dataclass(slots=True)
+class Target:
+    """One partition that the task writes: its last sequence, and the offset behind the last acknowledged send."""
+
+    sequence: int = 0
+    acked: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    ordinal: int
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+
+@dataclass(slots=True)
+class Changes:
+    """Everything that one batch changed."""
+
+    expected_position: int
+    position: int
+    meta: dict[str, int | str] = field(default_factory=dict[str, "int | str"])
+    state: dict[str, bytes | None] = field(default_factory=dict[str, "bytes | None"])
+    timers: dict[tuple[str, str], int | None] = field(default_factory=dict[tuple[str, str], "int | None"])
+    producers: dict[str, Producer] = field(default_factory=dict[str, Producer])
+    targets: dict[tuple[str, int], Target] = field(default_factory=dict[tuple[str, int], Target])
+    outbox: list[OutboxRow] = field(default_factory=list[OutboxRow])
+    buffers: list[tuple[str, int, bytes]] = field(default_factory=list[tuple[str, int, bytes]])
+    sent_up_to: int = -1
+    dropped: dict[str, int] = field(default_factory=dict[str, int])  # buffer -> rows below this ordinal go
+
+
+class TaskFile:
+    """One open file. `path` None keeps it in memory (the simulation), where `connection` outlives a crash."""
+
+    def __init__(self, task: str, path: Path | None, connection: sqlite3.Connection | None = None) -> None:
+        self.task = task
+        self._lock = _locked(path) if path else None
+        self.connection = connection or sqlite3.connect(path or ":memory:", isolation_level=None)
+        if path:
+            self.connection.execute("PRAGMA journal_mode=WAL")
+            # After a power cut the file may be older, never inconsistent: replay covers the rest.
+            self.connection.execute("PRAGMA synchronous=NORMAL")
+        self.connection.executescript(_TABLES)
+
+    def bind(self, log_id: str) -> None:
+        """Write the log's id into a new file. Raises ForeignLog for one that was made beside another log."""
+        held = self.meta("log_id")
+        if held is None:
+            self.connection.execute("INSERT INTO meta VALUES ('log_id', ?)", (log_id,))
+        elif held != log_id:
+            raise foreign_log(f"the state of {self.task}", str(held), log_id)
+
+    def meta(self, name: str) -> int | str | None:
+        row = self.connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return None if row is None else row[0]
+
+    @property
+    def position(self) -> int:
+        return int(self.meta("position") or 0)
+
+    def state(self, key: str) -> bytes | None:
+        row = self.connection.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
+        return None if row is None else row[0]
+
+    def states(self) -> Iterable[tuple[str, bytes]]:
+        return self.connection.execute("SELECT key, value FROM state ORDER BY key")
+
+    def timers(self) -> list[tuple[int, str, str]]:
+        return self.connection.execute("SELECT due, key, name FROM timers").fetchall()
+
+    def producers(self) -> dict[str, Producer]:
+        rows = self.connection.execute("SELECT task, last, watermark, control FROM producers")
+        return {task: Producer(last, watermark, control) for task, last, watermark, control in rows}
+
+    def targets(self) -> dict[tuple[str, int], Target]:
+        rows = self.connection.execute("SELECT topic, partition, sequence, acked FROM targets")
+        return {(topic, partition): Target(sequence, acked) for topic, partition, sequence, acked in rows}
+
+    def outbox(self) -> list[OutboxRow]:
+        rows = self.connection.execute(
+            "SELECT ordinal, topic, partition, key, value, headers FROM outbox ORDER BY ordinal"
+        )
+        return [OutboxRow(n, topic, p, key, value, _headers(headers)) for n, topic, p, key, value, headers in rows]
+
+    def buffered(self, name: str, first: int, rows: int) -> list[bytes]:
+        """Up to `rows` rows of a buffer from ordinal `first` on."""
+        query = "SELECT row FROM buffers WHERE name = ? AND ordinal >= ? AND ordinal < ? ORDER BY ordinal"
+        return [row for (row,) in self.connection.execute(query, (name, first, first + rows))]
+
+    def buffer_ends(self) -> dict[str, int]:
+        """Rows ever appended, by buffer."""
+        rows = self.connection.execute("SELECT name, value FROM meta WHERE name LIKE 'buffer:%'")
+        return {name.removeprefix("buffer:"): int(value) for name, value in rows}
+
+    def commit(self, changes: Changes) -> None:
+        """All of it in one transaction, if the file still stands where this process left it. Raises LostOwnership."""
+        run, many = self.connection.execute, self.connection.executemany
+        run("BEGIN IMMEDIATE")
+        try:
+            found = self.position
+            if found != changes.expected_position:
+                raise LostOwnership(self.task, changes.expected_position, found)
+            self._write(changes)
+            run("INSERT OR REPLACE INTO meta VALUES ('position', ?)", (changes.position,))
+            many("INSERT OR REPLACE INTO meta VALUES (?, ?)", changes.meta.items())
+        except BaseException:
+            run("ROLLBACK")
+            raise
+        run("COMMIT")
+
+    def _write(self, changes: Changes) -> None:
+        many = self.connection.executemany
+        if changes.state:
+            many(
+                "INSERT OR REPLACE INTO state VALUES (?, ?)",
+                [(k, v) for k, v in changes.state.items() if v is not None],
+            )
+            many("DELETE FROM state WHERE key = ?", [(k,) for k, v in changes.state.items() if v is None])
+        if changes.timers:
+            kept = [(key, name, due) for (key, name), due in changes.timers.items() if due is not None]
+            many("INSERT OR REPLACE INTO timers VALUES (?, ?, ?)", kept)
+            gone = [timer for timer, due in changes.timers.items() if due is None]
+            many("DELETE FROM timers WHERE key = ? AND name = ?", gone)
+        many(
+            "INSERT OR REPLACE INTO producers VALUES (?, ?, ?, ?)",
+            [(task, p.last, p.watermark_ms, p.control) for task, p in changes.producers.items()],
+        )
+        many(
+            "INSERT OR REPLACE INTO targets VALUES (?, ?, ?, ?)",
+            [(topic, p, t.sequence, t.acked) for (topic, p), t in changes.targets.items()],
+        )
+        many(
+            "INSERT INTO outbox VALUES (?, ?, ?, ?, ?, ?)",
+            [(r.ordinal, r.topic, r.partition, r.key, r.value, _packed(r.headers)) for r in changes.outbox],
+        )
+        many("INSERT INTO buffers VALUES (?, ?, ?)", changes.buffers)
+        if changes.sent_up_to >= 0:
+            self.connection.execute("DELETE FROM outbox WHERE ordinal <= ?", (changes.sent_up_to,))
+        many("DELETE FROM buffers WHERE name = ? AND ordinal < ?", changes.dropped.items())
+
+    def close(self) -> None:
+        self.connection.close()
+        if self._lock:
+            self._lock.close()
+
+
+def foreign_log(what: str, held: str, found: str) -> ForeignLog:
+    """The error for state that belongs to another log, with the command that mends it."""
+    return ForeignLog(
+        f"{what} was made beside log {held}, but the broker holds log {found}. The two never mix: "
+        "point HEADRACE_KAFKA_BOOTSTRAP at the broker that it belongs to, or set it aside with `headrace up --fresh`."
+    )
+
+
+def _locked(path: Path) -> IO[str]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.with_suffix(".lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise FileInUse(path) from None
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock
+
+
+def _packed(headers: Sequence[tuple[str, bytes]]) -> bytes:
+    return json.dumps([(name, value.decode("latin-1")) for name, value in headers]).encode()
+
+
+def _headers(packed: bytes) -> tuple[tuple[str, bytes], ...]:
+    return tuple((name, value.encode("latin-1")) for name, value in json.loads(packed))
