@@ -15,6 +15,8 @@ from itertools import pairwise
 from typing import Any
 
 BINS = 16
+# Knots are float32 values in nine digits; a double that was rounded to the same float32 is the same value.
+_FLOAT32_RESOLUTION = 2e-7
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,8 @@ def bin_of(u: float) -> int:
 
 
 def _pit(knots: tuple[float, ...], value: float) -> float:
-    low, high = bisect_left(knots, value), bisect_right(knots, value)
+    near = _FLOAT32_RESOLUTION * abs(value)
+    low, high = bisect_left(knots, value - near), bisect_right(knots, value + near)
     intervals = len(knots) - 1
     if high > low:
         return (low + high - 1) / 2.0 / intervals

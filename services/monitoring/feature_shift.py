@@ -106,7 +106,7 @@ class ShiftWindow(JsonState):
 
 def update(window: ShiftWindow, reference: FeatureReference, row: Row) -> ShiftWindow:
     """One more record. A number that is absent, not a number or not finite counts as missing, as does a category that
-    is None; `row` may hold other fields."""
+    is None or empty; `row` may hold other fields."""
     return update_many(window, reference, (row,))
 
 
@@ -177,7 +177,7 @@ class _OpenBlock:
             sums[3 + bin_of(u)] += 1
         for name, known in self.reference.categories.items():
             value, places = row.get(name), known.places
-            place = len(places) + 1 if value is None else places.get(category_key(value), len(places))
+            place = len(places) + 1 if value is None or value == "" else places.get(category_key(value), len(places))
             self.categories[name][place] += 1
 
     def close(self) -> Block:

@@ -59,16 +59,21 @@ def start(
     held_back_mean: float | None = None,
     held_back_upper: float | None = None,
 ) -> ReferenceState:
-    """A reference that asks for `needed` outcomes in service. Raises ValueError for figures that bound nothing."""
+    """A reference that asks for `needed` outcomes in service; a held-back bound above 1 is taken as 1.
+
+    Raises ValueError for figures that bound nothing.
+    """
     if needed < 2:
         raise ValueError(f"a reference of {needed} outcomes bounds no mean; ask for at least 2, better 500")
     if not 0.0 < confidence < 1.0:
         raise ValueError(f"confidence is {confidence}; it lies above 0 and below 1")
     if (held_back_mean is None) != (held_back_upper is None):
         raise ValueError("held-back rows give a mean and an upper bound, or neither")
-    if held_back_mean is not None and held_back_upper is not None and not 0 <= held_back_mean <= held_back_upper <= 1:
+    if held_back_mean is None or held_back_upper is None:
+        return ReferenceState(needed, confidence)
+    if not (held_back_mean <= held_back_upper and 0.0 <= held_back_mean <= 1.0):
         raise ValueError(f"held-back mean {held_back_mean} and bound {held_back_upper} are not in order within [0, 1]")
-    return ReferenceState(needed, confidence, held_back_mean, held_back_upper)
+    return ReferenceState(needed, confidence, held_back_mean, min(1.0, held_back_upper))
 
 
 def update(state: ReferenceState, loss: float) -> ReferenceState:

@@ -117,6 +117,8 @@ def test_the_pit_is_monotone_and_centred_on_ties() -> None:
     zeros, constant = REFERENCE.numbers["zeros"], REFERENCE.numbers["constant"]
     assert zeros.pit(0.0) == pytest.approx(0.25, abs=0.01)
     assert (constant.pit(2.9), constant.pit(3.0), constant.pit(3.1)) == (0.0, 0.5, 1.0)
+    tenths = read_reference({"numbers": {"x": {"quantiles": [0.100000001] * 3 + [0.2] * 2, "missing": 0.0}}})
+    assert tenths.numbers["x"].pit(0.1) == tenths.numbers["x"].pit(0.100000001) == 0.25
     values = [zeros.pit(x / 50) for x in range(-50, 300)]
     assert values == sorted(values)
 

@@ -182,3 +182,12 @@ def test_a_change_before_the_reference_is_complete_is_found_against_held_back_ro
         positions += [alarm.position] if alarm else []
     assert positions
     assert positions[0] < 100
+
+
+def test_a_held_back_bound_is_checked_and_kept_within_the_unit_interval() -> None:
+    assert reference_loss.start(500, 0.8, 0.9, 1.1).held_back_upper == 1.0
+    for mean, upper in ((0.2, 0.1), (math.nan, 0.5), (-0.1, 0.5), (0.2, math.nan)):
+        with pytest.raises(ValueError, match="in order"):
+            reference_loss.start(500, 0.8, mean, upper)
+    with pytest.raises(ValueError, match="or neither"):
+        reference_loss.start(500, 0.8, 0.2)
