@@ -7,6 +7,7 @@ import subprocess
 import time
 import uuid
 from base64 import urlsafe_b64encode
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -66,18 +67,15 @@ class KafkaCluster:
         """Start every node and return when all of them know each other; on failure nothing is left running."""
         if self._running:
             raise KafkaFailed(f"the cluster in {self._folder} runs already: stop it before it is started again")
-        try:
+        with ExitStack() as on_failure:
+            on_failure.callback(self.stop)
             for node in self._cluster.nodes:
                 self._format(node)
             for node in self._cluster.nodes:
                 self._launch(node)
             for node in self._cluster.nodes:
                 self._await(node, members={one.id for one in self._cluster.nodes})
-        except BaseException:
-            for process in self._running.values():
-                kill(process)
-            self._running.clear()
-            raise
+            on_failure.pop_all()
 
     def stop(self) -> None:
         """SIGTERM to every node, SIGKILL after 10 s; the log on disk is whole either way."""
@@ -141,7 +139,8 @@ class KafkaCluster:
         (home / "node.properties").write_text("\n".join(lines) + "\n")
         if (data / "meta.properties").exists():
             return
-        command = [*self._java(), "kafka.tools.StorageTool", "format", "-t", self._cluster.cluster_id]
+        # With "=", for an id may begin with a hyphen.
+        command = [*self._java(), "kafka.tools.StorageTool", "format", f"--cluster-id={self._cluster.cluster_id}"]
         result = subprocess.run(
             [*command, "-c", str(home / "node.properties")], capture_output=True, text=True, check=False
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from contextlib import ExitStack
 from importlib.resources import as_file, files
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -82,11 +83,10 @@ class EmbeddedBroker:
             )
         self._log = TemporaryFile()  # noqa: SIM115 - lives as long as the broker, closed by _forget
         self._process = spawn(command(self._port), output=self._log)
-        try:
+        with ExitStack() as on_failure:
+            on_failure.callback(self.stop)
             self._await(self._process)
-        except BaseException:
-            self.stop()
-            raise
+            on_failure.pop_all()
 
     def stop(self) -> None:
         """SIGTERM, and SIGKILL if it does not end; nothing if it does not run."""

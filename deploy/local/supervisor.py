@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from http.client import HTTPException
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -78,15 +78,14 @@ class Supervisor:
         """Start one process after the other, each once the one before it is ready; on failure all are stopped."""
         self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
         self._watcher.start()
-        try:
+        with ExitStack() as on_failure:
+            on_failure.callback(self.stop)
             for process in self._processes:
                 with self._lock:
                     self._raise_if_stopping()
                     process.start()
                 self._await_ready(process.spec)
-        except BaseException:
-            self.stop()
-            raise
+            on_failure.pop_all()
 
     def stop(self) -> None:
         """SIGTERM in reverse order, SIGKILL after 10 s; returns when nothing runs any more."""
@@ -142,7 +141,7 @@ class Supervisor:
             if time.monotonic() > deadline:
                 [process] = [one for one in self._processes if one.spec is spec]
                 raise ProcessesFailed(
-                    f"{spec.name} was not ready after {self._ready_timeout_s:.0f} s: {answer}\n{_last_lines(process)}"
+                    f"{spec.name} was not ready after {self._ready_timeout_s:g} s: {answer}\n{_last_lines(process)}"
                 )
             time.sleep(0.05)
 

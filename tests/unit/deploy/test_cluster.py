@@ -5,8 +5,9 @@ import stat
 from pathlib import Path
 
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.admin import NewTopic
+from kafka.structs import TopicPartition
 
 from deploy.broker_probe import broker_ids
 from deploy.kafka import artifacts
@@ -102,6 +103,14 @@ def test_a_node_that_does_not_come_up_shows_the_tail_of_its_log(tmp_path: Path) 
     with pytest.raises(KafkaFailed, match=r"(?s)ended while it started.*log\.txt:.*7"):
         cluster.start()
     assert cluster.process_ids == {}
+
+
+def test_a_cluster_id_that_looks_like_an_option_is_taken(tmp_path: Path) -> None:
+    cluster = KafkaCluster(tmp_path)
+    cluster._cluster.cluster_id = "-" + cluster._cluster.cluster_id[1:]
+    cluster._format(cluster._cluster.nodes[0])
+    meta = (tmp_path / "node-1" / "data" / "meta.properties").read_text()
+    assert f"cluster.id={cluster._cluster.cluster_id}\n" in meta
 
 
 def test_nodes_die_with_their_parent(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +22,7 @@ _DEAF = [
 
 
 @contextmanager
-def _spawned(argv: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+def _spawned(argv: list[str]) -> Generator[subprocess.Popen[bytes]]:
     process = spawn(argv)
     try:
         yield process
