@@ -1,1 +1,1 @@
-"""What services say to each other: envelope, events, topics, definitions. Imports only pydantic and the standard library."""
+"""What services say to each other: envelope, events, topics, definitions. Imports pydantic and the standard library."""

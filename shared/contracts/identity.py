@@ -21,7 +21,7 @@ def record_cause(source: str, record_id: str) -> str:
 
 
 def split_hash(rollout_id: str, subject: str) -> float:
-    """A uniform number in [0, 1) from (rollout, entity or record id): the candidate answers when it is below the share."""
+    """A uniform number in [0, 1) from (rollout, entity or record id): below the share the candidate answers."""
     digest = hashlib.sha256(f"{rollout_id}\x1f{subject}".encode(), usedforsecurity=False).digest()
     return int.from_bytes(digest[:7], "big") / (1 << 56)
 

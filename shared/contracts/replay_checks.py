@@ -81,7 +81,7 @@ def _label_problems(
         if held_ms is not None and held_ms > model.label.matures_after:
             message = (
                 f"labels held back by {format_duration(held_ms)} come after model {model.name} has taken them for "
-                f"missing (matures_after {format_duration(model.label.matures_after)}): hold back less, or let it wait longer"
+                f"missing (matures_after {format_duration(model.label.matures_after)}): hold back less, or wait longer"
             )
             yield _problem(replay, message, "labels", "hold_back", "duration")
     if not models and not lookup.unread:
