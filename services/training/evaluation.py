@@ -121,6 +121,8 @@ def compare_losses(champion: Losses, candidate: Losses) -> Comparison:
     rows = len(champion)
     if rows == 0:
         return Comparison(0, math.nan, math.nan, math.nan, math.nan)
+    if not (np.isfinite(champion).all() and np.isfinite(candidate).all()):
+        return Comparison(rows, float(champion.mean()), float(candidate.mean()), math.nan, math.nan)
     difference = candidate - champion
     error = float(difference.std(ddof=1) / math.sqrt(rows)) if rows > 1 else math.nan
     return Comparison(rows, float(champion.mean()), float(candidate.mean()), float(difference.mean()), error)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -156,4 +156,10 @@ def _manifest(session: onnxruntime.InferenceSession) -> dict[str, Any]:
     text = session.get_modelmeta().custom_metadata_map.get(MANIFEST_KEY)
     if text is None:
         raise ArtifactUnreadable(f"its metadata has no entry {MANIFEST_KEY!r}")
-    return json.loads(text)
+    try:
+        manifest = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ArtifactUnreadable(f"its manifest is no JSON ({error})") from error
+    if not isinstance(manifest, dict) or "inputs" not in manifest:
+        raise ArtifactUnreadable("its manifest does not list the model's inputs")
+    return cast(dict[str, Any], manifest)

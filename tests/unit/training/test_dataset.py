@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.training.dataset import Dataset, Kind, LabelledRow, LabelMismatch
+from services.training.dataset import Dataset, Kind, LabelledRow, LabelMismatch, Task
 from shared.runtime.onnx_model import InputTypeMismatch
 
 SPEC: list[tuple[str, Kind]] = [("amount", "number"), ("shop", "category"), ("abroad", "number")]
@@ -19,7 +19,7 @@ def test_booleans_missing_values_and_what_float32_cannot_hold() -> None:
     rows = [row(1, amount=None), row(2, abroad=False, shop=None), row(3, amount=1e300), row(4, amount=10**400)]
     data = Dataset.from_rows(SPEC, rows, "binary")
     assert data.numbers.dtype == np.float32
-    np.testing.assert_array_equal(data.numbers, np.float32([[np.nan, 1], [1.5, 0], [np.nan, 1], [np.nan, 1]]))
+    np.testing.assert_array_equal(data.numbers, [[np.nan, 1], [1.5, 0], [np.nan, 1], [np.nan, 1]])
     assert data.categories.tolist() == [["food"], [""], ["food"], ["food"]]
     assert (data.number_names, data.category_names) == (("amount", "abroad"), ("shop",))
 
@@ -57,9 +57,9 @@ def test_targets_by_task() -> None:
 
 
 @pytest.mark.parametrize(("task", "label"), [("binary", 2), ("binary", "1"), ("regression", float("nan"))])
-def test_a_label_that_does_not_fit_the_task_names_its_row(task: str, label: float | str) -> None:
+def test_a_label_that_does_not_fit_the_task_names_its_row(task: Task, label: float | str) -> None:
     with pytest.raises(LabelMismatch, match="'r1'"):
-        Dataset.from_rows(SPEC, [row(1, label)], task)  # pyright: ignore[reportArgumentType]
+        Dataset.from_rows(SPEC, [row(1, label)], task)
 
 
 @pytest.mark.parametrize(("name", "value"), [("amount", "12"), ("shop", 12)])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -19,8 +22,10 @@ def quick_fit(data: Dataset, families: tuple[str, ...] = ("linear",), trials: in
 
 @pytest.mark.parametrize("stream", [electricity, bike_hours])
 @pytest.mark.parametrize("family", ["hist_gradient_boosting", "linear"])
-def test_every_family_beats_the_constant_on_later_rows_of_a_real_stream(stream, family: str) -> None:
-    data: Dataset = stream(5000)
+def test_every_family_beats_the_constant_on_later_rows_of_a_real_stream(
+    stream: Callable[[int], Dataset], family: str
+) -> None:
+    data = stream(5000)
     older, newer = data[:4000], data[4000:]
     model = quick_fit(older, (family,))
     baseline = constant_predictor(older.target, older.task).outputs(len(newer))
@@ -44,7 +49,7 @@ def test_held_back_rows_change_neither_choice_nor_fit() -> None:
     data = electricity(1000)
     model = quick_fit(data)
     assert model.fitted_rows == 900
-    flipped = Dataset(**{**vars(data), "target": np.where(np.arange(1000) < 900, data.target, 1 - data.target)})
+    flipped = dataclasses.replace(data, target=np.where(np.arange(1000) < 900, data.target, 1 - data.target))
     other = quick_fit(flipped)
     assert other.trials == model.trials
     np.testing.assert_array_equal(
@@ -55,9 +60,9 @@ def test_held_back_rows_change_neither_choice_nor_fit() -> None:
 
 def test_the_newest_fitted_rows_do_change_the_fit() -> None:
     data = electricity(1000)
-    flipped = Dataset(**{**vars(data), "target": np.where(np.arange(1000) < 800, data.target, 1 - data.target)})
+    flipped = dataclasses.replace(data, target=np.where(np.arange(1000) < 800, data.target, 1 - data.target))
     outputs = [quick_fit(each).predict(data.numbers, data.categories) for each in (data, flipped)]
-    assert not np.array_equal(*outputs)
+    assert not np.array_equal(outputs[0], outputs[1])
 
 
 def test_progress_counts_every_fit_and_ends_with_the_refit() -> None:
