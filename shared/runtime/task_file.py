@@ -153,18 +153,14 @@ class TaskFile:
     def commit(self, changes: Changes) -> None:
         """All of it in one transaction, if the file still stands where this process left it. Raises LostOwnership."""
         run, many = self.connection.execute, self.connection.executemany
-        run("BEGIN IMMEDIATE")
-        try:
+        with self.connection:
+            run("BEGIN IMMEDIATE")
             found = self.position
             if found != changes.expected_position:
                 raise LostOwnership(self.task, changes.expected_position, found)
             self._write(changes)
             run("INSERT OR REPLACE INTO meta VALUES ('position', ?)", (changes.position,))
             many("INSERT OR REPLACE INTO meta VALUES (?, ?)", changes.meta.items())
-        except BaseException:
-            run("ROLLBACK")
-            raise
-        run("COMMIT")
 
     def _write(self, changes: Changes) -> None:
         many = self.connection.executemany
