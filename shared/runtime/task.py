@@ -64,7 +64,7 @@ class _Prepared:
 
 
 class Task:
-    """Reads a log of events and marks. `begins_late`: the log's beginning has expired, so first sequences are baselines.
+    """Reads a log of events and marks. `begins_late`: the log's beginning has expired, so first numbers are baselines.
 
     `process` takes records in the log's order and commits; what it derived is then in `unsent` for the relay.
     """

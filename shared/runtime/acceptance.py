@@ -1,0 +1,30 @@
+"""Which events of a log count for one who follows it without a file: the next of each task, and others once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from shared.contracts.envelope import Message, origin
+
+
+class Acceptance:
+    """One log's. The first sequence of a task that is met is the baseline, for the log's beginning may have expired."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, int] = {}
+
+    def accepts(self, message: Message) -> bool:
+        """Whether the event is new. Events from outside always pass: whoever follows them goes by their id."""
+        return message.sequence is None or self._next(message.source, message.sequence)
+
+    def unreadable(self, headers: Sequence[tuple[str, bytes]]) -> None:
+        """An entry that cannot be read takes its number all the same."""
+        wrote = origin(headers)
+        if wrote is not None:
+            self._next(wrote.source, wrote.sequence)
+
+    def _next(self, source: str, sequence: int) -> bool:
+        if sequence != self._last.get(source, sequence - 1) + 1:
+            return False
+        self._last[source] = sequence
+        return True

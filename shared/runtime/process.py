@@ -1,0 +1,334 @@
+"""One process of a service: its tasks, readers and workers, driven turn by turn over the ports to a log.
+
+Both drivers call the same methods: over Kafka in a loop, in the simulation one by one as the scheduler chooses.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from shared.contracts.envelope import Mark, decode
+from shared.contracts.errors import HeadraceError, UnreadableEvent
+from shared.contracts.topics import CONTROL, dead_letters
+from shared.contracts.topology import Definitions, TaskSpec
+from shared.runtime.acceptance import Acceptance
+from shared.runtime.artifacts import ArtifactStore
+from shared.runtime.control_task import ControlTask
+from shared.runtime.head_task import HeadTask
+from shared.runtime.history import ControlHistory
+from shared.runtime.log import Broker, LogRecord, TopicPartition
+from shared.runtime.outside import OutsideWriter
+from shared.runtime.relay import Relay
+from shared.runtime.service import Executor, Follower, Service
+from shared.runtime.task import Task
+from shared.runtime.task_file import TaskFile
+from shared.runtime.topic_settings import topic_config
+
+CONTROL_TP = TopicPartition(CONTROL.name, 0)
+BATCH = 1_000
+LARGEST_OUTBOX = 5_000  # beyond it a task's input pauses
+
+
+class Clock(Protocol):
+    """Time for what is measured, coalesced or waited for; nothing that is decided reads it."""
+
+    def now_s(self) -> float: ...
+
+    def wall_ms(self) -> int: ...
+
+
+class Files(Protocol):
+    """Where the files of tasks are."""
+
+    def open(self, task: str) -> TaskFile: ...
+
+
+class WrongPartitions(HeadraceError):
+    """A topic that exists with another partition count than its definition says."""
+
+    def __init__(self, topic: str, found: int, expected: int) -> None:
+        super().__init__(
+            f"Topic {topic} has {found} partitions, but its definition says {expected}: "
+            f"set `partitions: {found}` in the definition under a new name, or delete the topic"
+        )
+
+
+@dataclass(frozen=True)
+class Host:
+    """What a process runs on."""
+
+    broker: Broker
+    clock: Clock
+    files: Files
+    executor: Executor
+    artifacts: ArtifactStore
+    instance: str
+    folder: Path | None = None
+    largest_event_bytes: int = 1_000_000
+
+
+class Process:
+    """`turn` does one round of everything; the finer methods are for a scheduler that interleaves processes."""
+
+    def __init__(self, service: Service, host: Host) -> None:
+        self.service, self._host = service, host
+        self.clock, self.executor, self.artifacts = host.clock, host.executor, host.artifacts
+        self.instance, self.folder = host.instance, host.folder
+        self.history = ControlHistory()
+        self.outside = OutsideWriter(f"headrace/{service.name}/{host.instance}")
+        self.reader, self.writer, self.admin = host.broker.reader(), host.broker.writer(), host.broker.admin()
+        self.tasks: dict[str, Task] = {}
+        self.relays: dict[str, Relay] = {}
+        self.waiting: dict[str, str] = {}  # what is not there yet, and why it matters
+        self.turns = 0
+        self._by_tp: dict[TopicPartition, Task] = {}
+        self._backlog: dict[TopicPartition, deque[LogRecord]] = {}
+        self._paused: set[TopicPartition] = set()
+        self._followed: dict[TopicPartition, Acceptance] = {}
+        self._following: dict[TopicPartition, int] = {}
+        self._definitions: Definitions | None = None
+        self._control_open = False
+        self._next_look_s = float("-inf")
+        self.followers: list[Follower] = [make(self) for make in service.followers]
+        self.workers = [make(self) for make in service.workers]
+
+    # --- one round
+
+    def turn(self, wait_s: float, records: int = 10_000) -> bool:
+        """One round; whether anything moved. Raises what the ports raise (BrokerAway: call again later)."""
+        moved = self.read(wait_s, records)
+        moved |= self.reconcile()
+        for task_id in list(self.tasks):
+            moved |= self.advance(task_id, BATCH)
+        moved |= self.work()
+        moved |= self.publish()
+        self.turns += 1
+        return moved
+
+    def read(self, wait_s: float, records: int = 10_000, only: TopicPartition | None = None) -> bool:
+        """Fetch into the backlogs, and take in the control log. `only`: nothing but this log."""
+        if not self._control_open and not self._open_control():
+            return False
+        if not only:
+            polled = self.reader.poll(wait_s, records)
+        else:
+            others = [tp for tp in self._assigned() if tp != only and tp not in self._paused]
+            self.reader.pause(others)
+            polled = self.reader.poll(wait_s, records)
+            self.reader.resume(others)
+        for record in polled.pop(CONTROL_TP, ()):
+            self.history.append(record)
+        for tp, fetched in polled.items():
+            if tp in self._followed:
+                self._follow(tp, fetched)
+            if tp in self._by_tp:
+                self._backlog[tp].extend(fetched)
+        return bool(polled)
+
+    def _open_control(self) -> bool:
+        if self.admin.partitions(CONTROL.name) is None:
+            self.waiting["control.v1"] = "the registry founds the platform; it has not yet"
+            return False
+        self.waiting.pop("control.v1", None)
+        self._control_open = True
+        self._assign()
+        return True
+
+    def _assigned(self) -> dict[TopicPartition, int]:
+        positions = {tp: task.position for tp, task in self._by_tp.items()}
+        positions |= {tp: at for tp, at in self._following.items() if tp not in positions}
+        return {CONTROL_TP: self.history.position, **positions}
+
+    def _assign(self) -> None:
+        self.reader.assign(self._assigned())
+
+    def _follow(self, tp: TopicPartition, records: list[LogRecord]) -> None:
+        acceptance = self._followed[tp]
+        for record in records:
+            self._following[tp] = record.offset + 1
+            try:
+                entry = decode(record.key, record.value, record.headers)
+            except UnreadableEvent:
+                acceptance.unreadable(record.headers)
+                continue
+            for follower in self._followers_of(tp.topic):
+                if isinstance(entry, Mark):
+                    follower.on_mark(tp, entry)
+                elif acceptance.accepts(entry):
+                    follower.on_message(tp, entry)
+
+    def _followers_of(self, topic: str) -> list[Follower]:
+        platform = self.history.newest
+        return [f for f in self.followers if topic in set(f.topics(platform))]
+
+    # --- definitions make tasks
+
+    def reconcile(self) -> bool:
+        """Open tasks and followed logs that the newest definitions call for, as soon as their topics are there."""
+        definitions = self.history.newest.definitions
+        if self.history.log_id is None:
+            return False
+        changed = definitions is not self._definitions
+        if not changed and not (self.waiting and self.clock.now_s() >= self._next_look_s):
+            return False
+        self._next_look_s = self.clock.now_s() + 0.1
+        self._definitions = definitions
+        specs = {spec.id: spec for spec in definitions.tasks if spec.service == self.service.name}
+        self.waiting = {}
+        before = len(self._by_tp) + len(self._following) + len(self.tasks)
+        for spec in specs.values():
+            self._ensure_written(spec, definitions)
+            if spec.id not in self.tasks:
+                self._open(spec, definitions)
+            elif self.tasks[spec.id].spec != spec:
+                self.tasks[spec.id].spec = spec
+                self.tasks[spec.id].forget_said()
+        self._open_followed()
+        if len(self._by_tp) + len(self._following) + len(self.tasks) != before:
+            self._assign()
+            return True
+        return changed
+
+    def _ensure_written(self, spec: TaskSpec, definitions: Definitions) -> None:
+        topics = {output.topic: output.partitions for output in spec.outputs}
+        topics[dead_letters(spec.service)] = 1
+        if spec.head:
+            topics[spec.topic] = definitions.partitions[spec.topic]
+        for topic, partitions in topics.items():
+            self._ensure(topic, partitions, definitions)
+
+    def _ensure(self, topic: str, partitions: int, definitions: Definitions) -> None:
+        found = self.admin.partitions(topic)
+        if found is None:
+            self.admin.create(topic, partitions, topic_config(topic, definitions))
+        elif found != partitions:
+            raise WrongPartitions(topic, found, partitions)
+
+    def _open(self, spec: TaskSpec, definitions: Definitions) -> None:
+        if self.admin.partitions(spec.topic) is None:
+            self.waiting[spec.id] = f"topic {spec.topic} does not exist yet"
+            return
+        step, log_id = self.service.steps[spec.step], self.history.log_id
+        file = self._host.files.open(spec.id)
+        file.bind(log_id or "")
+        kind = HeadTask if spec.head else ControlTask if spec.topic == CONTROL.name else Task
+        tp = TopicPartition(spec.topic, spec.partition)
+        begins_late = kind is Task and file.position == 0 and self.reader.beginning(tp) > 0
+        task = kind(
+            spec, step, file, self.history,
+            begins_late=begins_late, largest_event_bytes=self._host.largest_event_bytes,
+        )  # fmt: skip
+        self.tasks[spec.id] = task
+        self.relays[spec.id] = Relay(task, self.writer)
+        if kind is not ControlTask:
+            self._by_tp[tp] = task
+            self._backlog[tp] = deque()
+
+    def _open_followed(self) -> None:
+        platform = self.history.newest
+        for follower in self.followers:
+            for topic in follower.topics(platform):
+                partitions = self.admin.partitions(topic)
+                if partitions is None:
+                    self.waiting[f"follow {topic}"] = f"topic {topic} does not exist yet"
+                for p in range(partitions or 0):
+                    tp = TopicPartition(topic, p)
+                    if tp not in self._followed:
+                        self._followed[tp] = Acceptance()
+                        self._following[tp] = self.reader.beginning(tp)
+
+    # --- tasks
+
+    def advance(self, task_id: str, limit: int) -> bool:
+        """Let one task take up to `limit` entries, say what it has seen, and store its cursor."""
+        task, now_s = self.tasks[task_id], self.clock.now_s()
+        if isinstance(task, ControlTask):
+            moved = task.advance(limit, now_s) > 0
+        else:
+            moved = self._advance_data(task, limit, now_s)
+        if isinstance(task, HeadTask):
+            tp = TopicPartition(task.spec.topic, task.spec.partition)
+            task.observe(self.reader.fetch_token, lambda token: self.reader.end_reached_since(tp, token))
+        moved |= task.say(now_s)
+        if not moved and self.relays[task_id].idle:
+            task.settle_cursor()
+        return moved
+
+    def _advance_data(self, task: Task, limit: int, now_s: float) -> bool:
+        tp = TopicPartition(task.spec.topic, task.spec.partition)
+        backlog = self._backlog[tp]
+        full = self.relays[task.spec.id].pending > LARGEST_OUTBOX
+        taken = 0
+        if backlog and not full:
+            batch = [backlog[i] for i in range(min(limit, len(backlog)))]
+            taken = task.process(batch, now_s)
+            for _ in range(taken):
+                backlog.popleft()
+        self._bound(tp, full or len(backlog) > BATCH)
+        return taken > 0
+
+    def _bound(self, tp: TopicPartition, full: bool) -> None:
+        if full and tp not in self._paused:
+            self.reader.pause([tp])
+            self._paused.add(tp)
+        elif not full and tp in self._paused:
+            self.reader.resume([tp])
+            self._paused.discard(tp)
+
+    def work(self) -> bool:
+        """A turn for each worker."""
+        for worker in self.workers:
+            worker.turn()
+        return any(worker.doing for worker in self.workers)
+
+    def publish(self, wait_s: float = 0.0) -> bool:
+        """Hand over what is to be sent, and take in what was acknowledged."""
+        sent = sum(relay.send() for relay in self.relays.values()) + self.outside.send(self.writer)
+        if self.writer.in_flight():
+            self.writer.drain(wait_s)
+        return sent > 0
+
+    # --- what others may know
+
+    @property
+    def pending(self) -> int:
+        """What this process has taken or decided, and not yet finished: none of it waits for new input."""
+        rows = sum(relay.pending for relay in self.relays.values()) + sum(map(len, self._backlog.values()))
+        unsaid = sum(task.unsaid for task in self.tasks.values())
+        behind = sum(task.behind for task in self.tasks.values() if isinstance(task, ControlTask))
+        ticks = sum(task.awaits_tick for task in self.tasks.values() if isinstance(task, HeadTask))
+        return rows + unsaid + behind + ticks + self.outside.pending
+
+    def applied(self) -> Mapping[tuple[str, int], int]:
+        """How far each log that is read has been applied: the offset of the next entry."""
+        ends = {(tp.topic, tp.partition): task.position for tp, task in self._by_tp.items()}
+        for tp, position in self._following.items():
+            where = (tp.topic, tp.partition)
+            ends[where] = min(ends.get(where, position), position)
+        return {(CONTROL.name, 0): self.history.position, **ends}
+
+    def sent(self) -> Mapping[tuple[str, int], int]:
+        """How far this process knows each log to reach, from its own acknowledged sends: the offset after the last."""
+        ends = dict(self.outside.ends)
+        for task in self.tasks.values():
+            for where, target in task.targets.items():
+                ends[where] = max(ends.get(where, 0), target.acked)
+        return ends
+
+    def doing(self) -> list[str]:
+        return [text for worker in self.workers for text in worker.doing]
+
+    def close(self) -> None:
+        """Stop cleanly: what is acknowledged is stored, files and connections are closed."""
+        for worker in self.workers:
+            worker.close()
+        for task in self.tasks.values():
+            task.settle_cursor()
+            task.close()
+        self.reader.close()
+        self.writer.close()
+        self.admin.close()

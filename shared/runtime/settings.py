@@ -1,0 +1,35 @@
+"""Settings of every service, from the environment: `HEADRACE_*`, and `HEADRACE_KAFKA_*` for the cluster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServiceSettings(BaseSettings):
+    """What all services share. Everything binds to loopback unless told otherwise."""
+
+    model_config = SettingsConfigDict(env_prefix="HEADRACE_", extra="ignore", frozen=True)
+
+    data: Path = Field(Path(".headrace"), description="run-time data: task files, objects, logs")
+    object_store: str = Field("", description="a folder or a URL of S3, GCS or Azure; default: objects/ under data")
+    instance: str = Field("0", description="the name of this replica; it keeps it through restarts")
+    host: str = Field("127.0.0.1", description="address that HTTP binds to")
+    port: int = Field(0, ge=0, le=65_535, description="HTTP port; 0 takes the service's own default")
+    token: str = Field("", description="asked for whatever changes something when HTTP is not on loopback")
+    log_level: str = "info"
+
+    @property
+    def store_url(self) -> str:
+        return self.object_store or str(self.data / "objects")
+
+    def port_of(self, service: str) -> int:
+        return self.port or DEFAULT_PORTS[service]
+
+
+DEFAULT_PORTS = {
+    "console": 8100, "ingestion": 8101, "features": 8102, "training": 8103, "registry": 8104, "serving": 8105,
+    "monitoring": 8106,
+}  # fmt: skip
