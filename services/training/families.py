@@ -34,6 +34,8 @@ FAMILIES: dict[Task, tuple[Family, ...]] = {
     "multiclass": ("hist_gradient_boosting", "logistic_regression"),
     "regression": ("hist_gradient_boosting", "ridge"),
 }
+# A deviation below it counts as none: its reciprocal, which ONNX multiplies with, does not fit into float32.
+SMALLEST_SCALE = 1e-30
 ENCODING: dict[Family, EncodingStyle] = {
     "hist_gradient_boosting": "ordinal",
     "logistic_regression": "one_hot",
@@ -93,10 +95,11 @@ def fit_estimator(
     imputer = SimpleImputer(strategy="median", keep_empty_features=True).fit(features)
     _round_to_float32(imputer, "statistics_")
     imputed = imputer.transform(features)
-    scaler = StandardScaler().fit(imputed)
+    scaler: Any = StandardScaler().fit(imputed)
     # Rounded before the model is fitted on what they yield: ONNX subtracts in float32, and the difference of two close
     # numbers is only exact when both sides subtract the same mean.
     _round_to_float32(scaler, "mean_", "scale_")
+    scaler.scale_ = np.where(scaler.scale_ < SMALLEST_SCALE, 1.0, scaler.scale_)
     if family == "ridge":
         linear = Ridge(**parameters)
     else:
@@ -110,7 +113,10 @@ def fit_estimator(
 
 def _fit_trees(task: Task, parameters: Parameters, seed: int, features: Matrix, target: npt.NDArray[Any]) -> Estimator:
     kind: Any = HistGradientBoostingRegressor if task == "regression" else HistGradientBoostingClassifier
-    trees = kind(**parameters, early_stopping=False, random_state=seed).fit(features, target)
+    # Binning fails on a column without a single value; constant, it is never split on, so the model ignores it as well.
+    known = features.copy()
+    known[:, np.isnan(features).all(axis=0)] = 0.0
+    trees = kind(**parameters, early_stopping=False, random_state=seed).fit(known, target)
     for iteration in trees._predictors:
         for tree in iteration:
             tree.nodes["num_threshold"] = _largest_float32_not_above(tree.nodes["num_threshold"])

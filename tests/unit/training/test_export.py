@@ -136,6 +136,20 @@ def test_neighbouring_float32_values_fall_on_the_same_side_of_a_threshold() -> N
     assert check_parity(model, artifact_bytes(model), data).largest_difference < 1e-6
 
 
+@pytest.mark.parametrize("family", ["hist_gradient_boosting", "linear"])
+@pytest.mark.parametrize("odd", [[None], [5.0], [0.0, 3e38, -3e38], [0.0, 1e-42, 3e-42]])
+def test_columns_that_are_missing_constant_huge_or_tiny(family: str, odd: list[float | None]) -> None:
+    rows = [
+        LabelledRow(f"r{i:03d}", i, {"odd": odd[i % len(odd)], "x": float(i % 7)}, int(i % 7 > 3)) for i in range(200)
+    ]
+    data = Dataset.from_rows([("odd", "number"), ("x", "number")], rows, "binary")
+    model = quick_fit(data, (family,))
+    assert model.loss["mean"] < 0.3
+    other = dataclasses.replace(data, numbers=np.where(np.isnan(data.numbers), np.float32(2), data.numbers))
+    for rows_to_check in (data, other):
+        assert check_parity(model, artifact_bytes(model), rows_to_check).rows == 200
+
+
 def test_the_canonical_graph_hangs_on_neither_names_nor_order() -> None:
     def graph(suffix: str, backwards: bool) -> list[bytes]:
         def named(text: str) -> str:
