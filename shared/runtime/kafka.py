@@ -1,8 +1,11 @@
 """The only file that imports kafka-python (3.0.12): its clients, made safe, speaking the types of `shared.runtime.log`.
 
-What is changed in them, and why, stands at each class. Clients own threads and do not survive a fork: they are created at
-first use, and no process of ours forks afterwards.
+What is changed in them, and why, stands at each class. Clients own threads and do not survive a fork: they are created
+at first use, and no process of ours forks afterwards.
 """
+# The stubs that the type checker brings along describe kafka-python 2; what is taken from version 3 is typed here.
+# pyright: reportAttributeAccessIssue=false, reportCallIssue=false, reportArgumentType=false
+# pyright: reportIncompatibleMethodOverride=false
 
 from __future__ import annotations
 
@@ -12,28 +15,32 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from queue import SimpleQueue
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import kafka.errors as kafka_errors
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
-from kafka import TopicPartition as WirePartition
 from kafka.consumer.fetcher import Fetcher
+from kafka.net import KafkaNetSocket
 
 from shared.runtime.kafka_settings import KafkaSettings
+from shared.runtime.kafka_wire import Answer, Completion, FetchPlan, PositionLost, Ticket
 from shared.runtime.log import (
     AccessDenied,
     BrokerAway,
     DamagedBatch,
     Headers,
     LogError,
-    OnDone,
     RecordTooLarge,
     SendError,
     SendFailed,
     TopicMissing,
-    TopicPartition,
     TopicRefused,
 )
+
+if TYPE_CHECKING:
+    from shared.runtime.kafka_wire import WirePartition
+else:
+    from kafka import TopicPartition as WirePartition
 
 _log = logging.getLogger(__name__)
 
@@ -44,16 +51,8 @@ _BLOCK_MS = 2_000
 MAX_RECORD_BYTES = 1_000_000  # below the 1,048,588 that Apache Kafka takes unless it is told otherwise
 _LARGEST_SANE_BATCH = 1_000_000
 _DENIED = (kafka_errors.AuthorizationError, kafka_errors.SaslAuthenticationFailedError)
-_UNREADABLE = (
-    kafka_errors.KafkaError,
-    ValueError,
-    IndexError,
-    OverflowError,
-    EOFError,
-    OSError,
-    zlib.error,
-    struct.error,
-)
+# All that decoding somebody else's bytes can raise.
+_BAD_BYTES = (ValueError, IndexError, OverflowError, EOFError, OSError, zlib.error, struct.error)
 
 
 def _connection(settings: KafkaSettings) -> dict[str, Any]:
@@ -71,7 +70,21 @@ def _connection(settings: KafkaSettings) -> dict[str, Any]:
         "bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS,
         "request_timeout_ms": _REQUEST_TIMEOUT_MS,
         "reconnect_backoff_max_ms": 1_000,
+        "proxy_url": "direct://",
     }
+
+
+class _DirectSocket(KafkaNetSocket):
+    """No proxy at all, but a socket that cannot connect is closed; kafka-python's own leaves that to the collector."""
+
+    SCHEMES = ("direct",)
+
+    async def sock_connect(self, net: Any, sock: Any, sockaddr: Any, timeout_at: float | None = None) -> Any:
+        try:
+            return await super().sock_connect(net, sock, sockaddr, timeout_at=timeout_at)
+        except BaseException:
+            sock.close()
+            raise
 
 
 def _why_not(settings: KafkaSettings, error: kafka_errors.KafkaError) -> LogError:
@@ -80,23 +93,9 @@ def _why_not(settings: KafkaSettings, error: kafka_errors.KafkaError) -> LogErro
     return BrokerAway(settings.bootstrap)
 
 
-class Answer(NamedTuple):
-    """What one fetch said about one log; `error_code` 0 is none."""
-
-    wire: WirePartition
-    fetch: int
-    offset: int
-    high_watermark: int
-    error_code: int
-
-
-class FetchPlan(NamedTuple):
-    """What the next fetch will ask for: see FetchWait.choose_ms."""
-
-    asked: list[WirePartition]
-    left_out: bool
-    prefetching: bool
-    paused: bool
+def _never_create_topics(metadata: Any) -> None:
+    # The clients' own option of this name does not reach the requests.
+    metadata.config["allow_auto_create_topics"] = False
 
 
 class _NumberedOffsets(dict[WirePartition, int]):
@@ -115,10 +114,10 @@ class _WatchedBatches:
         return self.current
 
 
-class _PartitionRecords(Fetcher.PartitionRecords):
+class PartitionRecords(Fetcher.PartitionRecords):
     """Ends at a batch that cannot be read and moves behind it.
 
-    kafka-python's own raises once, and afterwards hands out nothing without ever ending, so that `poll` does not return.
+    kafka-python's own raises once, and then hands out nothing without ever ending, so that `poll` does not return.
     """
 
     damage: DamagedBatch | None = None
@@ -127,7 +126,7 @@ class _PartitionRecords(Fetcher.PartitionRecords):
         watched = _WatchedBatches(records)
         try:
             yield from super()._unpack_records(tp, watched, *deserializers)
-        except _UNREADABLE as error:
+        except (kafka_errors.KafkaError, *_BAD_BYTES) as error:
             first = self.next_fetch_offset
             following = first + 1
             batch = watched.current
@@ -139,9 +138,9 @@ class _PartitionRecords(Fetcher.PartitionRecords):
 
 
 class _NumberingFetcher(Fetcher):
-    """Numbers its requests, keeps what each answer said, and asks `plan` how long each may wait at the broker."""
+    """Numbers its requests, keeps what each answer said, and asks how long each may wait at the broker."""
 
-    PartitionRecords = _PartitionRecords
+    PartitionRecords = PartitionRecords
 
     def __init__(
         self, *args: Any, number: Callable[[], int], wait_ms: Callable[[FetchPlan], int], **config: Any
@@ -155,6 +154,10 @@ class _NumberingFetcher(Fetcher):
         self.damaged: list[DamagedBatch] = []
 
     def fetched_records(self, max_records: int | None = None, update_offsets: bool = True) -> Any:
+        # kafka-python gives a resumed log its parked records back only when this slot is None, but leaves what it has
+        # finished in it: the log would neither be read from the buffer nor be asked for again.
+        if self._next_partition_records is not None and not self._next_partition_records:
+            self._next_partition_records = None
         found = super().fetched_records(max_records, update_offsets)
         self._records_in_hand = bool(found[0])
         return found
@@ -208,7 +211,6 @@ class Consumer(KafkaConsumer):
                 **_connection(settings),
                 auto_offset_reset="none",
                 enable_auto_commit=False,
-                allow_auto_create_topics=False,
                 enable_incremental_fetch_sessions=False,
                 max_partition_fetch_bytes=4 * 1024 * 1024,
                 metrics_enabled=False,
@@ -220,10 +222,7 @@ class Consumer(KafkaConsumer):
             self._client, self._subscription, number=number, wait_ms=wait_ms, metrics=None, **self.config
         )
         self.fetcher = self._fetcher
-
-    def read_only(self, wires: list[WirePartition]) -> None:
-        """Read exactly `wires`."""
-        self.assign(wires)
+        _never_create_topics(self._cluster)
 
     def where(self, wire: WirePartition) -> int | None:
         """Position without asking the broker (`position` may block)."""
@@ -257,29 +256,11 @@ class Consumer(KafkaConsumer):
             return {}
 
 
-class PositionLost(Exception):
-    """The broker has no record at this position any more, or never had."""
-
-    def __init__(self, wire: WirePartition, asked: int) -> None:
-        super().__init__(wire, asked)
-        self.wire, self.asked = wire, asked
-
-
-class Ticket(NamedTuple):
-    """One send: where to, and whom to tell."""
-
-    tp: TopicPartition
-    on_done: OnDone
-
-
-Completion = tuple[Ticket, int | None, SendError | None]
-
-
 class Producer(KafkaProducer):
     """One generation of an idempotent producer: its first failure is its end.
 
-    From the failure on it puts nothing more on the wire, and every send not yet acknowledged is completed with SendFailed,
-    even if an acknowledgement comes later. Completions are put into `done` on kafka-python's sender thread.
+    From the failure on it puts nothing more on the wire, and every send not yet acknowledged is completed with
+    SendFailed, even if an acknowledgement comes later. Completions are put into `done` on kafka-python's sender thread.
     """
 
     def __init__(self, settings: KafkaSettings, done: SimpleQueue[Completion]) -> None:
@@ -296,11 +277,11 @@ class Producer(KafkaProducer):
                 max_request_size=4 * 1024 * 1024,
                 delivery_timeout_ms=_DELIVERY_TIMEOUT_MS,
                 max_block_ms=_BLOCK_MS,
-                allow_auto_create_topics=False,
                 metrics_enabled=False,
             )
         except (kafka_errors.RetriableError, *_DENIED) as error:
             raise _why_not(settings, error) from error
+        _never_create_topics(self._metadata)
 
     def put(
         self, wire: WirePartition, key: bytes | None, value: bytes | None, headers: Headers, ticket: Ticket
@@ -385,14 +366,15 @@ class KafkaAdmin:
             self._client = None
 
     def _ask(self, question: Callable[[KafkaAdminClient], Any]) -> Any:
-        for attempt in (1, 2):  # a connection that the broker closed meanwhile shows only when it is used
-            try:
-                return question(self._connected())
-            except kafka_errors.RetriableError as error:
-                self.close()
-                if attempt == 2:
-                    raise BrokerAway(self._settings.bootstrap) from error
-        raise BrokerAway(self._settings.bootstrap)
+        try:
+            return question(self._connected())
+        except kafka_errors.RetriableError:
+            self.close()  # a connection that the broker closed meanwhile shows only when it is used
+        try:
+            return question(self._connected())
+        except kafka_errors.RetriableError as error:
+            self.close()
+            raise BrokerAway(self._settings.bootstrap) from error
 
     def _connected(self) -> KafkaAdminClient:
         if self._client is None:

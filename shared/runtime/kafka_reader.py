@@ -9,8 +9,9 @@ from typing import Any
 
 from shared.runtime.end_proof import EndProof
 from shared.runtime.fetch_wait import FetchWait
-from shared.runtime.kafka import Consumer, FetchPlan, PositionLost, WirePartition
+from shared.runtime.kafka import Consumer, WirePartition
 from shared.runtime.kafka_settings import KafkaSettings
+from shared.runtime.kafka_wire import FetchPlan, PositionLost
 from shared.runtime.log import (
     BrokerAway,
     DamagedBatch,
@@ -39,7 +40,7 @@ def reachable(settings: KafkaSettings) -> bool:
 
 
 class KafkaReader:
-    """A Reader over Kafka. It connects at the first `poll`; until then, and while the broker is away, positions are kept."""
+    """A Reader over Kafka. It connects at the first `poll`; while the broker is away, positions are kept."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
@@ -176,7 +177,7 @@ class KafkaReader:
         return self._consumer
 
     def _hand_over(self, consumer: Consumer, new: list[TopicPartition]) -> None:
-        consumer.read_only(list(self._ours))
+        consumer.assign(list(self._ours))
         for tp in new:
             consumer.seek(self._wire(tp), self._positions[tp])
 

@@ -6,9 +6,10 @@ import time
 from collections import deque
 from queue import Empty, SimpleQueue
 
-from shared.runtime.kafka import MAX_RECORD_BYTES, Completion, Producer, Ticket, WirePartition
+from shared.runtime.kafka import MAX_RECORD_BYTES, Producer, WirePartition
 from shared.runtime.kafka_reader import reachable
 from shared.runtime.kafka_settings import KafkaSettings
+from shared.runtime.kafka_wire import Completion, Ticket
 from shared.runtime.log import (
     BrokerAway,
     FlushTimedOut,
@@ -40,8 +41,8 @@ class KafkaWriter:
     - the next `send` builds a new producer, with a new producer id.
 
     So whoever sends everything again behind the last acknowledged record, in order, gets at least one copy of each, and
-    the first copies in order; repetitions are told by their sequence numbers. RecordTooLarge alone fails nothing but its
-    record. Acknowledgements of different logs may be reported in another order than sent.
+    the first copies in order; repetitions are told by their sequence numbers. RecordTooLarge from `send` itself fails
+    nothing but its record. Acknowledgements of different logs may be reported in another order than sent.
 
     At most MAX_IN_FLIGHT sends are in flight; at that bound `send` first waits, and runs callbacks.
     """

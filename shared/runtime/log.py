@@ -1,7 +1,7 @@
 """The ports to a partitioned log: what a driver asks of Kafka, of the embedded broker and of the log in memory.
 
-Positions are offsets of the *next* record. Times are milliseconds since the epoch, waits are seconds. No port is thread-safe:
-each object belongs to the thread that uses it.
+Positions are offsets of the *next* record. Times are milliseconds since the epoch, waits are seconds. No port is
+thread-safe: each object belongs to the thread that uses it.
 
 LogError
  ├─ BrokerAway          nothing answers at the bootstrap address; everything goes on when it comes back
@@ -33,7 +33,7 @@ class TopicPartition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LogRecord:
-    """One record as it stands in the log; `timestamp_ms` is the broker's or the producer's, as the topic is configured."""
+    """One record as it stands in the log; `timestamp_ms` is the broker's or the producer's, as the topic says."""
 
     topic: str
     partition: int

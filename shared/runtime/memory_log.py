@@ -75,7 +75,7 @@ Lane = tuple[int, int, TopicPartition]
 
 
 class MemoryBroker:
-    """Topics in memory. `now_ms` stamps records; `away` makes every port raise BrokerAway, and nothing is lost by it."""
+    """Topics in memory. `now_ms` stamps records; `away` makes every port raise BrokerAway, and loses nothing."""
 
     def __init__(self, now_ms: Callable[[], int] = lambda: 0) -> None:
         self._now_ms = now_ms
@@ -100,6 +100,10 @@ class MemoryBroker:
     def lanes(self) -> list[Lane]:
         """Where delayed sends wait, in the order in which the first of each was sent."""
         return list(self._delayed)
+
+    def delays(self, lane: Lane) -> bool:
+        """Whether sends wait in this lane."""
+        return lane in self._delayed
 
     def release(self, lane: Lane) -> None:
         """Let the oldest delayed send of a lane come to stand in its log."""
@@ -301,7 +305,7 @@ class MemoryWriter:
             if fate is Fate.LOSE_ACK:
                 self._broker.append(send.tp, send.key, send.value, send.headers)
             self._fail(f"{fate} was injected")
-        elif fate is Fate.DELAY or lane in self._broker.lanes():
+        elif fate is Fate.DELAY or self._broker.delays(lane):
             self._broker.delay(lane, send)
         else:
             send.offset = self._broker.append(send.tp, send.key, send.value, send.headers)

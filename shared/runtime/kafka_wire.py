@@ -1,0 +1,52 @@
+"""What passes between the threads of kafka-python and the reader or writer that owns them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from shared.runtime.log import OnDone, SendError, TopicPartition
+
+if TYPE_CHECKING:
+
+    class WirePartition(NamedTuple):
+        """kafka-python's TopicPartition, for the type checker: the topic's name carries the prefix."""
+
+        topic: str
+        partition: int
+
+
+class Answer(NamedTuple):
+    """What one fetch said about one log; `error_code` 0 is none."""
+
+    wire: WirePartition
+    fetch: int
+    offset: int
+    high_watermark: int
+    error_code: int
+
+
+class FetchPlan(NamedTuple):
+    """What the next fetch will ask for: see FetchWait.choose_ms."""
+
+    asked: list[WirePartition]
+    left_out: bool
+    prefetching: bool
+    paused: bool
+
+
+class PositionLost(Exception):
+    """The broker has no record at this position any more, or never had."""
+
+    def __init__(self, wire: WirePartition, asked: int) -> None:
+        super().__init__(wire, asked)
+        self.wire, self.asked = wire, asked
+
+
+class Ticket(NamedTuple):
+    """One send: where to, and whom to tell."""
+
+    tp: TopicPartition
+    on_done: OnDone
+
+
+Completion = tuple[Ticket, int | None, SendError | None]

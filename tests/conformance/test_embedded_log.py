@@ -1,0 +1,102 @@
+"""The embedded broker keeps the contract, and what it forgets is told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+
+from deploy.local.embedded import EmbeddedBroker
+from shared.runtime.kafka_broker import KafkaBroker
+from shared.runtime.kafka_settings import KafkaSettings
+from shared.runtime.log import BrokerAway, LogError, OffsetOutOfRange, SendError, TopicPartition, Writer
+from tests.conformance.log_contract import Acks, LogContract, read, until, write
+
+TP = TopicPartition("t", 0)
+
+
+class TestEmbeddedLog(LogContract):
+    @pytest.fixture
+    def broker(self, embedded_broker: str) -> KafkaBroker:
+        return KafkaBroker(KafkaSettings(bootstrap=embedded_broker, embedded=True))
+
+
+def test_topics_stand_under_the_prefix(embedded_broker: str) -> None:
+    prefixed = KafkaBroker(KafkaSettings(bootstrap=embedded_broker, embedded=True, topic_prefix="team-a."))
+    bare = KafkaBroker(KafkaSettings(bootstrap=embedded_broker, embedded=True))
+    prefixed.admin().create("t.prefixed", 1, {})
+    tp = TopicPartition("t.prefixed", 0)
+    writer, reader = prefixed.writer(), prefixed.reader()
+    write(writer, tp, b"x")
+    reader.assign({tp: 0})
+    assert read(reader, 1)[0].topic == "t.prefixed"
+    admin = bare.admin()
+    assert "team-a.t.prefixed" in admin.topics()
+    assert admin.partitions("t.prefixed") is None
+    for one in (writer, reader, admin):
+        one.close()
+
+
+def test_a_broker_that_was_never_there_is_told_at_once() -> None:
+    with EmbeddedBroker() as gone:
+        bootstrap = gone.bootstrap
+    broker = KafkaBroker(KafkaSettings(bootstrap=bootstrap, embedded=True))
+    reader, writer, admin = broker.reader(), broker.writer(), broker.admin()
+    reader.assign({TP: 0})
+    began_s = time.monotonic()
+    with pytest.raises(BrokerAway, match=bootstrap):
+        reader.poll(1, 10)
+    with pytest.raises(BrokerAway):
+        writer.send(TP, None, b"x", (), Acks())
+    with pytest.raises(BrokerAway):
+        admin.partitions("t")
+    assert time.monotonic() - began_s < 3
+
+
+def test_a_broker_that_comes_back_empty_is_told_as_another_log() -> None:
+    with EmbeddedBroker() as process:
+        broker = KafkaBroker(KafkaSettings(bootstrap=process.bootstrap, embedded=True))
+        admin, writer, reader = broker.admin(), broker.writer(), broker.reader()
+        admin.create("t", 1, {})
+        write(writer, TP, b"a", b"b", b"c")
+        reader.assign({TP: 0})
+        read(reader, 3)
+        process.kill()
+        with pytest.raises(BrokerAway):
+            until(lambda: bool(reader.poll(0.5, 10)), "BrokerAway")
+        process.start()
+        # It answers for a topic that it has not, as if that were empty.
+        with pytest.raises(OffsetOutOfRange) as caught:
+            _poll_past(lambda: reader.poll(0.5, 10), meanwhile=BrokerAway)
+        assert caught.value.asked == 3
+        admin.create("t", 1, {})
+        assert _send_until_taken(writer) == 0
+        for one in (writer, reader, admin):
+            one.close()
+
+
+def _poll_past(poll: Callable[[], object], meanwhile: type[LogError]) -> None:
+    def nothing() -> bool:
+        with suppress(meanwhile):
+            poll()
+        return False
+
+    until(nothing, f"an error other than {meanwhile.__name__}", patience_s=30)
+
+
+def _send_until_taken(writer: Writer) -> int:
+    taken: list[int] = []
+
+    def on_done(offset: int | None, error: SendError | None) -> None:
+        if offset is not None:
+            taken.append(offset)
+
+    def sent() -> bool:
+        writer.send(TP, b"k", b"again", (), on_done)
+        writer.flush(10)
+        return bool(taken)
+
+    until(sent, "a send that is taken", patience_s=40)
+    return taken[0]
