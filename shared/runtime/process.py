@@ -42,7 +42,12 @@ class Clock(Protocol):
 
 
 class Files(Protocol):
-    """Where the files of tasks are."""
+    """Where the files of tasks are. All of them belong to one log."""
+
+    @property
+    def bound_to(self) -> str | None: ...
+
+    def bind(self, log_id: str) -> None: ...
 
     def open(self, task: str) -> TaskFile: ...
 
@@ -92,6 +97,7 @@ class Process:
         self._following: dict[TopicPartition, int] = {}
         self._definitions: Definitions | None = None
         self._control_open = False
+        self._bound_files = False
         self._next_look_s = float("-inf")
         self.followers: list[Follower] = [make(self) for make in service.followers]
         self.workers = [make(self) for make in service.workers]
@@ -172,6 +178,9 @@ class Process:
         definitions = self.history.newest.definitions
         if self.history.log_id is None:
             return False
+        if not self._bound_files:
+            self._host.files.bind(self.history.log_id)
+            self._bound_files = True
         changed = definitions is not self._definitions
         if not changed and not (self.waiting and self.clock.now_s() >= self._next_look_s):
             return False
@@ -293,6 +302,19 @@ class Process:
         return sent > 0
 
     # --- what others may know
+
+    @property
+    def bound_to(self) -> str | None:
+        """The log that the files of this process belong to; None while there are none."""
+        return self._host.files.bound_to
+
+    def lag(self, task_id: str) -> int:
+        """Entries of a task's input that it has not applied, as far as the newest fetch knows."""
+        task = self.tasks[task_id]
+        if isinstance(task, ControlTask):
+            return task.behind
+        end = self.reader.end(TopicPartition(task.spec.topic, task.spec.partition))
+        return 0 if end is None else max(0, end - task.position)
 
     @property
     def pending(self) -> int:

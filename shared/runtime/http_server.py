@@ -1,0 +1,139 @@
+"""What every service answers over HTTP: liveness, readiness, metrics, progress; and the server behind it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+import uvicorn
+from fastapi import APIRouter, FastAPI, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from shared.contracts.errors import HeadraceError
+from shared.runtime.snapshot import Progress, Snapshot
+
+
+class PortTaken(HeadraceError):
+    """Something else listens where this service should."""
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(f"{host}:{port} is taken by another process: stop it, or set HEADRACE_PORT to a free port")
+
+
+class Health:
+    """What the driver last said of the process; read by HTTP threads."""
+
+    def __init__(self, service: str) -> None:
+        self.service = service
+        self.snapshot: Snapshot | None = None
+        self.reasons: dict[str, str] = {"start": "the process has not finished its first turn"}
+        self.turned_s = time.monotonic()
+
+    def said(self, taken: Snapshot) -> None:
+        """After a turn: the newest snapshot, and what is still missing."""
+        self.snapshot, self.reasons = taken, dict(taken.progress.waiting)
+
+    def turned(self) -> None:
+        self.turned_s = time.monotonic()
+
+    def away(self, reason: str) -> None:
+        self.reasons = {"kafka": reason}
+
+
+class _TaskMetrics:
+    """Counts of the tasks as Prometheus metrics, taken from the newest snapshot."""
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+
+    def collect(self) -> Iterable[Metric]:
+        prefix = f"headrace_{self._health.service}"
+        taken = self._health.snapshot
+        labels = ["step", "subject", "partition"]
+        for name, text in (
+            ("read", "events that a task has read"),
+            ("skipped", "repetitions and gaps that a task has skipped"),
+            ("derived", "events that a task has derived"),
+            ("dead", "records that went to the dead letters"),
+        ):
+            counter = CounterMetricFamily(f"{prefix}_{name}_events", text, labels=labels)
+            for task in taken.tasks if taken else ():
+                counter.add_metric([task.step, task.subject, str(task.partition)], getattr(task, name))
+            yield counter
+        for name, unit, text in (
+            ("lag", "events", "entries of the input log that the task has not applied yet"),
+            ("outbox", "events", "derived events that are not acknowledged yet"),
+        ):
+            gauge = GaugeMetricFamily(f"{prefix}_{name}_{unit}", text, labels=labels)
+            for task in taken.tasks if taken else ():
+                gauge.add_metric([task.step, task.subject, str(task.partition)], getattr(task, name))
+            yield gauge
+        watermark = GaugeMetricFamily(
+            f"{prefix}_watermark_seconds", "event time that a task has been shown", labels=labels
+        )
+        for task in taken.tasks if taken else ():
+            if task.watermark_ms is not None:
+                watermark.add_metric([task.step, task.subject, str(task.partition)], task.watermark_ms / 1000)
+        yield watermark
+
+
+def build_app(health: Health, metrics: CollectorRegistry, routers: Iterable[APIRouter]) -> FastAPI:
+    """The service's HTTP interface: its own routers, and the routes that all services have."""
+    app = FastAPI(title=f"Headrace {health.service}", docs_url="/docs", redoc_url=None)
+    metrics.register(_TaskMetrics(health))
+
+    @app.get("/livez")
+    def livez(response: Response) -> dict[str, object]:
+        """Alive: the driver's loop turns (within the last 30 s)."""
+        silent_s = time.monotonic() - health.turned_s
+        if silent_s > 30:
+            response.status_code = 503
+        return {"live": silent_s <= 30, "silent_seconds": round(silent_s, 3)}
+
+    @app.get("/readyz")
+    def readyz(response: Response) -> dict[str, object]:
+        """Ready: the broker answers and every task has its logs; otherwise a reason for each that has not."""
+        if health.reasons:
+            response.status_code = 503
+        return {"ready": not health.reasons, "reasons": health.reasons}
+
+    @app.get("/progress")
+    def progress(response: Response) -> Progress | dict[str, object]:
+        """How far the process is; see Progress."""
+        if health.snapshot is None:
+            response.status_code = 503
+            return {"error": "the process has not finished its first turn"}
+        return health.snapshot.progress
+
+    @app.get("/metrics")
+    def prometheus() -> Response:
+        """Metrics in Prometheus' text format."""
+        return Response(generate_latest(metrics), media_type=CONTENT_TYPE_LATEST)
+
+    for router in routers:
+        app.include_router(router)
+    return app
+
+
+def serve(app: FastAPI, host: str, port: int) -> Callable[[], None]:
+    """Answer HTTP from a thread of its own; returns what stops it. Raises PortTaken."""
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError:
+        listening.close()
+        raise PortTaken(host, port) from None
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="http", daemon=True)
+    thread.start()
+
+    def stop() -> None:
+        server.should_exit = True
+        thread.join(timeout=5)
+        listening.close()
+
+    return stop

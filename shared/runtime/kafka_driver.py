@@ -1,0 +1,157 @@
+"""Runs one process of a service over Kafka, until it is told to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from uuid import uuid4
+
+import structlog
+from fastapi import APIRouter
+from prometheus_client import CollectorRegistry
+
+from shared.contracts.errors import ForeignLog, HeadraceError
+from shared.contracts.topics import CONTROL
+from shared.runtime.artifacts import ArtifactStore
+from shared.runtime.http_server import Health, build_app, serve
+from shared.runtime.kafka_broker import KafkaBroker
+from shared.runtime.kafka_settings import kafka_settings
+from shared.runtime.log import BrokerAway, OffsetOutOfRange, TopicMissing
+from shared.runtime.logs import configure_logs
+from shared.runtime.process import Host, Process
+from shared.runtime.service import Service
+from shared.runtime.settings import ServiceSettings
+from shared.runtime.snapshot import snapshot
+from shared.runtime.task_folder import TaskFolder
+
+STOPPED_FOR_GOOD = 3  # the exit code of an error that a restart cannot mend
+FLUSH_S = 5.0
+LOOK_EVERY_S = 5.0
+
+Routers = Callable[[Process, CollectorRegistry], Sequence[APIRouter]]
+log = structlog.get_logger()
+
+
+class SystemClock:
+    def now_s(self) -> float:
+        return time.monotonic()
+
+    def wall_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+
+class Driver:
+    """The loop of one process."""
+
+    def __init__(self, process: Process, health: Health) -> None:
+        self.process, self.health = process, health
+        self.incarnation = str(uuid4())
+        self.stopping = False
+        self._looked_s = time.monotonic()
+        self._away_said_s = float("-inf")
+
+    def run(self) -> None:
+        """Turn until told to stop; then send what is pending and close."""
+        wait_s = 0.0
+        while not self.stopping:
+            try:
+                wait_s = self._turn(wait_s)
+            except BrokerAway as away:
+                self._say_away(away)
+                time.sleep(0.2)
+            except (OffsetOutOfRange, TopicMissing) as gone:
+                self._check_log(str(gone))
+                time.sleep(0.2)
+        self._finish()
+
+    def stop(self, _number: int, _frame: object) -> None:
+        """A signal handler: finish the turn, then stop."""
+        self.stopping = True
+
+    def _turn(self, wait_s: float) -> float:
+        moved = self.process.turn(wait_s)
+        self.health.turned()
+        last = self.health.snapshot
+        if moved or last is None or last.progress.pending or last.progress.doing or last.progress.waiting:
+            self.health.said(snapshot(self.process, self.incarnation))
+        now_s = time.monotonic()
+        if not moved and now_s - self._looked_s > LOOK_EVERY_S:
+            self._looked_s = now_s
+            self._check_log("control.v1 is gone")
+        if self._away_said_s > 0:
+            log.info("the broker answers again")
+            self._away_said_s = float("-inf")
+            self.health.said(snapshot(self.process, self.incarnation))
+        return 0.0 if moved else (0.002 if self.process.pending else 0.05)
+
+    def _say_away(self, away: BrokerAway) -> None:
+        self.health.turned()
+        self.health.away(str(away))
+        if time.monotonic() - self._away_said_s > 10:
+            self._away_said_s = time.monotonic()
+            log.warning("waiting for the broker", bootstrap=away.bootstrap, reason=str(away))
+
+    def _check_log(self, why: str) -> None:
+        """A broker that began anew holds another log: said, and never mixed with old positions."""
+        position = self.process.history.position
+        if position and self.process.admin.partitions(CONTROL.name) is None:
+            raise ForeignLog(
+                f"{why}: the broker has forgotten the log {self.process.history.log_id} that this process works on "
+                f"(it had read {position} entries of control.v1). If it is the embedded broker, it forgets all when it "
+                "stops: start again with `headrace up --fresh`"
+            )
+
+    def _finish(self) -> None:
+        until_s = time.monotonic() + FLUSH_S
+        try:
+            while self.process.pending and time.monotonic() < until_s:
+                self.process.publish(0.05)
+        except BrokerAway:
+            log.warning("stopping while the broker is away; what is not sent stays in the outbox")
+        self.process.close()
+
+
+def run(service: Service, settings: ServiceSettings, routers: Routers = lambda process, metrics: ()) -> int:
+    """Run until SIGTERM or SIGINT; the exit code."""
+    configure_logs(service.name, settings.instance, settings.log_level)
+    health, metrics = Health(service.name), CollectorRegistry()
+    stop_http: Callable[[], None] | None = None
+    try:
+        folder = settings.data.resolve() / "state" / service.name / settings.instance
+        with ThreadPoolExecutor(max_workers=4, thread_name_prefix="worker") as executor:
+            process = Process(service, host_of(settings, folder, executor))
+            driver = Driver(process, health)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, driver.stop)
+            port = settings.port_of(service.name)
+            stop_http = serve(build_app(health, metrics, routers(process, metrics)), settings.host, port)
+            log.info("started", port=port, pid=os.getpid(), folder=str(folder))
+            driver.run()
+    except HeadraceError as error:
+        log.error(str(error), error=type(error).__name__)
+        sys.stderr.flush()
+        # Threads of a worker may still be busy with what no longer matters.
+        os._exit(STOPPED_FOR_GOOD)
+    finally:
+        if stop_http is not None:
+            stop_http()
+    log.info("stopped")
+    return 0
+
+
+def host_of(settings: ServiceSettings, folder: Path, executor: ThreadPoolExecutor) -> Host:
+    """What a process runs on, over Kafka."""
+    return Host(
+        broker=KafkaBroker(kafka_settings()),
+        clock=SystemClock(),
+        files=TaskFolder(folder),
+        executor=executor,
+        artifacts=ArtifactStore.at(settings.store_url),
+        instance=settings.instance,
+        folder=folder,
+    )

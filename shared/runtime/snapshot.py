@@ -1,0 +1,92 @@
+"""What a process tells others about itself: progress, readiness and counts, taken by the driver between turns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+
+from shared.contracts.envelope import NEVER_MS
+
+if TYPE_CHECKING:
+    from shared.runtime.process import Process
+
+
+class Progress(BaseModel):
+    """`GET /progress`. Ends and positions are offsets of the next entry, by `topic/partition`.
+
+    A platform has settled when no process has `pending` or `doing`, and every log that one has `sent` to is `applied`
+    that far by all who read it, twice in a row.
+    """
+
+    service: str
+    instance: str
+    incarnation: str
+    log_id: str | None
+    control: int
+    applied: dict[str, int]
+    sent: dict[str, int]
+    pending: int
+    doing: list[str]
+    waiting: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFigures:
+    step: str
+    subject: str
+    partition: int
+    read: int
+    skipped: int
+    derived: int
+    dead: int
+    behind_watermark: int
+    lag: int
+    watermark_ms: int | None
+    outbox: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    progress: Progress
+    tasks: list[TaskFigures] = field(default_factory=list[TaskFigures])
+
+
+def snapshot(process: Process, incarnation: str) -> Snapshot:
+    """Everything at one moment; called on the driver's thread."""
+    progress = Progress(
+        service=process.service.name,
+        instance=process.instance,
+        incarnation=incarnation,
+        log_id=process.history.log_id,
+        control=process.history.position,
+        applied={f"{topic}/{p}": end for (topic, p), end in process.applied().items()},
+        sent={f"{topic}/{p}": end for (topic, p), end in process.sent().items() if end},
+        pending=process.pending,
+        doing=process.doing(),
+        waiting=dict(process.waiting),
+    )
+    return Snapshot(progress, _figures(process))
+
+
+def _figures(process: Process) -> list[TaskFigures]:
+    return [_task_figures(process, task_id) for task_id in process.tasks]
+
+
+def _task_figures(process: Process, task_id: str) -> TaskFigures:
+    task = process.tasks[task_id]
+    spec, counts = task.spec, task.counts
+    return TaskFigures(
+        step=spec.step,
+        subject=spec.subject,
+        partition=spec.partition,
+        read=counts.read,
+        skipped=counts.skipped,
+        derived=counts.derived,
+        dead=counts.dead,
+        behind_watermark=counts.behind_watermark,
+        lag=process.lag(task_id),
+        watermark_ms=None if task.watermark_ms == NEVER_MS else task.watermark_ms,
+        outbox=process.relays[task_id].pending,
+    )

@@ -1,0 +1,33 @@
+"""Where a process keeps the files of its tasks: a folder that belongs to one log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from shared.runtime.task_file import TaskFile, foreign_log
+
+
+class TaskFolder:
+    """One folder for one service and replica. The file `log_id` says beside which log it was made."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def bound_to(self) -> str | None:
+        """The log that the folder belongs to; None while it is new."""
+        marker = self.folder / "log_id"
+        return marker.read_text().strip() if marker.exists() else None
+
+    def bind(self, log_id: str) -> None:
+        """Make the folder belong to a log. Raises ForeignLog if it belongs to another."""
+        held = self.bound_to
+        if held is None:
+            (self.folder / "log_id").write_text(log_id)
+        elif held != log_id:
+            raise foreign_log(f"the state in {self.folder}", held, log_id)
+
+    def open(self, task: str) -> TaskFile:
+        """The file of a task, locked. Raises FileInUse."""
+        return TaskFile(task, self.folder / f"{task.replace('/', '~')}.sqlite")
