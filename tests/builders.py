@@ -109,7 +109,8 @@ def message(event: Event, **over: Any) -> Message:
     """`event` in its envelope; the id follows from what else is given."""
     made: dict[str, Any] = {"source": "test", "time_ms": T0_MS, "key": "", "event": event, **over}
     cause = f"{made['source']}:{made.get('sequence')}:{made['time_ms']}:{event.model_dump_json()}"
-    return Message(**{"id": derived_id(cause, event.ce_type, made["key"]), **made})
+    made.setdefault("id", derived_id(cause, event.ce_type, made["key"]))
+    return Message(**made)
 
 
 # --- data plane
