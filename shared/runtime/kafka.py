@@ -14,13 +14,15 @@ import struct
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import kafka.errors as kafka_errors
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.consumer.fetcher import Fetcher
 from kafka.net import KafkaNetSocket
+from kafka.structs import TopicPartition as WirePartition
 
 from shared.runtime.kafka_settings import KafkaSettings
 from shared.runtime.kafka_wire import Answer, Completion, FetchPlan, PositionLost, Ticket
@@ -36,11 +38,6 @@ from shared.runtime.log import (
     TopicMissing,
     TopicRefused,
 )
-
-if TYPE_CHECKING:
-    from shared.runtime.kafka_wire import WirePartition
-else:
-    from kafka import TopicPartition as WirePartition
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +71,7 @@ def _connection(settings: KafkaSettings) -> dict[str, Any]:
     }
 
 
-class _DirectSocket(KafkaNetSocket):
+class DirectSocket(KafkaNetSocket):
     """No proxy at all, but a socket that cannot connect is closed; kafka-python's own leaves that to the collector."""
 
     SCHEMES = ("direct",)
@@ -339,7 +336,7 @@ class KafkaAdmin:
     def topics(self) -> frozenset[str]:
         """The topics under our prefix, without it and without Kafka's own."""
         prefix = self._settings.topic_prefix
-        names = self._ask(lambda client: client.list_topics())
+        names = self._ask(KafkaAdminClient.list_topics)
         return frozenset(name[len(prefix) :] for name in names if name.startswith(prefix) and not name.startswith("__"))
 
     def create(self, topic: str, partitions: int, config: Mapping[str, str]) -> None:
@@ -351,7 +348,7 @@ class KafkaAdmin:
         }
         name = self._settings.topic_prefix + topic
         try:
-            self._ask(lambda client: client.create_topics({name: wanted}, wait_for_metadata=True))
+            self._ask(partial(KafkaAdminClient.create_topics, new_topics={name: wanted}, wait_for_metadata=True))
         except kafka_errors.TopicAlreadyExistsError:
             return
         except _DENIED as error:

@@ -6,13 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from shared.runtime.log import OnDone, SendError, TopicPartition
 
-if TYPE_CHECKING:
-
-    class WirePartition(NamedTuple):
-        """kafka-python's TopicPartition, for the type checker: the topic's name carries the prefix."""
-
-        topic: str
-        partition: int
+if TYPE_CHECKING:  # kafka-python's own; its topic carries the prefix
+    from shared.runtime.kafka import WirePartition
 
 
 class Answer(NamedTuple):

@@ -11,7 +11,7 @@ import pytest
 from deploy.local.embedded import EmbeddedBroker
 from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.kafka_settings import KafkaSettings
-from shared.runtime.log import BrokerAway, LogError, OffsetOutOfRange, SendError, TopicPartition, Writer
+from shared.runtime.log import BrokerAway, LogError, OffsetOutOfRange, SendError, SendFailed, TopicPartition, Writer
 from tests.conformance.log_contract import Acks, LogContract, read, until, write
 
 TP = TopicPartition("t", 0)
@@ -100,3 +100,29 @@ def _send_until_taken(writer: Writer) -> int:
 
     until(sent, "a send that is taken", patience_s=40)
     return taken[0]
+
+
+def test_after_a_failed_send_all_in_flight_is_told_and_a_new_producer_goes_on() -> None:
+    with EmbeddedBroker() as process:
+        broker = KafkaBroker(KafkaSettings(bootstrap=process.bootstrap, embedded=True))
+        admin, writer = broker.admin(), broker.writer()
+        admin.create("t", 1, {})
+        write(writer, TP, b"a")
+        process.kill()
+        acks = Acks()
+        for value in (b"b", b"c", b"d"):
+            writer.send(TP, b"k", value, (), acks)
+        first = writer._producer
+        assert first is not None
+        first._sender.force_close()  # pyright: ignore[reportAttributeAccessIssue] - what the delivery timeout leads to half a minute later
+        until(lambda: writer.drain(0.5) is None and writer.in_flight() == 0, "three failures")
+        assert acks.offsets == [None, None, None]
+        assert {type(error) for error in acks.errors} == {SendFailed}
+        with pytest.raises(BrokerAway):
+            writer.send(TP, b"k", b"e", (), acks)
+        process.start()
+        admin.create("t", 1, {})
+        assert write(writer, TP, b"b", b"c") == [0, 1]
+        assert writer._producer is not first
+        for one in (writer, admin):
+            one.close()

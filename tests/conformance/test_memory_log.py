@@ -45,7 +45,7 @@ def test_a_broker_that_is_away_is_told_and_keeps_its_data(broker: MemoryBroker) 
 
 def test_a_lost_acknowledgement_fails_all_in_flight_though_the_record_stands(broker: MemoryBroker) -> None:
     fates = iter([Fate.DELIVER, Fate.DELAY, Fate.LOSE_ACK, Fate.DELIVER])
-    writer = broker.writer(lambda *_: next(fates))
+    writer = broker.writer(lambda _tp, _key, _value: next(fates))
     acks = Acks()
     for value in (b"0", b"1", b"2", b"3"):
         writer.send(TP, None, value, (), acks)
@@ -62,7 +62,7 @@ def test_a_lost_acknowledgement_fails_all_in_flight_though_the_record_stands(bro
 
 def test_a_send_that_fails_does_not_stand_in_the_log(broker: MemoryBroker) -> None:
     fates = iter([Fate.FAIL, Fate.DELIVER])
-    writer = broker.writer(lambda *_: next(fates))
+    writer = broker.writer(lambda _tp, _key, _value: next(fates))
     acks = Acks()
     writer.send(TP, None, b"lost", (), acks)
     writer.send(TP, None, b"next", (), acks)
@@ -72,14 +72,14 @@ def test_a_send_that_fails_does_not_stand_in_the_log(broker: MemoryBroker) -> No
 
 
 def test_a_repeated_send_stands_twice_and_is_told_once(broker: MemoryBroker) -> None:
-    writer = broker.writer(lambda *_: Fate.REPEAT)
+    writer = broker.writer(lambda _tp, _key, _value: Fate.REPEAT)
     assert write(writer, TP, b"x") == [0]
     assert values(broker) == [b"x", b"x"]
 
 
 def test_what_follows_a_delayed_send_waits_behind_it(broker: MemoryBroker) -> None:
     fates = iter([Fate.DELAY, Fate.DELIVER])
-    writer = broker.writer(lambda *_: next(fates))
+    writer = broker.writer(lambda _tp, _key, _value: next(fates))
     acks = Acks()
     writer.send(TP, None, b"first", (), acks)
     writer.send(TP, None, b"second", (), acks)
