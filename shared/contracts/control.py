@@ -152,8 +152,20 @@ class GateFigures(Contract):
     standard_error: float
 
 
+class HeldBackLoss(Contract):
+    """Bounded loss on rows held back from the fit: its mean, the upper bound of that, and how many rows."""
+
+    mean: float
+    upper: float
+    rows: int
+
+
 class RunFinished(Event):
-    """A fitted, exported and checked model: what made it, what it was fitted on, and how it did."""
+    """A fitted, exported and checked model: what made it, what it was fitted on, and how it did.
+
+    What monitors compare with: `held_back`, and `reference`, the inputs' distribution over the same rows (numbers as
+    evenly spaced quantiles, few of them). `classes`: the labels in the order of the outputs, if they are no 0 and 1.
+    """
 
     run_id: str
     model: str
@@ -171,6 +183,9 @@ class RunFinished(Event):
     duration_s: float
     parity_rows: int
     parity_largest: float
+    held_back: HeldBackLoss | None = None
+    reference: dict[str, Any] | None = None
+    classes: tuple[str, ...] = ()
 
 
 class RunFailed(Event):
@@ -193,6 +208,9 @@ class VersionRegistered(Event):
     gate_passed: bool
     gate: GateFigures
     reason: str
+    held_back: HeldBackLoss | None = None
+    reference: dict[str, Any] | None = None
+    classes: tuple[str, ...] = ()
 
 
 class VersionApproved(Event):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from shared.contracts import control as c
 from shared.contracts.definitions import Clock
@@ -21,6 +22,9 @@ class VersionState:
     registered_at: int  # control position of the event
     approved_at: int | None = None
     approved_by: str | None = None
+    held_back: c.HeldBackLoss | None = None
+    reference: Mapping[str, Any] | None = None
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,9 @@ class Platform:
     models: Mapping[str, ModelState] = field(default_factory=dict[str, ModelState])
     ticks: Mapping[str, int] = field(default_factory=dict[str, int])  # newest tick, by clock: `wall` or a source
     last_ticks: Mapping[str, tuple[int, c.Tick]] = field(default_factory=dict[str, tuple[int, c.Tick]])
+    segments: Mapping[tuple[str, str], tuple[c.SegmentWritten, ...]] = field(  # by kind and subject, as they came
+        default_factory=dict[tuple[str, str], tuple[c.SegmentWritten, ...]]
+    )
 
     def model(self, name: str) -> ModelState:
         return self.models.get(name) or ModelState()
@@ -122,12 +129,21 @@ class Platform:
                 return replace(
                     moved, definitions=definitions, definitions_at=moved.position, sources_at=since, models=models
                 )
+            case c.SegmentWritten() as segment:
+                return moved._archived(segment)
             case event:
                 name = getattr(event, "model", None)
                 if not isinstance(name, str) or name not in self.models:
                     return moved
                 state = _model_after(self.models[name], event, moved.position)
                 return moved if state is self.models[name] else replace(moved, models={**self.models, name: state})
+
+    def _archived(self, segment: c.SegmentWritten) -> Platform:
+        subject = (segment.kind, segment.subject)
+        written = self.segments.get(subject, ())
+        if any((s.partition, s.number) == (segment.partition, segment.number) for s in written):
+            return self  # the first one of a span counts
+        return replace(self, segments={**self.segments, subject: (*written, segment)})
 
     def _ticked(self, time_ms: int, tick: c.Tick) -> Platform:
         clocks = ("wall",) if tick.clock is Clock.WALL else tick.sources
@@ -160,7 +176,10 @@ def _model_after(state: ModelState, event: object, position: int) -> ModelState:
 def _versions_after(state: ModelState, event: object, position: int) -> ModelState:
     match event:
         case c.VersionRegistered() as v:
-            version = VersionState(v.version, v.run_id, v.artifact, v.gate_passed, v.gate, position)
+            version = VersionState(
+                v.version, v.run_id, v.artifact, v.gate_passed, v.gate, position,
+                held_back=v.held_back, reference=v.reference, classes=v.classes,
+            )  # fmt: skip
             return replace(state, versions={**state.versions, v.version: version})
         case c.VersionApproved(version=number, by=by) if number in state.versions:
             approved = replace(state.versions[number], approved_at=position, approved_by=by)
