@@ -330,6 +330,10 @@ def rolled_back(**over: Any) -> c.ModelRolledBack:
     return c.ModelRolledBack.written({**defaults, **over})
 
 
+def watch_ended(**over: Any) -> c.WatchEnded:
+    return c.WatchEnded.written({"model": MODEL, "version": 2, **over})
+
+
 def replica_ready(**over: Any) -> c.ReplicaReady:
     defaults = {"replica": "serving-0", "model": MODEL, "version": 1, "artifact_sha256": SHA256}
     return c.ReplicaReady.written({**defaults, **over})

@@ -16,7 +16,7 @@ EVENTS: list[Callable[[], Event]] = [
     *(b.intake, b.accepted, b.rejected, b.computed, b.windows, b.prediction, b.label, b.scored, b.matured, b.revised),
     *(b.unused, b.founded, b.tick, b.applied, b.run_requested, b.run_progressed, b.run_finished, b.run_failed),
     *(b.registered, b.approved, b.promoted, b.rollout_started, b.rollout_advanced, b.rollout_ended, b.rolled_back),
-    *(b.replica_ready, b.drift, b.verdict, b.quality),
+    *(b.watch_ended, b.replica_ready, b.drift, b.verdict, b.quality),
 ]
 
 
