@@ -70,8 +70,11 @@ def fit(
     seed: int,
     report_progress: Callable[[Progress], None],
     loss: Loss | None = None,
+    held_back: int | None = None,
 ) -> FittedModel:
     """The best of `trials` sets of parameters of each family, by the mean loss on the validation rows.
+
+    `held_back`: how many of the newest rows have no part in fit or choice; by default `held_back_rows`.
 
     The same dataset, arguments and library versions give the same model: everything runs on one thread. Raises
     TooFewRows, OneClassOnly, UnknownFamily; ValueError if the dataset is of another task or has no inputs, or if there
@@ -80,7 +83,9 @@ def fit(
     _check(dataset, task)
     judged_by = loss or default_loss(task)
     plan = _plan(task, families, trials, seed)
-    fitted_rows = len(dataset) - held_back_rows(len(dataset))
+    fitted_rows = len(dataset) - (held_back_rows(len(dataset)) if held_back is None else held_back)
+    if fitted_rows < MINIMUM_ROWS - LEAST_HELD_BACK:
+        raise TooFewRows(len(dataset))
     with threadpool_limits(limits=1):
         tried: list[Trial] = []
         for trial in _trials(dataset[:fitted_rows], plan, seed, judged_by):

@@ -1,0 +1,40 @@
+"""Files of tasks in memory that outlive a crash of the process that used them."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from shared.runtime.task_file import TaskFile, foreign_log
+
+
+class MemoryFiles:
+    """One process' disk: a SQLite database in memory for each task, kept while processes come and go."""
+
+    def __init__(self) -> None:
+        self._connections: dict[str, sqlite3.Connection] = {}
+        self.bound_to: str | None = None
+
+    def bind(self, log_id: str) -> None:
+        """Belong to a log. Raises ForeignLog."""
+        if self.bound_to not in (None, log_id):
+            raise foreign_log("the state in memory", str(self.bound_to), log_id)
+        self.bound_to = log_id
+
+    def open(self, task: str) -> TaskFile:
+        """The file of a task, as its last commit left it."""
+        connection = self._connections.get(task)
+        if connection is None:
+            connection = self._connections[task] = sqlite3.connect(":memory:", isolation_level=None)
+        return KeptFile(task, None, connection)
+
+    def lose(self) -> None:
+        """The disk is gone."""
+        self._connections.clear()
+        self.bound_to = None
+
+
+class KeptFile(TaskFile):
+    """A file that closing leaves as it is."""
+
+    def close(self) -> None:
+        """The connection is the disk: it stays."""

@@ -1,0 +1,55 @@
+"""Virtual time, and blocking work that runs when the scheduler says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+EPOCH_MS = 1_700_000_000_000
+
+
+class VirtualClock:
+    """Moves only when it is told to."""
+
+    def __init__(self) -> None:
+        self.elapsed_ms = 0
+
+    def now_s(self) -> float:
+        return self.elapsed_ms / 1000
+
+    def wall_ms(self) -> int:
+        return EPOCH_MS + self.elapsed_ms
+
+    def pass_ms(self, ms: int) -> None:
+        self.elapsed_ms += ms
+
+
+class Jobs:
+    """Work that processes have handed away: it is done, late or never, as the scheduler chooses."""
+
+    _thread = ThreadPoolExecutor(max_workers=1)  # one job at a time, and each is waited for
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[Future[Any], Callable[[], Any]]] = []
+
+    def submit(self, fn: Callable[..., Result], /, *args: Any) -> Future[Result]:
+        """Queue work."""
+        future: Future[Result] = Future()
+        self._waiting.append((future, lambda: fn(*args)))
+        return future
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    def run(self, number: int = 0) -> None:
+        """Do one piece of the waiting work."""
+        future, work = self._waiting.pop(number)
+        done = self._thread.submit(work)
+        error = done.exception()
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(done.result())
