@@ -121,6 +121,7 @@ class RunRequested(Event):
     model: str
     reason: RunReason
     position: int
+    last_record_id: str | None = None
     since: int | None = None
     drift_id: str | None = None
     champion: int | None = None
@@ -198,6 +199,15 @@ class RunFailed(Event):
 # --- registry
 
 
+class Follows(StrEnum):
+    """What comes next for a version: nothing, a person's approval, a rollout, or going live without one."""
+
+    NOTHING = "nothing"
+    APPROVAL = "approval"
+    ROLLOUT = "rollout"
+    PROMOTION = "promotion"
+
+
 class VersionRegistered(Event):
     """A version, and whether it passed the gate. Numbers of a model count from 1."""
 
@@ -208,6 +218,7 @@ class VersionRegistered(Event):
     gate_passed: bool
     gate: GateFigures
     reason: str
+    follows: Follows = Follows.NOTHING
     held_back: HeldBackLoss | None = None
     reference: dict[str, Any] | None = None
     classes: tuple[str, ...] = ()
@@ -217,6 +228,14 @@ class VersionApproved(Event):
     model: str
     version: int
     by: str  # auto, every, or a person
+
+
+class VersionWithdrawn(Event):
+    """A version that was on its way goes no further: superseded, or a replica could not load it."""
+
+    model: str
+    version: int
+    reason: str
 
 
 class Phase(StrEnum):

@@ -52,7 +52,10 @@ class RunState:
 
 @dataclass(frozen=True, slots=True)
 class ModelState:
-    """What is decided of one model. `former` is on watch: it answers nothing, but is scored beside the champion."""
+    """What is decided of one model. `former` is on watch: it answers nothing, but is scored beside the champion.
+
+    `pending`: versions on their way to a rollout, in one, or about to answer.
+    """
 
     versions: Mapping[int, VersionState] = field(default_factory=dict[int, VersionState])
     champion: int | None = None
@@ -64,6 +67,7 @@ class ModelState:
     last_run: c.RunFinished | c.RunFailed | None = None
     position: int = 0
     drift: c.DriftDetected | None = None
+    pending: tuple[int, ...] = ()
 
     @property
     def in_play(self) -> tuple[int, ...]:
@@ -74,12 +78,8 @@ class ModelState:
 
     @property
     def to_load(self) -> tuple[int, ...]:
-        """What replicas keep ready: what is in play, and what was approved since or is being prepared."""
-        approved = [
-            n
-            for n, v in self.versions.items()
-            if v.approved_at is not None and n > max(self.champion or 0, self.rollout.candidate if self.rollout else 0)
-        ]
+        """What replicas keep ready: what is in play or being prepared, and what was approved and is on its way."""
+        approved = (n for n in self.pending if n in self.versions and self.versions[n].approved_at is not None)
         candidate = (self.rollout.candidate,) if self.rollout else ()
         return tuple(dict.fromkeys((*self.in_play, *candidate, *approved)))
 
@@ -180,10 +180,15 @@ def _versions_after(state: ModelState, event: object, position: int) -> ModelSta
                 v.version, v.run_id, v.artifact, v.gate_passed, v.gate, position,
                 held_back=v.held_back, reference=v.reference, classes=v.classes,
             )  # fmt: skip
-            return replace(state, versions={**state.versions, v.version: version})
+            on = v.follows in (c.Follows.ROLLOUT, c.Follows.PROMOTION)
+            pending = (*state.pending, v.version) if on else state.pending
+            return replace(state, versions={**state.versions, v.version: version}, pending=pending)
         case c.VersionApproved(version=number, by=by) if number in state.versions:
             approved = replace(state.versions[number], approved_at=position, approved_by=by)
-            return replace(state, versions={**state.versions, number: approved})
+            pending = state.pending if number == state.champion else tuple(dict.fromkeys((*state.pending, number)))
+            return replace(state, versions={**state.versions, number: approved}, pending=pending)
+        case c.VersionWithdrawn(version=number):
+            return replace(state, pending=tuple(n for n in state.pending if n != number))
         case c.RolloutStarted() as r:
             started = RolloutState(
                 r.rollout_id, r.candidate, r.champion, c.Phase.PREPARING, 0, 0.0, r.deadline_ms, position
@@ -191,15 +196,27 @@ def _versions_after(state: ModelState, event: object, position: int) -> ModelSta
             return replace(state, rollout=started)
         case c.RolloutAdvanced() as r if state.rollout and state.rollout.rollout_id == r.rollout_id:
             return replace(state, rollout=replace(state.rollout, phase=r.phase, step=r.step, share=r.share))
-        case c.RolloutEnded(rollout_id=rollout_id) if state.rollout and state.rollout.rollout_id == rollout_id:
-            return replace(state, rollout=None)
+        case c.RolloutEnded() as ended if state.rollout and state.rollout.rollout_id == ended.rollout_id:
+            return replace(state, rollout=None, pending=tuple(n for n in state.pending if n != ended.candidate))
         case c.VersionPromoted() as v:
             former = v.former if v.watch_until_ms is not None else None
             return replace(
-                state, champion=v.version, promoted_at=position, former=former, watch_until_ms=v.watch_until_ms
+                state,
+                champion=v.version,
+                promoted_at=position,
+                former=former,
+                watch_until_ms=v.watch_until_ms,
+                pending=tuple(n for n in state.pending if n != v.version),
             )
         case c.ModelRolledBack() as r:
-            return replace(state, champion=r.version, promoted_at=position, former=None, watch_until_ms=None)
+            return replace(
+                state,
+                champion=r.version,
+                promoted_at=position,
+                former=None,
+                watch_until_ms=None,
+                pending=tuple(n for n in state.pending if n != r.version),
+            )
         case c.WatchEnded():
             return replace(state, former=None, watch_until_ms=None)
         case _:
