@@ -15,6 +15,15 @@ def derived_id(cause: str, name: str, key: str = "", ordinal: int = 0) -> str:
     return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-8{digest[17:20]}-{digest[20:32]}"
 
 
+def canonical_text(value: object) -> str:
+    """The text of a field's value as an id or key: 7, 7.0 and "7" are one and the same; None is the empty text."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
 def record_cause(source: str, record_id: str) -> str:
     """The first cause of everything that a record leads to: it depends on no log, offset or process."""
     return derived_id(source, "record", record_id)

@@ -1,0 +1,205 @@
+"""When a prediction meets its label: the outcome of a record, its revisions, and the fate of every label.
+
+An outcome falls due `matures_after` its prediction and is decided once the watermark has passed that, by the newest
+label in time and dated no later; of equally old ones by the later in the log, of two with one id by the first. A label
+that was late at its source, or is dated beyond the due time, never takes part in the decision, however early it comes
+here: otherwise the interleaving of two logs would decide. It revises the outcome afterwards if it is dated no earlier
+than the label in force and says something else. A null is a label that says: not known.
+
+Every label has one fate: in the outcome, in a revision, or LabelUnused. SUPERSEDED: another label had the say before
+the decision, or the same id came again. LATE: it came for a revision and changed nothing. WITHOUT_RECORD: no prediction
+came before it expired.
+
+No event goes behind the watermark, for this task's marks have promised so: one whose own time has passed (a request's
+prediction, a late record) is dated by the watermark. The true time stands in `scored_ms`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from shared.contracts.contract import Contract
+from shared.contracts.definitions import Label
+from shared.contracts.envelope import Event, Message
+from shared.contracts.flow import (
+    LabelFate,
+    LabelObserved,
+    LabelStatus,
+    LabelUnused,
+    OutcomeMatured,
+    OutcomeRevised,
+    OutcomeScored,
+    PredictionMade,
+)
+from shared.contracts.topics import OUTCOMES
+from shared.runtime.step import ClearTimer, Context, Due, Output, Publish, SetTimer
+
+DUE, EXPIRE, ORPHAN = "due", "expire", "orphan"
+LabelValue = float | str | None
+
+
+class HeldLabel(Contract):
+    """A label that waits; `in_time`: it was not late at its source."""
+
+    label_id: str
+    time_ms: int
+    value: LabelValue
+    in_time: bool
+
+
+class Decided(Contract):
+    """What a revision needs of a matured outcome: the label in force, None if there is none."""
+
+    label: LabelValue
+    label_id: str | None
+    label_ms: int | None
+
+
+class JoinState(Contract):
+    """Labels alone, then a prediction with at most one label to decide and one to revise, then Decided."""
+
+    prediction: PredictionMade | None = None
+    scored_ms: int = 0
+    due_ms: int = 0
+    labels: tuple[HeldLabel, ...] = ()
+    decided: Decided | None = None
+
+
+Joined = tuple[JoinState | None, list[Output]]
+
+
+def on_prediction(state: JoinState | None, message: Message, context: Context) -> Joined:
+    """The first prediction of a record makes its outcome; one that was answered takes the place of one that was not."""
+    event = message.event
+    assert isinstance(event, PredictionMade)
+    state = state or JoinState()
+    if state.decided is not None:
+        return state, []
+    if state.prediction is not None:
+        answers = state.prediction.answered_by is None and event.answered_by is not None
+        return (state.model_copy(update={"prediction": event}) if answers else state), []
+    rule, time_ms, now_ms = _rule(event.model, context), message.time_ms, context.watermark_ms
+    due_ms = time_ms + rule.matures_after
+    decides_ms = max(due_ms, now_ms)
+    outputs: list[Output] = [
+        _publish(
+            event.model, event.record_id or "", OutcomeScored(prediction=event, scored_ms=time_ms), time_ms, now_ms
+        ),
+        SetTimer(DUE, decides_ms),
+        SetTimer(EXPIRE, max(time_ms + rule.expires_after, decides_ms)),
+        *(ClearTimer(f"{ORPHAN}:{held.label_id}") for held in state.labels),
+    ]
+    joined = JoinState(prediction=event, scored_ms=time_ms, due_ms=due_ms)
+    for held in state.labels:
+        joined, unused = _with_label(joined, held)
+        outputs += _unused(event.model, message.key, unused, LabelFate.SUPERSEDED, now_ms)
+    return joined, outputs
+
+
+def on_label(state: JoinState | None, message: Message, context: Context) -> Joined:
+    """A label waits for its prediction, takes part in the decision, or revises it."""
+    event = message.event
+    assert isinstance(event, LabelObserved)
+    state, model, now_ms = state or JoinState(), event.model, context.watermark_ms
+    value = float(event.value) if isinstance(event.value, bool | int) else event.value
+    held = HeldLabel(label_id=event.label_id, time_ms=message.time_ms, value=value, in_time=not event.late)
+    if state.decided is not None:
+        return _revised(state, held, model, message.key, now_ms)
+    if any(held.label_id == other.label_id for other in state.labels):
+        return state, _unused(model, message.key, [held], LabelFate.SUPERSEDED, now_ms)
+    if state.prediction is not None:
+        state, unused = _with_label(state, held)
+        return state, _unused(model, message.key, unused, LabelFate.SUPERSEDED, now_ms)
+    expires_ms = max(held.time_ms + _rule(model, context).expires_after, now_ms)
+    waiting = state.model_copy(update={"labels": (*state.labels, held)})
+    return waiting, [SetTimer(f"{ORPHAN}:{held.label_id}", expires_ms)]
+
+
+def on_orphan(state: JoinState, due: Due, context: Context) -> Joined:
+    """No prediction came: the label is forgotten."""
+    label_id = due.name.partition(":")[2]
+    gone = [held for held in state.labels if held.label_id == label_id]
+    kept = tuple(held for held in state.labels if held.label_id != label_id)
+    outputs = _unused(context.task.subject, due.key, gone, LabelFate.WITHOUT_RECORD, due.due_ms)
+    return (state.model_copy(update={"labels": kept}) if kept else None), outputs
+
+
+def on_due(state: JoinState, due: Due, context: Context) -> Joined:
+    """The outcome is decided. The timer's time lies behind no mark: it was set no earlier than the watermark."""
+    prediction, model = state.prediction, context.task.subject
+    if prediction is None:
+        return state, []
+    deciding = next((held for held in state.labels if _decides(held, state.due_ms)), None)
+    decided, status = _decision(deciding, _rule(model, context))
+    matured = OutcomeMatured(
+        prediction=prediction,
+        scored_ms=state.scored_ms,
+        status=status,
+        label=decided.label,
+        label_id=decided.label_id,
+    )
+    outputs: list[Output] = [Publish(OUTCOMES.of(model), due.key, matured, due.due_ms)]
+    after = JoinState(decided=decided)
+    for held in state.labels:
+        if held is not deciding:
+            after, more = _revised(after, held, model, due.key, due.due_ms)
+            outputs += more
+    return after, outputs
+
+
+def on_expire(state: JoinState, due: Due, context: Context) -> tuple[None, list[Output]]:
+    """Nothing revises the outcome any more."""
+    return None, []
+
+
+def _with_label(state: JoinState, held: HeldLabel) -> tuple[JoinState, list[HeldLabel]]:
+    """The newest label that decides and the newest that revises are kept; the other one is returned."""
+    rival = next((o for o in state.labels if _decides(o, state.due_ms) == _decides(held, state.due_ms)), None)
+    if rival is not None and held.time_ms < rival.time_ms:
+        return state, [held]
+    kept = tuple(other for other in state.labels if other is not rival)
+    return state.model_copy(update={"labels": (*kept, held)}), [] if rival is None else [rival]
+
+
+def _decides(held: HeldLabel, due_ms: int) -> bool:
+    return held.in_time and held.time_ms <= due_ms
+
+
+def _decision(held: HeldLabel | None, rule: Label) -> tuple[Decided, LabelStatus]:
+    if held is None:
+        absent = rule.absent
+        status = LabelStatus.UNLABELLED if absent is None else LabelStatus.ABSENT
+        return Decided(label=absent, label_id=None, label_ms=None), status
+    decided = Decided(label=held.value, label_id=held.label_id, label_ms=held.time_ms)
+    return decided, LabelStatus.UNLABELLED if held.value is None else LabelStatus.LABELLED
+
+
+def _revised(state: JoinState, held: HeldLabel, model: str, key: str, now_ms: int) -> tuple[JoinState, list[Output]]:
+    before = state.decided
+    assert before is not None
+    if held.label_id == before.label_id:
+        return state, _unused(model, key, [held], LabelFate.SUPERSEDED, now_ms)
+    older = before.label_ms is not None and held.time_ms < before.label_ms
+    if older or held.value == before.label:
+        return state, _unused(model, key, [held], LabelFate.LATE, now_ms)
+    event = OutcomeRevised(model=model, record_id=key, label=held.value, label_id=held.label_id, before=before.label)
+    after = JoinState(decided=Decided(label=held.value, label_id=held.label_id, label_ms=held.time_ms))
+    # Not before its label: at that time nobody could have known it.
+    return after, [_publish(model, key, event, held.time_ms, now_ms)]
+
+
+def _unused(model: str, key: str, labels: Iterable[HeldLabel], fate: LabelFate, time_ms: int) -> list[Output]:
+    return [
+        Publish(
+            OUTCOMES.of(model), key, LabelUnused(model=model, join_id=key, label_id=held.label_id, fate=fate), time_ms
+        )
+        for held in labels
+    ]
+
+
+def _publish(model: str, key: str, event: Event, time_ms: int, now_ms: int) -> Publish:
+    return Publish(OUTCOMES.of(model), key, event, max(time_ms, now_ms))
+
+
+def _rule(model: str, context: Context) -> Label:
+    return context.platform.definitions.models[model].label

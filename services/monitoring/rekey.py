@@ -1,0 +1,44 @@
+"""Predictions and labels under the join id, so that they meet in one log: `joins.<model>`."""
+
+from __future__ import annotations
+
+from shared.contracts.envelope import Message
+from shared.contracts.flow import LabelObserved, PredictionMade, RecordAccepted
+from shared.contracts.identity import canonical_text
+from shared.contracts.topics import JOINS
+from shared.runtime.step import Context, Publish
+
+
+def key_prediction(state: None, message: Message, context: Context) -> tuple[None, list[Publish]]:
+    """A prediction by its record id. One without is a question about no record: no label can answer it."""
+    event = message.event
+    assert isinstance(event, PredictionMade)
+    if event.record_id is None:
+        return None, []
+    time_ms = message.time_ms
+    if event.origin == "http":
+        # A request has no part in watermarks and may be dated anywhere; behind this task's marks nothing may go.
+        time_ms = max(time_ms, context.watermark_ms)
+    return None, [Publish(JOINS.of(event.model), event.record_id, event, time_ms)]
+
+
+def key_label(state: None, message: Message, context: Context) -> tuple[None, list[Publish]]:
+    """A record of a label source, for each model whose truth it is, by the id of the record that it speaks of.
+
+    One that names no record goes under the empty id, where nothing is ever predicted: its fate is told like any.
+    """
+    event = message.event
+    assert isinstance(event, RecordAccepted)
+    published: list[Publish] = []
+    for model in context.platform.definitions.models_labelled_by(event.source):
+        value = event.value.get(model.label.field)
+        join_id = canonical_text(event.value.get(model.label.joins))
+        label = LabelObserved(
+            model=model.name,
+            join_id=join_id,
+            label_id=event.record_id,
+            value=value if isinstance(value, str | int | float) else None,
+            late=event.late,
+        )
+        published.append(Publish(JOINS.of(model.name), join_id, label, message.time_ms))
+    return None, published
