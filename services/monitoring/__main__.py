@@ -1,0 +1,19 @@
+"""`python -m services.monitoring`: settings, build, run."""
+
+from __future__ import annotations
+
+import sys
+
+from services.monitoring.app import build
+from services.monitoring.settings import MonitoringSettings
+from shared.runtime.kafka_driver import run
+
+
+def main() -> int:
+    """Run until told to stop; the exit code."""
+    settings = MonitoringSettings()
+    return run(build(settings), settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

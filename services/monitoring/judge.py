@@ -1,0 +1,83 @@
+"""What a model's outcomes say: quality, drift, verdicts, and the archive; one outcome after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from services.monitoring import drift, quality, verdicts
+from services.monitoring.decided_order import MATURED, SCORED
+from services.monitoring.feature_reference import FeatureReference, read_reference
+from services.monitoring.judge_state import JudgeState
+from services.monitoring.outcome_losses import judged
+from shared.contracts.envelope import Event, Message
+from shared.contracts.flow import OutcomeMatured, OutcomeScored
+from shared.contracts.platform import ModelState
+from shared.contracts.topics import CONTROL
+from shared.runtime.outcome_segments import row_of
+from shared.runtime.step import Append, Context, Due, Output, Publish, SetTimer
+
+ARCHIVE = "archive"
+Judgement = tuple[JudgeState, list[Output]]
+
+
+class Judge:
+    """The handlers of the step. What it remembers besides the state is only what a version's manifest says, parsed."""
+
+    def __init__(self) -> None:
+        self._references: dict[str, FeatureReference | None] = {}
+
+    def on_scored(self, state: JudgeState | None, message: Message, context: Context) -> Judgement:
+        """Its inputs wait until the watermark has passed its time."""
+        event, state = message.event, state or JudgeState()
+        assert isinstance(event, OutcomeScored)
+        name = state.waiting.name_for(SCORED, event.prediction.record_id or "")
+        return state.put(name, event.prediction.inputs), [SetTimer(name, message.time_ms)]
+
+    def on_matured(self, state: JudgeState | None, message: Message, context: Context) -> Judgement:
+        """It waits until the watermark has passed its time."""
+        event, state = message.event, state or JudgeState()
+        assert isinstance(event, OutcomeMatured)
+        name = state.waiting.name_for(MATURED, event.prediction.record_id or "")
+        return state.put(name, row_of(event, message.time_ms)), [SetTimer(name, message.time_ms)]
+
+    def take_scored(self, state: JudgeState, due: Due, context: Context) -> Judgement:
+        """A record's inputs, in the order of event time."""
+        inputs, state = state.take(due.name)
+        decided = context.platform.model(context.task.subject)
+        return drift.inputs_seen(state, decided, inputs, lambda version: self._reference(decided, version)), []
+
+    def take_matured(self, state: JudgeState, due: Due, context: Context) -> Judgement:
+        """An outcome gets its place in the order of decision, and every decision sees it."""
+        row, state = state.take(due.name)
+        platform, name = context.platform, context.task.subject
+        model, decided = platform.definitions.models[name], platform.model(name)
+        outcome = judged(model, platform, row, state.position + 1)
+        outputs: list[Output] = [Append(ARCHIVE, orjson.dumps({"ordinal": outcome.ordinal, **row}))]
+        state = quality.counted(state, model, platform, outcome)
+        state, found = drift.watch_champion(
+            state, model, decided, outcome, lambda version: self._reference(decided, version)
+        )
+        state, said = verdicts.judge_rollout(state, model, decided, outcome)
+        report = quality.measured(state, model, decided.champion, outcome)
+        events: list[Event | None] = [found, *said, report]
+        outputs += [Publish(CONTROL, name, event, due.due_ms) for event in events if event is not None]
+        return state, outputs
+
+    def _reference(self, decided: ModelState, version: int) -> FeatureReference | None:
+        known = decided.versions.get(version)
+        if known is None or known.reference is None:
+            return None
+        sha256 = known.artifact.sha256
+        if sha256 not in self._references:
+            self._references[sha256] = _read(known.reference)
+        return self._references[sha256]
+
+
+def _read(reference: Mapping[str, Any]) -> FeatureReference | None:
+    try:
+        return read_reference(reference)
+    except (ValueError, KeyError, TypeError):
+        return None  # an alarm without an explanation is worth more than none

@@ -1,0 +1,121 @@
+"""What is kept of a model between two outcomes: what waits, how many are decided, and the state of each decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Self
+
+from pydantic import PlainSerializer, PlainValidator
+
+from services.monitoring import canary_judge
+from services.monitoring.decided_order import Waiting
+from services.monitoring.feature_shift import ShiftWindow
+from services.monitoring.json_state import JsonState
+from services.monitoring.loss_watch import WatchState
+from services.monitoring.prequential import PrequentialState
+
+
+@dataclass(frozen=True, slots=True)
+class ChampionWatch(JsonState):
+    """The loss of a version since it answers, and beside it that of the former champion, paired.
+
+    `since` is the control position of its promotion: a version that comes back is watched anew.
+    """
+
+    version: int
+    since: int
+    watch: WatchState
+    pairs: int = 0
+    difference: float = 0.0  # sum of champion's - former's loss over the pairs
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The state that `to_json` wrote."""
+        watch = WatchState.from_json(data["watch"])
+        return cls(data["version"], data["since"], watch, data["pairs"], data["difference"])
+
+
+@dataclass(frozen=True, slots=True)
+class ShiftWatch(JsonState):
+    """The newest inputs under a version: the sketch, and rows that go into it together."""
+
+    version: int
+    window: ShiftWindow
+    rows: tuple[Mapping[str, Any], ...] = ()
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The state that `to_json` wrote."""
+        return cls(data["version"], ShiftWindow.from_json(data["window"]), tuple(data["rows"]))
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutJudge(JsonState):
+    """The paired judge of one rollout, and what it has said: the highest step, and the kinds that are said once."""
+
+    rollout_id: str
+    pairs: canary_judge.JudgeState = field(default_factory=canary_judge.JudgeState)
+    step: int = 0
+    said: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The state that `to_json` wrote."""
+        pairs = canary_judge.JudgeState.from_json(data["pairs"])
+        return cls(data["rollout_id"], pairs, data["step"], tuple(data["said"]))
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeState:
+    """`position`: outcomes decided. `labelled`: with a label, or absent. `answered`: of these, those with an answer."""
+
+    waiting: Waiting = field(default_factory=Waiting)
+    position: int = 0
+    labelled: int = 0
+    answered: int = 0
+    quality: PrequentialState | None = None
+    champion: ChampionWatch | None = None
+    shift: ShiftWatch | None = None
+    rollout: RolloutJudge | None = None
+
+    def put(self, name: str, row: Mapping[str, Any]) -> JudgeState:
+        return replace(self, waiting=self.waiting.put(name, row))
+
+    def take(self, name: str) -> tuple[Mapping[str, Any], JudgeState]:
+        row, waiting = self.waiting.take(name)
+        return row, replace(self, waiting=waiting)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "waiting": self.waiting.to_json(),
+            "position": self.position,
+            "labelled": self.labelled,
+            "answered": self.answered,
+            "quality": _json(self.quality),
+            "champion": _json(self.champion),
+            "shift": _json(self.shift),
+            "rollout": _json(self.rollout),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> JudgeState:
+        """The state that `to_json` wrote."""
+        return cls(
+            Waiting.from_json(data["waiting"]),
+            data["position"],
+            data["labelled"],
+            data["answered"],
+            PrequentialState.from_json(data["quality"]) if data["quality"] else None,
+            ChampionWatch.from_json(data["champion"]) if data["champion"] else None,
+            ShiftWatch.from_json(data["shift"]) if data["shift"] else None,
+            RolloutJudge.from_json(data["rollout"]) if data["rollout"] else None,
+        )
+
+
+def _json(state: JsonState | None) -> dict[str, Any] | None:
+    return None if state is None else state.to_json()
+
+
+# As a task's file keeps it: encoded once a batch.
+StoredJudgeState = Annotated[JudgeState, PlainValidator(JudgeState.from_json), PlainSerializer(JudgeState.to_json)]

@@ -1,0 +1,85 @@
+"""What is said of a candidate, and when: each step that it reaches once, and that it is worse, or cannot be judged.
+
+Only outcomes whose prediction was made under the rollout in force count, and only where both versions of it have an
+output. One that is no prediction (missing figures, NaN) is counted as such and can only stand against a promotion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from services.monitoring import canary_judge
+from services.monitoring.judge_state import JudgeState, RolloutJudge
+from services.monitoring.outcome_losses import Judged
+from shared.contracts.control import VerdictKind, VerdictReached
+from shared.contracts.definitions import Model
+from shared.contracts.identity import derived_id
+from shared.contracts.platform import ModelState, RolloutState
+
+
+def judge_rollout(
+    state: JudgeState, model: Model, decided: ModelState, outcome: Judged
+) -> tuple[JudgeState, list[VerdictReached]]:
+    """The rollout in force after one more outcome, and what is new to say of it."""
+    rollout = decided.rollout
+    if rollout is None or rollout.champion is None:
+        return (replace(state, rollout=None) if state.rollout else state), []
+    judge = state.rollout
+    if judge is None or judge.rollout_id != rollout.rollout_id:
+        judge = RolloutJudge(rollout.rollout_id)
+    if not _is_pair(rollout, outcome):
+        return replace(state, rollout=judge), []
+    losses = outcome.losses
+    pairs = canary_judge.update(judge.pairs, losses[rollout.champion], losses[rollout.candidate], outcome.ordinal)
+    judge, verdicts = _new_verdicts(replace(judge, pairs=pairs), model, decided, rollout, outcome)
+    return replace(state, rollout=judge), verdicts
+
+
+def _is_pair(rollout: RolloutState, outcome: Judged) -> bool:
+    return (
+        outcome.labelled
+        and outcome.row["rollout_id"] == rollout.rollout_id
+        and rollout.champion in outcome.losses
+        and rollout.candidate in outcome.losses
+    )
+
+
+def _new_verdicts(
+    judge: RolloutJudge, model: Model, decided: ModelState, rollout: RolloutState, outcome: Judged
+) -> tuple[RolloutJudge, list[VerdictReached]]:
+    steps = len(model.rollout.steps)
+    figures = canary_judge.verdict(judge.pairs, model.rollout.alpha, steps)
+    if figures.kind in (canary_judge.VerdictKind.WORSE, canary_judge.VerdictKind.INVALID):
+        if figures.kind in judge.said:
+            return judge, []
+        said = _said(VerdictKind(figures.kind), judge.step, figures, model, decided, rollout, outcome)
+        return replace(judge, said=(*judge.said, figures.kind.value)), [said]
+    new = range(judge.step + 1, figures.step_reached + 1)
+    verdicts = [_said(VerdictKind.BETTER, step, figures, model, decided, rollout, outcome) for step in new]
+    return replace(judge, step=max(judge.step, figures.step_reached)), verdicts
+
+
+def _said(
+    kind: VerdictKind, step: int, figures: canary_judge.Verdict, model: Model, decided: ModelState,
+    rollout: RolloutState, outcome: Judged,
+) -> VerdictReached:  # fmt: skip
+    champion = rollout.champion or 0
+    return VerdictReached(
+        verdict_id=derived_id(rollout.rollout_id, f"verdict:{kind}:{step}", outcome.record_id, outcome.ordinal),
+        model=model.name,
+        rollout_id=rollout.rollout_id,
+        step=step,
+        kind=kind,
+        position=outcome.position,
+        last_record_id=outcome.record_id,
+        last_time_ms=outcome.time_ms,
+        champion=champion,
+        candidate=rollout.candidate,
+        champion_sha256=decided.versions[champion].artifact.sha256,
+        candidate_sha256=decided.versions[rollout.candidate].artifact.sha256,
+        outcomes=figures.count,
+        invalid=figures.invalid,
+        mean_difference=figures.mean_difference,
+        e_value=figures.e_value_max,
+        e_value_harm=figures.e_value_harm_max,
+    )
