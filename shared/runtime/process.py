@@ -23,7 +23,7 @@ from shared.runtime.history import ControlHistory
 from shared.runtime.log import Broker, LogRecord, TopicPartition
 from shared.runtime.outside import OutsideWriter
 from shared.runtime.relay import Relay
-from shared.runtime.service import Executor, Follower, Service
+from shared.runtime.service import Executor, Follower, RawFollower, Service
 from shared.runtime.task import Task
 from shared.runtime.task_file import TaskFile
 from shared.runtime.topic_settings import topic_config
@@ -81,6 +81,7 @@ class Process:
 
     def __init__(self, service: Service, host: Host) -> None:
         self.service, self._host = service, host
+        self.broker = host.broker
         self.clock, self.executor, self.artifacts = host.clock, host.executor, host.artifacts
         self.instance, self.folder = host.instance, host.folder
         self.history = ControlHistory()
@@ -100,6 +101,7 @@ class Process:
         self._bound_files = False
         self._next_look_s = float("-inf")
         self.followers: list[Follower] = [make(self) for make in service.followers]
+        self.raw_followers: list[RawFollower] = [make(self) for make in service.raw_followers]
         self.workers = [make(self) for make in service.workers]
 
     # --- one round
@@ -153,23 +155,26 @@ class Process:
         self.reader.assign(self._assigned())
 
     def _follow(self, tp: TopicPartition, records: list[LogRecord]) -> None:
-        acceptance = self._followed[tp]
+        acceptance, platform = self._followed[tp], self.history.newest
+        followers = [f for f in self.followers if tp.topic in f.topics(platform)]
+        raw_followers = [f for f in self.raw_followers if tp.topic in f.topics(platform)]
         for record in records:
             self._following[tp] = record.offset + 1
+            for raw in raw_followers:
+                raw.on_record(record)
+            if not followers:
+                continue
             try:
                 entry = decode(record.key, record.value, record.headers)
             except UnreadableEvent:
                 acceptance.unreadable(record.headers)
                 continue
-            for follower in self._followers_of(tp.topic):
-                if isinstance(entry, Mark):
+            if isinstance(entry, Mark):
+                for follower in followers:
                     follower.on_mark(tp, entry)
-                elif acceptance.accepts(entry):
+            elif acceptance.accepts(entry):
+                for follower in followers:
                     follower.on_message(tp, entry)
-
-    def _followers_of(self, topic: str) -> list[Follower]:
-        platform = self.history.newest
-        return [f for f in self.followers if topic in set(f.topics(platform))]
 
     # --- definitions make tasks
 
@@ -239,7 +244,7 @@ class Process:
 
     def _open_followed(self) -> None:
         platform = self.history.newest
-        for follower in self.followers:
+        for follower in (*self.followers, *self.raw_followers):
             for topic in follower.topics(platform):
                 partitions = self.admin.partitions(topic)
                 if partitions is None:

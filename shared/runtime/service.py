@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from shared.contracts.envelope import Mark, Message
 from shared.contracts.platform import Platform
-from shared.runtime.log import TopicPartition
+from shared.runtime.log import LogRecord, TopicPartition
 from shared.runtime.step import Step
 
 if TYPE_CHECKING:
@@ -51,6 +51,18 @@ class Follower(Protocol):
         ...
 
 
+class RawFollower(Protocol):
+    """Follows logs whose entries may be anything, such as users' topics and dead letters."""
+
+    def topics(self, platform: Platform) -> Iterable[str]:
+        """Which topics to follow, all partitions, from their beginning."""
+        ...
+
+    def on_record(self, record: LogRecord) -> None:
+        """A record as it stands in the log."""
+        ...
+
+
 class Executor(Protocol):
     """Runs blocking work elsewhere: a thread pool, or the simulation's scheduler."""
 
@@ -65,3 +77,4 @@ class Service:
     steps: Mapping[str, Step] = field(default_factory=dict[str, Step])
     workers: Sequence[Callable[[Process], Worker]] = ()
     followers: Sequence[Callable[[Process], Follower]] = ()
+    raw_followers: Sequence[Callable[[Process], RawFollower]] = ()
