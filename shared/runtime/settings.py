@@ -14,9 +14,7 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="HEADRACE_", extra="ignore", frozen=True)
 
     data: Path = Field(default=Path(".headrace"), description="run-time data: task files, objects, logs")
-    object_store: str = Field(
-        default="", description="a folder or a URL of S3, GCS or Azure; default: objects/ under data"
-    )
+    object_store: str = Field(default="", description="a folder or a URL of S3, GCS or Azure; default: DATA/objects")
     instance: str = Field(default="0", description="the name of this replica; it keeps it through restarts")
     host: str = Field(default="127.0.0.1", description="address that HTTP binds to")
     port: int = Field(default=0, ge=0, le=65_535, description="HTTP port; 0 takes the service's own default")
