@@ -1,0 +1,19 @@
+"""Runs ingestion over Kafka: `python -m services.ingestion`."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+
+from services.ingestion.app import build, routers
+from services.ingestion.settings import IngestionSettings
+from shared.runtime.kafka_driver import run
+
+
+def main() -> int:
+    settings = IngestionSettings()
+    return run(build(settings), settings, partial(routers, settings))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

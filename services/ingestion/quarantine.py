@@ -1,0 +1,31 @@
+"""What does not fit is kept, with its reason, position and bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+
+from services.ingestion.refusal import Refusal
+from shared.contracts.flow import RecordRejected
+from shared.contracts.topics import REJECTED
+from shared.runtime.step import Publish
+
+KEPT_BYTES = 64 * 1024
+
+
+def quarantined(
+    refusal: Refusal, source: str, topic: str, partition: int, offset: int, data: bytes, key: str, time_ms: int
+) -> Publish:
+    """The rejection of the record at `topic/partition/offset`: of its bytes the first 64 kB, the length and sha256."""
+    event = RecordRejected(
+        source=source,
+        topic=topic,
+        partition=partition,
+        offset=offset,
+        reason=refusal.reason,
+        detail=refusal.detail,
+        data_base64=b64encode(data[:KEPT_BYTES]).decode(),
+        length=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+    )
+    return Publish(REJECTED, key, event, time_ms)
