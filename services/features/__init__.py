@@ -1,0 +1,6 @@
+"""Features: windowed state per entity, and each model's inputs as of each record.
+
+Consumes `records.<source>`. Publishes `scoring.<model>` (a record with its inputs) and `features.<view>` (a table of
+window states). Answers `GET /v1/features/{view}/{entity}`.
+Owns the window state of every entity.
+"""
