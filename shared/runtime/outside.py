@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass
 
-from shared.contracts.envelope import Event, Message, encode
+from shared.contracts.envelope import Encoded, Event, Message, encode
 from shared.contracts.topics import Topic
-from shared.runtime.log import SendError, TopicPartition, Writer
+from shared.runtime.log import RecordTooLarge, SendError, TopicPartition, Writer
 
 Landed = Callable[[int], None]
 
@@ -17,8 +19,28 @@ Landed = Callable[[int], None]
 @dataclass(frozen=True, slots=True)
 class _Row:
     tp: TopicPartition
-    message: Message
-    landed: Landed | None
+    entry: Message | Encoded
+    landed: Landed | None = None
+    future: Future[int] | None = None
+
+    @property
+    def given_up(self) -> bool:
+        return self.future is not None and self.future.cancelled()
+
+    def answer(self, offset: int) -> None:
+        if self.landed is not None:
+            self.landed(offset)
+        if self.future is not None:
+            # Whoever waited may have given up a moment ago.
+            with suppress(InvalidStateError):
+                self.future.set_result(offset)
+
+    def refuse(self, error: RecordTooLarge) -> bool:
+        """Whether somebody waits for the news that sending it again cannot succeed."""
+        if self.future is not None:
+            with suppress(InvalidStateError):
+                self.future.set_exception(error)
+        return self.future is not None
 
 
 class OutsideWriter:
@@ -45,6 +67,18 @@ class OutsideWriter:
         with self._lock:
             self._queue.append(_Row(TopicPartition(topic.name, partition), message, landed))
 
+    def publish_raw(
+        self, tp: TopicPartition, key: bytes | None, value: bytes, headers: Sequence[tuple[str, bytes]] = ()
+    ) -> Future[int]:
+        """Queue a record that is no event of ours, such as a user's; the future gives its offset, or RecordTooLarge.
+
+        Cancelling the future takes the record back, unless it was sent already.
+        """
+        future: Future[int] = Future()
+        with self._lock:
+            self._queue.append(_Row(tp, Encoded(key, value, tuple(headers)), future=future))
+        return future
+
     @property
     def pending(self) -> int:
         with self._lock:
@@ -58,7 +92,10 @@ class OutsideWriter:
                 if not self._queue:
                     return sent
                 row = self._queue[0]
-            encoded = encode(row.message)
+                if row.given_up:
+                    self._queue.popleft()
+                    continue
+            encoded = encode(row.entry) if isinstance(row.entry, Message) else row.entry
             writer.send(
                 row.tp, encoded.key, encoded.value, encoded.headers,
                 lambda offset, error, row=row: self._answered(row, offset, error),
@@ -71,10 +108,11 @@ class OutsideWriter:
     def _answered(self, row: _Row, offset: int | None, error: SendError | None) -> None:
         with self._lock:
             self._flying -= 1
+            if isinstance(error, RecordTooLarge) and row.refuse(error):
+                return
             if error is not None or offset is None:
                 self._queue.append(row)
                 return
             where = (row.tp.topic, row.tp.partition)
             self.ends[where] = max(self.ends.get(where, 0), offset + 1)
-        if row.landed is not None:
-            row.landed(offset)
+        row.answer(offset)
