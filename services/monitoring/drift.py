@@ -8,7 +8,6 @@ first one after the estimated change, `position` counts those decided up to the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from services.monitoring import feature_shift, loss_watch, reference_loss
@@ -35,12 +34,12 @@ def inputs_seen(
     champion = decided.champion
     known = None if champion is None else reference(champion)
     if champion is None or known is None:
-        return replace(state, shift=None) if state.shift else state
+        return state._replace(shift=None) if state.shift else state
     shift = state.shift
     if shift is None or shift.version != champion:
         shift = ShiftWatch(champion, ShiftWindow())
-    shift = replace(shift, rows=(*shift.rows, inputs))
-    return replace(state, shift=_flushed(shift, known) if len(shift.rows) >= ROWS_AT_ONCE else shift)
+    shift = shift._replace(rows=(*shift.rows, inputs))
+    return state._replace(shift=_flushed(shift, known) if len(shift.rows) >= ROWS_AT_ONCE else shift)
 
 
 def watch_champion(
@@ -49,17 +48,17 @@ def watch_champion(
     """The champion's loss, and the alarm if it has risen."""
     champion = decided.champion
     if champion is None:
-        return (replace(state, champion=None) if state.champion else state), None
+        return (state._replace(champion=None) if state.champion else state), None
     watched = state.champion
     since = decided.promoted_at or 0
     if watched is None or (watched.version, watched.since) != (champion, since):
         watched = _start(model, decided, champion, since, outcome.ordinal)
     if not outcome.labelled or outcome.row["champion"] != champion:
-        return replace(state, champion=watched), None
+        return state._replace(champion=watched), None
     loss = outcome.losses.get(champion)
     watch, alarm = loss_watch.update(watched.watch, loss, outcome.ordinal)
-    watched = _paired(replace(watched, watch=watch), loss, outcome.losses.get(decided.former or 0))
-    state = replace(state, champion=watched)
+    watched = _paired(watched._replace(watch=watch), loss, outcome.losses.get(decided.former or 0))
+    state = state._replace(champion=watched)
     return state, _detected(state, model, decided, alarm, outcome, reference) if alarm else None
 
 
@@ -80,7 +79,7 @@ def _start(model: Model, decided: ModelState, champion: int, since: int, ordinal
 def _paired(watched: ChampionWatch, loss: float | None, former: float | None) -> ChampionWatch:
     if loss is None or former is None:
         return watched
-    return replace(watched, pairs=watched.pairs + 1, difference=watched.difference + loss - former)
+    return watched._replace(pairs=watched.pairs + 1, difference=watched.difference + loss - former)
 
 
 def _detected(
@@ -109,7 +108,7 @@ def _detected(
 
 
 def _flushed(shift: ShiftWatch, reference: FeatureReference) -> ShiftWatch:
-    return replace(shift, window=feature_shift.update_many(shift.window, reference, shift.rows), rows=())
+    return shift._replace(window=feature_shift.update_many(shift.window, reference, shift.rows), rows=())
 
 
 def _shifts(shift: ShiftWatch | None, version: int, reference: FeatureReference | None) -> tuple[ShiftedFeature, ...]:

@@ -188,10 +188,14 @@ def _revised(state: JoinState, held: HeldLabel, model: str, key: str, now_ms: in
     return after, [_publish(model, key, event, held.time_ms, now_ms)]
 
 
-def _unused(model: str, key: str, labels: Iterable[HeldLabel], fate: LabelFate, time_ms: int) -> list[Output]:
+def _unused(model: str, key: str, labels: Iterable[HeldLabel], fate: LabelFate, now_ms: int) -> list[Output]:
     return [
-        Publish(
-            OUTCOMES.of(model), key, LabelUnused(model=model, join_id=key, label_id=held.label_id, fate=fate), time_ms
+        _publish(
+            model,
+            key,
+            LabelUnused(model=model, join_id=key, label_id=held.label_id, fate=fate),
+            held.time_ms,
+            now_ms,
         )
         for held in labels
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 from services.monitoring import loss_monitor, prequential, reference_loss
 from services.monitoring.judge_state import ChampionWatch, JudgeState
@@ -18,7 +17,7 @@ BLOCKS = 10
 
 def counted(state: JudgeState, model: Model, platform: Platform, outcome: Judged) -> JudgeState:
     """One more decided outcome; with a label and an answer it goes into the figures."""
-    state = replace(state, position=outcome.position, labelled=state.labelled + outcome.labelled)
+    state = state._replace(position=outcome.position, labelled=state.labelled + outcome.labelled)
     if not outcome.labelled or outcome.row["answered_by"] is None:
         return state
     metrics = ("loss", *reported(model))
@@ -26,7 +25,7 @@ def counted(state: JudgeState, model: Model, platform: Platform, outcome: Judged
     if quality is None or quality.metrics != metrics:
         quality = prequential.start(metrics, _window(model.monitor.report_every), BLOCKS)
     quality = prequential.update(quality, ANSWERS, figures_of_answer(model, platform, outcome))
-    return replace(state, quality=quality, answered=state.answered + 1)
+    return state._replace(quality=quality, answered=state.answered + 1)
 
 
 def measured(state: JudgeState, model: Model, champion: int | None, outcome: Judged) -> QualityMeasured | None:

@@ -6,8 +6,6 @@ output. One that is no prediction (missing figures, NaN) is counted as such and 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from services.monitoring import canary_judge
 from services.monitoring.judge_state import JudgeState, RolloutJudge
 from services.monitoring.outcome_losses import Judged
@@ -23,16 +21,18 @@ def judge_rollout(
     """The rollout in force after one more outcome, and what is new to say of it."""
     rollout = decided.rollout
     if rollout is None or rollout.champion is None:
-        return (replace(state, rollout=None) if state.rollout else state), []
+        return (state._replace(rollout=None) if state.rollout else state), []
     judge = state.rollout
     if judge is None or judge.rollout_id != rollout.rollout_id:
         judge = RolloutJudge(rollout.rollout_id)
     if not _is_pair(rollout, outcome):
-        return replace(state, rollout=judge), []
+        return state._replace(rollout=judge), []
     losses = outcome.losses
     pairs = canary_judge.update(judge.pairs, losses[rollout.champion], losses[rollout.candidate], outcome.ordinal)
-    judge, verdicts = _new_verdicts(replace(judge, pairs=pairs), model, decided, rollout, outcome)
-    return replace(state, rollout=judge), verdicts
+    if not _may_say_more(judge, pairs):
+        return state._replace(rollout=judge._replace(pairs=pairs)), []
+    judge, verdicts = _new_verdicts(judge._replace(pairs=pairs), model, decided, rollout, outcome)
+    return state._replace(rollout=judge), verdicts
 
 
 def _is_pair(rollout: RolloutState, outcome: Judged) -> bool:
@@ -41,6 +41,17 @@ def _is_pair(rollout: RolloutState, outcome: Judged) -> bool:
         and outcome.row["rollout_id"] == rollout.rollout_id
         and rollout.champion in outcome.losses
         and rollout.candidate in outcome.losses
+    )
+
+
+def _may_say_more(judge: RolloutJudge, after: canary_judge.JudgeState) -> bool:
+    # A verdict follows from the two maxima and the share of what was left out: while none of them moves, it stays.
+    before = judge.pairs
+    return (
+        after.log_e_max > before.log_e_max
+        or after.log_e_harm_max > before.log_e_harm_max
+        or after.count == before.count
+        or canary_judge.VerdictKind.INVALID in judge.said
     )
 
 
@@ -53,10 +64,10 @@ def _new_verdicts(
         if figures.kind in judge.said:
             return judge, []
         said = _said(VerdictKind(figures.kind), judge.step, figures, model, decided, rollout, outcome)
-        return replace(judge, said=(*judge.said, figures.kind.value)), [said]
+        return judge._replace(said=(*judge.said, figures.kind.value)), [said]
     new = range(judge.step + 1, figures.step_reached + 1)
     verdicts = [_said(VerdictKind.BETTER, step, figures, model, decided, rollout, outcome) for step in new]
-    return replace(judge, step=max(judge.step, figures.step_reached)), verdicts
+    return judge._replace(step=max(judge.step, figures.step_reached)), verdicts
 
 
 def _said(

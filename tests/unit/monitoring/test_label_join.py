@@ -1,0 +1,216 @@
+"""The label join as a task sees it: in either order, at maturity, after it, and at expiry."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.contracts.envelope import Message
+from shared.contracts.flow import (
+    LabelFate,
+    LabelObserved,
+    LabelStatus,
+    LabelUnused,
+    OutcomeMatured,
+    OutcomeRevised,
+    OutcomeScored,
+)
+from tests import builders as b
+from tests.unit.monitoring.stepping import At, Stepping, history
+
+E = TypeVar("E")
+T = b.T0_MS
+MINUTE = 60_000
+DUE = T + 10 * MINUTE
+EXPIRY = T + 1440 * MINUTE
+
+
+def said(time_ms: int = T, **over: Any) -> At:
+    return At(time_ms, b.prediction(**over), "t1")
+
+
+def told(value: float | str | bool | None = 1.0, time_ms: int = T + MINUTE, **over: Any) -> At:
+    return At(time_ms, b.label(value, **over), "t1")
+
+
+def join(*entries: At | int, absent: float | None = None) -> list[Message]:
+    label = {**b.model().label.model_dump(), "absent": absent}
+    return Stepping("join", history(b.applied(b.source(), b.label_source(), b.view(), b.model(label=label)))).feed(
+        *entries
+    )
+
+
+def only(kind: type[E], messages: list[Message]) -> list[E]:
+    return [message.event for message in messages if isinstance(message.event, kind)]
+
+
+@pytest.mark.parametrize("entries", [(said(), told(), DUE + 1), (told(), said(), DUE + 1)])
+def test_prediction_and_label_meet_in_either_order(entries: tuple[At | int, ...]) -> None:
+    scored, matured = join(*entries)
+    assert isinstance(scored.event, OutcomeScored)
+    assert (scored.time_ms, scored.event.scored_ms) == (T, T)
+    assert isinstance(matured.event, OutcomeMatured)
+    assert (matured.time_ms, matured.event.status, matured.event.label) == (DUE, LabelStatus.LABELLED, 1.0)
+    assert matured.event.label_id == "l1"
+
+
+def test_the_newest_label_by_then_counts_and_the_others_are_superseded() -> None:
+    labels = [told(i, T + at * MINUTE, label_id=f"l{i}") for i, at in enumerate((3, 5, 1, 5))]
+    derived = join(labels[0], said(), *labels[1:], DUE + 1)
+    assert [event.label_id for event in only(OutcomeMatured, derived)] == ["l3"]
+    unused = only(LabelUnused, derived)
+    assert {(event.label_id, event.fate) for event in unused} == {(f"l{i}", LabelFate.SUPERSEDED) for i in range(3)}
+
+
+def test_of_two_labels_with_one_id_the_first_counts() -> None:
+    derived = join(said(), told(1.0), told(0.0, T + 2 * MINUTE), DUE + 1)
+    assert [event.label for event in only(OutcomeMatured, derived)] == [1.0]
+    assert [event.fate for event in only(LabelUnused, derived)] == [LabelFate.SUPERSEDED]
+
+
+def test_without_a_label_it_is_unlabelled_or_absent() -> None:
+    assert [e.status for e in only(OutcomeMatured, join(said(), DUE + 1))] == [LabelStatus.UNLABELLED]
+    (absent,) = only(OutcomeMatured, join(said(), DUE + 1, absent=0.0))
+    assert (absent.status, absent.label, absent.label_id) == (LabelStatus.ABSENT, 0.0, None)
+
+
+def test_nothing_is_decided_before_the_watermark_has_passed_the_due_time() -> None:
+    assert only(OutcomeMatured, join(said(), told(), DUE)) == []
+
+
+def test_a_label_dated_after_the_due_time_revises_even_if_it_came_before() -> None:
+    derived = join(said(), told(0.0), told(1.0, DUE + 1, label_id="l2"), DUE + 1)
+    assert [event.label for event in only(OutcomeMatured, derived)] == [0.0]
+    (revised,) = only(OutcomeRevised, derived)
+    assert (revised.record_id, revised.label, revised.before, revised.label_id) == ("t1", 1.0, 0.0, "l2")
+
+
+def test_a_late_label_never_decides_whenever_it_comes() -> None:
+    early = join(said(), told(1.0, late=True), DUE + 1)
+    after = join(said(), DUE + 1, told(1.0, late=True))
+    for derived in (early, after):
+        assert [event.status for event in only(OutcomeMatured, derived)] == [LabelStatus.UNLABELLED]
+        assert [event.label for event in only(OutcomeRevised, derived)] == [1.0]
+    assert early[-1].event == after[-1].event
+
+
+def test_a_late_label_that_changes_nothing_is_late() -> None:
+    derived = join(said(), told(1.0), DUE + 1, told(1.0, T + 2 * MINUTE, label_id="l2", late=True))
+    assert [(e.label_id, e.fate) for e in only(LabelUnused, derived)] == [("l2", LabelFate.LATE)]
+    older = join(said(), told(1.0), DUE + 1, told(0.0, T, label_id="l2", late=True))
+    assert [(e.label_id, e.fate) for e in only(LabelUnused, older)] == [("l2", LabelFate.LATE)]
+    assert only(OutcomeRevised, derived + older) == []
+
+
+def test_after_expiry_everything_is_forgotten() -> None:
+    stepping = Stepping("join", history())
+    stepping.feed(said(), told(), EXPIRY + 1)
+    assert stepping.task.state("t1") is None
+    assert list(stepping.task.timers()) == []
+    derived = stepping.feed(told(0.0, EXPIRY, label_id="l2", late=True), EXPIRY + 1440 * MINUTE + 1)
+    assert [event.fate for event in only(LabelUnused, derived)] == [LabelFate.WITHOUT_RECORD]
+    assert stepping.task.state("t1") is None
+
+
+def test_a_matured_state_holds_no_prediction() -> None:
+    stepping = Stepping("join", history())
+    stepping.feed(said(), told(), DUE + 1)
+    state = stepping.task.state("t1")
+    assert state.prediction is None
+    assert len(state.model_dump_json()) < 200
+
+
+def test_a_label_without_a_record_is_told_so_when_it_expires() -> None:
+    derived = join(told(), T + MINUTE + 1440 * MINUTE + 1)
+    assert [(m.time_ms, m.event) for m in derived] == [
+        (T + 1441 * MINUTE, b.unused(fate=LabelFate.WITHOUT_RECORD)),
+    ]
+
+
+def test_streamed_and_http_predictions_of_a_record_make_one_outcome_and_an_answer_goes_first() -> None:
+    derived = join(said(value=None), said(T + 1, origin="http", value=0.2), said(T + 2, value=0.7), DUE + 1)
+    assert len(only(OutcomeScored, derived)) == 1
+    (matured,) = only(OutcomeMatured, derived)
+    assert matured.prediction.outputs[1].output == (0.2,)
+    (first,) = only(OutcomeMatured, join(said(value=0.3), said(T + 1, origin="http", value=0.2), DUE + 1))
+    assert first.prediction.outputs[1].output == (0.3,)
+
+
+def test_a_prediction_whose_due_time_has_passed_promises_nothing_of_the_past() -> None:
+    now = DUE + 5 * MINUTE
+    derived = join(now, told(1.0, late=True), said(T), now + 1)
+    assert [type(message.event) for message in derived] == [OutcomeScored, OutcomeMatured, OutcomeRevised]
+    assert all(message.time_ms >= now for message in derived)
+    assert derived[0].event.scored_ms == T  # type: ignore[union-attr]
+
+
+def test_a_null_label_says_that_it_is_not_known() -> None:
+    (matured,) = only(OutcomeMatured, join(said(), told(1.0), told(None, T + 2 * MINUTE, label_id="l2"), DUE + 1))
+    assert (matured.status, matured.label, matured.label_id) == (LabelStatus.UNLABELLED, None, "l2")
+
+
+def test_a_truth_value_becomes_a_number() -> None:
+    (matured,) = only(OutcomeMatured, join(said(), told(True), DUE + 1))
+    assert matured.label == 1.0
+
+
+_LABELS = st.builds(
+    lambda i, at, value, late: (f"l{i}", at, float(value), late),
+    st.integers(0, 3), st.integers(-20, 20), st.booleans(), st.booleans(),
+)  # fmt: skip
+_ENTRIES = st.lists(
+    st.one_of(
+        _LABELS,
+        st.integers(-20, 1600).map(lambda minutes: T + minutes * MINUTE),
+        st.integers(0, 5).map(lambda minutes: said(T + minutes * MINUTE)),
+    ),
+    max_size=14,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(_ENTRIES)
+def test_every_label_has_one_fate_and_nothing_goes_behind_the_watermark(entries: list[Any]) -> None:
+    stepping = Stepping("join", history())
+    accepted: list[str] = []
+    derived: list[Message] = []
+    watermark_ms = T - 10_000 * MINUTE
+    for n, entry in enumerate([*entries, EXPIRY + 5000 * MINUTE]):
+        if isinstance(entry, tuple):
+            label_id, at, value, late = entry
+            label = b.label(value, label_id=f"{label_id}.{n % 3}", late=late or T + at * MINUTE < watermark_ms)
+            entry = At(T + at * MINUTE, label, "t1")
+            accepted.append(label.label_id)
+        found = stepping.feed(entry)
+        assert all(message.time_ms >= watermark_ms for message in found)
+        derived += found
+        if isinstance(entry, int):
+            watermark_ms = max(watermark_ms, entry)
+    fates = [m.event.label_id for m in derived if isinstance(m.event, OutcomeMatured | OutcomeRevised | LabelUnused)]
+    assert sorted(fate for fate in fates if fate is not None) == sorted(accepted)
+    assert stepping.task.state("t1") is None
+    matured = only(OutcomeMatured, derived)
+    assert len(matured) == len(only(OutcomeScored, derived))
+
+
+def test_a_label_record_goes_to_each_model_that_it_labels() -> None:
+    control = history(b.applied(b.source(), b.label_source(), b.view(), b.model(), b.model(name="other")))
+    value = {"transaction_id": "t9", "chargeback_id": "c1", "is_fraud": True}
+    record = b.accepted(source=b.LABELS, record_id="c1", value=value, late=True)
+    derived = Stepping("key_labels", control).feed(At(T, record, "t9"))
+    assert [(m.key, m.time_ms, m.event) for m in derived] == [
+        ("t9", T, LabelObserved(model=name, join_id="t9", label_id="c1", value=True, late=True))
+        for name in (b.MODEL, "other")
+    ]
+
+
+def test_predictions_go_by_record_id_and_requests_never_behind_the_watermark() -> None:
+    stepping = Stepping("key_predictions", history())
+    stream, http = b.prediction(), b.prediction(origin="http", record_id="t2")
+    derived = stepping.feed(
+        T + MINUTE, At(T, stream, "c1"), At(T, http, "c1"), At(T, b.prediction(record_id=None, origin="http"), "c1")
+    )
+    assert [(m.key, m.time_ms) for m in derived] == [("t1", T), ("t2", T + MINUTE)]
