@@ -9,11 +9,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-from services.training.dataset import Dataset, Kind, LabelledRow, Task
-from services.training.evaluation import Comparison, Loss, compare, constant_predictor, evaluate
-from services.training.evaluation import Metric as LossName
+from services.training.dataset import Dataset, Kind, LabelledRow
+from services.training.evaluation import Comparison, Loss, compare_losses, constant_predictor, evaluate
 from services.training.export import artifact_bytes, manifest
 from services.training.fit import LEAST_HELD_BACK, MINIMUM_ROWS, Progress, TooFewRows, fit, held_back_rows
 from services.training.fitted_model import FittedModel
@@ -81,7 +80,7 @@ class _Candidate:
 def run_job(job: FitJob, report: Report) -> FitResult:
     """Raises what fit, export and parity raise: TooFewRows, OneClassOnly, LabelMismatch, ParityError, ..."""
     started_s = time.perf_counter()
-    task = cast(Task, job.model.task.value)
+    task = job.model.task.value
     rows = list(job.rows)[-MOST_ROWS:]
     labelled = [LabelledRow(r.record_id, r.time_ms, r.inputs, r.label) for r in rows]
     whole = Dataset.from_rows(job.input_spec, labelled, task)
@@ -119,7 +118,7 @@ def run_job(job: FitJob, report: Report) -> FitResult:
 def loss_of(model: Model) -> Loss:
     """The loss that the definition monitors, as training computes it."""
     metric = Metric.ZERO_ONE if model.metric is Metric.ACCURACY else model.metric
-    return Loss(cast(LossName, metric.value), model.monitor.clip, model.monitor.scale)
+    return Loss(metric.value, model.monitor.clip, model.monitor.scale)
 
 
 def _windows(job: FitJob, rows: Sequence[DecidedRow]) -> dict[str, int]:
@@ -181,10 +180,9 @@ def _gate(job: FitJob, best: _Candidate, whole: Dataset, judged: Dataset, loss: 
         champion = OnnxModel(job.champion_artifact)
         reference = champion.predict_columns(judged.numbers, judged.categories)
         classes = tuple(champion.manifest.get("classes") or ())
-    compared = compare(
-        reference, candidate, judged.target, loss, champion_classes=classes, candidate_classes=best.model.classes
-    )
-    return _figures(job, compared)
+    beside = loss.bounded(loss.per_row(reference, judged.target, classes))
+    own = loss.bounded(loss.per_row(candidate, judged.target, best.model.classes))
+    return _figures(job, compare_losses(beside, own))
 
 
 def _figures(job: FitJob, compared: Comparison) -> GateFigures:

@@ -1,0 +1,169 @@
+"""Does the runs that are asked for: reads the decided outcomes, has them fitted elsewhere, and publishes the end."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Any, Protocol
+
+from services.training.fit_job import DecidedRow, FitJob, FitResult, Report
+from shared.contracts import control as c
+from shared.contracts.definitions import Model
+from shared.contracts.envelope import Event
+from shared.contracts.errors import HeadraceError
+from shared.contracts.identity import derived_id
+from shared.contracts.platform import ModelState, Platform, RunState
+from shared.contracts.topics import CONTROL
+from shared.inputs.vector import InputPlan
+from shared.runtime.artifacts import ArtifactMissing
+from shared.runtime.decided_outcomes import DecidedOutcomes
+from shared.runtime.process import Process
+
+RETRY_S = 1.0
+REFERENCE_KNOTS = 33
+
+
+class Fitter(Protocol):
+    """Runs a job, here or elsewhere, and raises why it failed."""
+
+    def __call__(self, job: FitJob, report: Report) -> FitResult: ...
+
+    def close(self) -> None: ...
+
+
+class FitWorker:
+    """One run at a time; the others wait. After a restart a run without an end is done again: the first end counts."""
+
+    def __init__(self, process: Process, outcomes: DecidedOutcomes, fitter: Fitter) -> None:
+        self._process, self._outcomes, self._fitter = process, outcomes, fitter
+        self._job: tuple[RunState, str, Future[FitResult]] | None = None
+        self._ended: set[str] = set()
+        self._progress: queue.SimpleQueue[tuple[RunState, str, float, str]] = queue.SimpleQueue()
+        self._reported = 0
+        self._not_before_s = float("-inf")
+
+    @property
+    def doing(self) -> Sequence[str]:
+        platform = self._process.history.newest
+        return [f"run {run.run_id[:8]} of {name}" for name, run in self._wanted(platform)]
+
+    def _wanted(self, platform: Platform) -> list[tuple[str, RunState]]:
+        return [(name, state.run) for name, state in platform.models.items() if state.run is not None]
+
+    def turn(self) -> None:
+        self._publish_progress()
+        if self._job is not None:
+            run, model, future = self._job
+            if future.done():
+                self._job = None
+                self._publish_progress()
+                self._end(run, model, future)
+        elif self._process.clock.now_s() >= self._not_before_s:
+            self._start_next()
+
+    def _start_next(self) -> None:
+        platform = self._process.history.newest
+        for name, run in self._wanted(platform):
+            if run.run_id not in self._ended:
+                self._start(platform, name, run)
+                return
+
+    def _start(self, platform: Platform, name: str, run: RunState) -> None:
+        definition, state = platform.definitions.models[name], platform.models[name]
+        rows = self._outcomes.rows(name, 0, run.position, run.request.last_record_id or "")
+        if rows is None:
+            return  # not all of them are read yet
+        self._publish(run, name, c.RunStarted(run_id=run.run_id, model=name, worker=self._process.outside.identity))
+        spec = InputPlan.of(definition, platform.definitions).names_and_kinds
+        self._reported = 0
+        future = self._process.executor.submit(self._fit, definition, spec, state, run, name, rows)
+        self._job = (run, name, future)
+
+    def _fit(
+        self, definition: Model, spec: Any, state: ModelState, run: RunState, name: str, rows: list[dict[str, Any]]
+    ) -> FitResult:
+        """On a thread of its own."""
+        champion = run.request.champion
+        artifact = None if champion is None else self._process.artifacts.get(state.versions[champion].artifact)
+        labelled = [
+            DecidedRow(row["ordinal"], row["record_id"], row["scored_ms"], row["inputs"], row["label"])
+            for row in rows
+            if row["label"] is not None
+        ]
+        job = FitJob(
+            run_id=run.run_id, model=definition, input_spec=tuple(spec), rows=labelled, since=run.request.since,
+            seed=run.request.seed, champion=champion, champion_artifact=artifact,
+        )  # fmt: skip
+        return self._fitter(job, lambda fraction, doing: self._progress.put((run, name, fraction, doing)))
+
+    def _publish_progress(self) -> None:
+        while not self._progress.empty():
+            run, name, fraction, doing = self._progress.get()
+            self._reported += 1
+            event = c.RunProgressed(run_id=run.run_id, model=name, fraction=fraction, doing=doing)
+            self._publish(run, name, event, self._reported)
+
+    def _end(self, run: RunState, name: str, future: Future[FitResult]) -> None:
+        error = future.exception()
+        if isinstance(error, ArtifactMissing):
+            self._not_before_s = self._process.clock.now_s() + RETRY_S  # the store is away: the run is not to blame
+            return
+        event: Event
+        if error is None:
+            event = self._finished(run, name, future.result())
+        elif isinstance(error, (ValueError, ArithmeticError, HeadraceError, RuntimeError)):
+            event = c.RunFailed(run_id=run.run_id, model=name, reason=f"{type(error).__name__}: {error}")
+        else:
+            raise error
+        self._ended.add(run.run_id)
+        self._publish(run, name, event)
+
+    def _finished(self, run: RunState, name: str, result: FitResult) -> c.RunFinished:
+        log_id = self._process.history.log_id or ""
+        loss, reference = result.manifest["loss"], result.manifest["reference"]
+        held_back = None
+        if loss.get("bounded_mean") is not None:
+            rows = result.gate.rows
+            held_back = c.HeldBackLoss(mean=loss["bounded_mean"], upper=min(loss["bounded_upper"], 1.0), rows=rows)
+        return c.RunFinished(
+            run_id=run.run_id,
+            model=name,
+            artifact=self._process.artifacts.put(log_id, "models", result.artifact, ".onnx"),
+            family=result.family,
+            parameters=result.parameters,
+            metrics=result.metrics,
+            gate=result.gate,
+            fitted_from=result.fitted_from,
+            fitted_to=result.fitted_to,
+            window=result.window,
+            windows=result.windows,
+            dataset_sha256=result.dataset_sha256,
+            seed=run.request.seed,
+            duration_s=round(result.duration_s, 3),
+            parity_rows=result.parity.rows,
+            parity_largest=result.parity.largest_difference,
+            held_back=held_back,
+            reference=thinned(reference),
+            classes=tuple(result.manifest.get("classes") or ()),
+        )
+
+    def _publish(self, run: RunState, name: str, event: Event, ordinal: int = 0) -> None:
+        self._process.outside.publish(
+            CONTROL, event, event_id=derived_id(run.run_id, event.ce_type, name, ordinal), key=name,
+            time_ms=self._process.history.newest.now_ms(name),
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """End what fits."""
+        self._fitter.close()
+
+
+def thinned(reference: dict[str, Any]) -> dict[str, Any]:
+    """A reference small enough for an event: 33 of its evenly spaced quantiles; figures are kept as they are."""
+    numbers: dict[str, Any] = {}
+    for name, figures in reference.get("numbers", {}).items():
+        knots = figures["quantiles"]
+        step = max(1, (len(knots) - 1) // (REFERENCE_KNOTS - 1))
+        numbers[name] = {**figures, "quantiles": knots[::step]}
+    return {**reference, "numbers": numbers}
