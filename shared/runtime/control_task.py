@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from shared.contracts.envelope import NEVER_MS
 from shared.runtime.log import LogRecord
 from shared.runtime.task import Task
 
@@ -19,15 +18,9 @@ class ControlTask(Task):
         self.control = record.offset + 1
         self._call(message, record)
 
-    def _control_shown(self) -> int:
-        return self.position
-
-    def _watermark_shown(self) -> int:
-        return NEVER_MS
-
     @property
     def behind(self) -> int:
-        return self.history.position - self.position
+        return max(0, self.history.position - self.position)  # after a restart the file is ahead of what is read
 
     def advance(self, limit: int, now_s: float) -> int:
         """Take up to `limit` entries that the history holds and this task has not taken."""

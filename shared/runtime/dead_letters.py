@@ -31,30 +31,51 @@ class DeadLetter:
         headers = (
             *event.headers,
             *_why(spec, topic, spec.partition, -1, "EventTooLarge", f"{size} bytes, at most {limit} fit", ""),
-            ("headrace_value_length", b"%d" % len(value)),
-            ("headrace_value_sha256", hashlib.sha256(value).hexdigest().encode()),
+            *_whole(value),
         )
-        letter = Encoded(event.key, value[:KEPT_BYTES], headers)
+        letter = Encoded(_kept(event.key), value[:KEPT_BYTES], headers)
         return DeadLetter(dead_letters(spec.service), letter, _hole(event))
 
 
 def _hole(event: Encoded) -> Encoded:
     buried = EventBuried()
     headers = tuple((n, buried.ce_type.encode() if n == "ce_type" else v) for n, v in event.headers)
-    return Encoded(event.key, buried.model_dump_json().encode(), headers)
+    return Encoded(_kept(event.key), buried.model_dump_json().encode(), headers)
+
+
+def _kept(key: bytes | None) -> bytes | None:
+    # Cut between characters, for a key must stay readable.
+    return key and key[:KEPT_BYTES].decode(errors="ignore").encode()
+
+
+def size_bytes(encoded: Encoded) -> int:
+    """What a record weighs for the broker's limit, without the frame around it."""
+    return len(encoded.key or b"") + len(encoded.value or b"") + sum(len(n) + len(v) for n, v in encoded.headers)
 
 
 def dead_letter(
-    spec: TaskSpec, record: LogRecord | None, error: Exception, trace: str, cause: Cause | None
+    spec: TaskSpec, record: LogRecord | None, error: Exception, trace: str, cause: Cause | None, limit: int
 ) -> DeadLetter:
-    """The letter for a record, or for a timer (no record), whose handler raised."""
+    """The letter for a record, or for a timer (no record), whose handler raised.
+
+    With its headers it may be more than `limit` bytes: then the first 64 kB stand for the value.
+    """
     key = record.key if record else getattr(cause, "key", "").encode()
     value = record.value if record else None
     where = (record.topic, record.partition, record.offset) if record else (spec.topic, spec.partition, -1)
     kept = tuple(record.headers) if record else (("headrace_timer", getattr(cause, "name", "").encode()),)
     headers = (*kept, *_why(spec, *where, type(error).__name__, str(error), trace))
     letter = Encoded(key, value, headers)
+    if value and size_bytes(letter) > limit:
+        letter = Encoded(_kept(key), value[:KEPT_BYTES], (*headers, *_whole(value)))
     return DeadLetter(dead_letters(spec.service), letter, letter)
+
+
+def _whole(value: bytes) -> tuple[tuple[str, bytes], ...]:
+    return (
+        ("headrace_value_length", b"%d" % len(value)),
+        ("headrace_value_sha256", hashlib.sha256(value).hexdigest().encode()),
+    )
 
 
 def _why(

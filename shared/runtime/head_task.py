@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from shared.contracts.definitions import Clock, Source
 from shared.contracts.envelope import NEVER_MS
@@ -33,16 +33,18 @@ class HeadTask(Task):
         cause = derived_id(self.spec.id, "raw", "", record.offset)
         self._call(Raw(cause, record), record)
 
-    def _control_shown(self) -> int:
-        return self.said[1]
+    def process(self, records: Sequence[LogRecord], now_s: float) -> int:
+        """Take records: even the first of them under the definition of their source."""
+        self._show_definition()
+        return super().process(records, now_s)
 
-    def _watermark_shown(self) -> int:
-        return self.said[0]
+    def _show_definition(self) -> None:
+        self.control = max(self.control, self.history.newest.sources_at.get(self.spec.subject, 0))
 
     def observe(self, token: Callable[[], int], end_reached: Callable[[int], bool]) -> None:
         """Take in ticks of the source's clock, and the control position, as far as they may be marked now.
 
-        `token` names this moment for `end_reached`, which says whether a fetch that began after it came to the end.
+        `token` names this moment for `end_reached`, which says whether everything that the topic held then is taken.
         """
         platform, source = self.history.newest, self.source
         if source.time.clock is Clock.WALL:
@@ -77,7 +79,7 @@ class HeadTask(Task):
 
     def _observe_events(self, platform: Platform, source: Source) -> None:
         """Ticks of a replay name the ends of the topics that they stand behind, and the control position to adopt."""
-        self.control = max(self.control, platform.sources_at.get(source.name, 0))
+        self._show_definition()
         time_ms, seen = platform.ticks.get(source.name, NEVER_MS), platform.last_ticks.get(source.name)
         if seen is None:
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.contracts.control import PlatformFounded
-from shared.contracts.envelope import Mark, Message, decode
+from shared.contracts.envelope import Mark, Message, decode, origin
 from shared.contracts.errors import HeadraceError, UnreadableEvent
 from shared.contracts.platform import Platform
 from shared.runtime.log import LogRecord
@@ -77,7 +77,8 @@ class ControlHistory:
         try:
             message = decode(record.key, record.value, record.headers)
         except UnreadableEvent:
-            return None  # the log must go on; what wrote it is not one of ours
+            self._count(record)
+            return None
         if isinstance(message, Mark) or (self.log_id is None) != isinstance(message.event, PlatformFounded):
             return None  # nothing counts before the founding, and a second one never
         if message.sequence is None:
@@ -89,3 +90,9 @@ class ControlHistory:
             return None
         self._last[message.source] = message.sequence
         return message
+
+    def _count(self, record: LogRecord) -> None:
+        """What cannot be read takes its number all the same: otherwise all that its task says later is a gap."""
+        wrote = origin(record.headers)
+        if wrote is not None and wrote.sequence == self._last.get(wrote.source, 0) + 1:
+            self._last[wrote.source] = wrote.sequence

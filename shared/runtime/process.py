@@ -153,6 +153,10 @@ class Process:
 
     def _assign(self) -> None:
         self.reader.assign(self._assigned())
+        for tp in self._by_tp.keys() & self._following.keys():
+            # A follower begins at the log's beginning; its task passes over what it has taken already.
+            if self._following[tp] < self.reader.position(tp):
+                self.reader.seek(tp, self._following[tp])
 
     def _follow(self, tp: TopicPartition, records: list[LogRecord]) -> None:
         acceptance, platform = self._followed[tp], self.history.newest
@@ -259,6 +263,8 @@ class Process:
 
     def advance(self, task_id: str, limit: int) -> bool:
         """Let one task take up to `limit` entries, say what it has seen, and store its cursor."""
+        if self.history.newest.definitions is not self._definitions:
+            self.reconcile()  # no entry is taken under definitions whose outputs the task does not know yet
         task, now_s = self.tasks[task_id], self.clock.now_s()
         if isinstance(task, ControlTask):
             moved = task.advance(limit, now_s) > 0
@@ -266,7 +272,11 @@ class Process:
             moved = self._advance_data(task, limit, now_s)
         if isinstance(task, HeadTask):
             tp = TopicPartition(task.spec.topic, task.spec.partition)
-            task.observe(self.reader.fetch_token, lambda token: self.reader.end_reached_since(tp, token))
+            # What was fetched and waits in the backlog is older than the tick: it must not come behind its mark.
+            task.observe(
+                self.reader.fetch_token,
+                lambda token: not self._backlog[tp] and self.reader.end_reached_since(tp, token),
+            )
         moved |= task.say(now_s)
         if not moved and self.relays[task_id].idle:
             task.settle_cursor()

@@ -20,7 +20,7 @@ from shared.contracts.identity import derived_id
 from shared.contracts.platform import Platform
 from shared.contracts.topology import Output as Target_
 from shared.contracts.topology import TaskSpec
-from shared.runtime.dead_letters import DeadLetter, dead_letter
+from shared.runtime.dead_letters import DeadLetter, dead_letter, size_bytes
 from shared.runtime.history import ControlHistory
 from shared.runtime.log import LogRecord
 from shared.runtime.partitioning import partition_of
@@ -80,7 +80,9 @@ class Task:
         largest_event_bytes: int = 1_000_000,
     ) -> None:
         self.spec, self.step, self.file, self.history = spec, step, file, history
-        self.begins_late, self.largest_event_bytes = begins_late, largest_event_bytes
+        # Kept with the file: a task heard from for the first time after a restart has a baseline as well.
+        self.begins_late = begins_late or bool(file.meta("begins_late"))
+        self.largest_event_bytes = largest_event_bytes
         self.counts = Counts()
         self._states: dict[str, Any] = {}
         self._codec: TypeAdapter[Any] = TypeAdapter(step.state)
@@ -93,15 +95,16 @@ class Task:
         self.buffer_ends = file.buffer_ends()
         self.unsent: deque[OutboxRow] = deque(file.outbox())
         self.sent_up_to = -1
-        self._ordinal = int(file.meta("ordinal") or 0)
-        self.said = (int(_or(file.meta("said_ms"), NEVER_MS)), int(_or(file.meta("said_control"), 0)))
+        self._ordinal = file.ordinal
+        # Not stored: a mark that a crash kept from an output is said again by the next process.
+        self.said = (NEVER_MS, 0)
         self._said_at_s = float("-inf")
         self._dropped: dict[str, int] = {}
         self._writers: tuple[int, frozenset[str]] = (-1, frozenset())
         self._acked_moved = False
-        self.control, self.watermark_ms = self._control_shown(), NEVER_MS
-        self.watermark_ms = self._watermark_shown()
-        self._changes = Changes(self.position, self.position)
+        self.control = int(_or(file.meta("control"), 0))
+        self.watermark_ms = int(_or(file.meta("watermark_ms"), NEVER_MS))
+        self._changes = self._no_changes()
 
     # --- what the input has shown
 
@@ -109,9 +112,6 @@ class Task:
     def platform(self) -> Platform:
         """The platform as the input has shown it; entries of control.v1 beyond do not exist yet for this task."""
         return self.history.at(self.control)
-
-    def _control_shown(self) -> int:
-        return max((p.control for p in self.producers.values()), default=0)
 
     def _watermark_shown(self) -> int:
         writers = self._known_writers()
@@ -123,14 +123,14 @@ class Task:
     def _known_writers(self) -> frozenset[str]:
         position, writers = self._writers
         if position != self.control:
-            if self.control > self.history.position:
-                return frozenset()
             definitions = self.platform.definitions
             writers = definitions.writers.get((self.spec.topic, self.spec.partition), frozenset())
             self._writers = (self.control, writers)
         return writers
 
     def _needs(self, control: int) -> None:
+        # After a restart the input may have shown more of control.v1 than this process has read.
+        control = max(control, self.control)
         if control > self.history.position:
             raise Wait(f"{self.spec.id} needs control.v1 up to {control}, which is read up to {self.history.position}")
 
@@ -139,7 +139,7 @@ class Task:
     def process(self, records: Sequence[LogRecord], now_s: float) -> int:
         """Take records until one has to wait, commit, and return how many were taken."""
         taken = 0
-        self._begin()
+        self._changes = self._no_changes()
         try:
             for record in records:
                 if record.offset >= self.position:
@@ -149,13 +149,13 @@ class Task:
                 taken += 1
         except Wait:
             pass
-        self._say(now_s)
-        self._commit()
+        if self._say(now_s) or taken:
+            self._commit()
         return taken
 
     def say(self, now_s: float) -> bool:
         """Publish what the input has shown meanwhile, without a record; whether there was something to say."""
-        self._begin()
+        self._changes = self._no_changes()
         if not self._say(now_s):
             return False
         self._commit()
@@ -164,11 +164,11 @@ class Task:
     def settle_cursor(self) -> None:
         """Store how far the outbox was acknowledged, when nothing else is to be committed."""
         if self._acked_moved or self._dropped:
-            self._begin()
+            self._changes = self._no_changes()
             self._commit()
 
-    def _begin(self) -> None:
-        self._changes = Changes(self.position, self.position)
+    def _no_changes(self) -> Changes:
+        return Changes(self.position, self.position, expected_ordinal=self._ordinal)
 
     def _take(self, record: LogRecord) -> None:
         try:
@@ -192,27 +192,28 @@ class Task:
         self._shown(mark.source, producer, mark.watermark_ms, mark.control)
 
     def _take_event(self, message: Message, record: LogRecord) -> None:
-        self.counts.read += 1
         self._needs(message.control)
         if message.sequence is not None:
             producer = self._next_from(message.source, message.sequence)
             if producer is None:
+                self.counts.read += 1
                 return
             self._await(message)
             producer.last += 1
             self._shown(message.source, producer, producer.watermark_ms, message.control)
         else:
             self._await(message)
+        self.counts.read += 1
         if message.time_ms < self.watermark_ms:
             self.counts.behind_watermark += 1
         self._call(message, record)
 
     def _take_unreadable(self, record: LogRecord, error: UnreadableEvent) -> None:
         """Its number counts all the same: otherwise everything behind it would look like a gap."""
-        self.counts.read += 1
         wrote = origin(record.headers)
+        self._needs(0 if wrote is None else wrote.control)
+        self.counts.read += 1
         if wrote is not None:
-            self._needs(wrote.control)
             producer = self._next_from(wrote.source, wrote.sequence)
             if producer is None:
                 return
@@ -346,7 +347,7 @@ class Task:
         heapq.heappush(self._heap, (timer.due_ms, key, timer.name))
 
     def _enqueue(self, topic: str, partition: int, encoded: Encoded) -> None:
-        size = len(encoded.key or b"") + len(encoded.value or b"") + sum(len(n) + len(v) for n, v in encoded.headers)
+        size = size_bytes(encoded)
         if size > self.largest_event_bytes:
             letter = DeadLetter.too_large(self.spec, encoded, topic, size, self.largest_event_bytes)
             self._enqueue_row(letter.topic, 0, letter.encoded)
@@ -362,7 +363,7 @@ class Task:
         self._ordinal += 1
 
     def _bury(self, record: LogRecord | None, error: Exception, trace: str, cause: Cause | None = None) -> None:
-        letter = dead_letter(self.spec, record, error, trace, cause)
+        letter = dead_letter(self.spec, record, error, trace, cause, self.largest_event_bytes)
         self._enqueue_row(letter.topic, 0, letter.encoded)
         self.counts.dead += 1
 
@@ -410,7 +411,9 @@ class Task:
         changes = self._changes
         changes.position = self.position
         changes.state = {key: self._encoded(key) for key in changes.state}
-        changes.meta |= {"ordinal": self._ordinal, "said_ms": self.said[0], "said_control": self.said[1]}
+        changes.meta |= {"ordinal": self._ordinal, "control": self.control, "watermark_ms": self.watermark_ms}
+        if self.begins_late:
+            changes.meta["begins_late"] = 1
         if self._acked_moved:
             changes.targets = self.targets
             changes.sent_up_to = self.sent_up_to

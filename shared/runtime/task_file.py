@@ -37,9 +37,10 @@ class FileInUse(HeadraceError):
 class LostOwnership(HeadraceError):
     """The file moved on under us: another process committed to it."""
 
-    def __init__(self, task: str, expected: int, found: int) -> None:
+    def __init__(self, task: str, expected: tuple[int, int], found: tuple[int, int]) -> None:
         super().__init__(
-            f"{task}: its file stands at {found}, this process had {expected}; another owner went on with it"
+            f"{task}: its file stands at (position, outbox) {found}, this process had {expected}; another owner went "
+            "on with it. Stop this process: what it would publish, the other one does"
         )
 
 
@@ -85,6 +86,7 @@ class Changes:
     buffers: list[tuple[str, int, bytes]] = field(default_factory=list[tuple[str, int, bytes]])
     sent_up_to: int = -1
     dropped: dict[str, int] = field(default_factory=dict[str, int])  # buffer -> rows below this ordinal go
+    expected_ordinal: int = 0  # of the outbox: a process that only says something moves no position
 
 
 class TaskFile:
@@ -115,6 +117,11 @@ class TaskFile:
     @property
     def position(self) -> int:
         return int(self.meta("position") or 0)
+
+    @property
+    def ordinal(self) -> int:
+        """Of the next row of the outbox."""
+        return int(self.meta("ordinal") or 0)
 
     def state(self, key: str) -> bytes | None:
         row = self.connection.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
@@ -155,9 +162,9 @@ class TaskFile:
         run, many = self.connection.execute, self.connection.executemany
         with self.connection:
             run("BEGIN IMMEDIATE")
-            found = self.position
-            if found != changes.expected_position:
-                raise LostOwnership(self.task, changes.expected_position, found)
+            found, expected = (self.position, self.ordinal), (changes.expected_position, changes.expected_ordinal)
+            if found != expected:
+                raise LostOwnership(self.task, expected, found)
             self._write(changes)
             run("INSERT OR REPLACE INTO meta VALUES ('position', ?)", (changes.position,))
             many("INSERT OR REPLACE INTO meta VALUES (?, ?)", changes.meta.items())
