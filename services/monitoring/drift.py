@@ -24,6 +24,8 @@ from shared.contracts.platform import ModelState
 ReferenceOf = Callable[[int], FeatureReference | None]
 # Opening the sketch costs as much as a dozen rows.
 ROWS_AT_ONCE = 32
+# The newest one to two blocks explain an alarm: records long before the change would drown it.
+BLOCK_ROWS = 100
 RANKED = 5
 
 
@@ -37,7 +39,7 @@ def inputs_seen(
         return state._replace(shift=None) if state.shift else state
     shift = state.shift
     if shift is None or shift.version != champion:
-        shift = ShiftWatch(champion, ShiftWindow())
+        shift = ShiftWatch(champion, ShiftWindow(BLOCK_ROWS))
     shift = shift._replace(rows=(*shift.rows, inputs))
     return state._replace(shift=_flushed(shift, known) if len(shift.rows) >= ROWS_AT_ONCE else shift)
 
