@@ -1,0 +1,88 @@
+"""What became of a model's predictions, counted from `outcomes.<model>` alone."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from services.console.answer_quality import AnswerFigures, figure
+from shared.contracts.definitions import Model
+from shared.contracts.envelope import Message
+from shared.contracts.flow import (
+    LabelStatus,
+    LabelUnused,
+    OutcomeMatured,
+    OutcomeRevised,
+    OutcomeScored,
+    PredictionMade,
+)
+
+ClassesOf = Callable[[int], Sequence[str] | None]  # of a version; None: the version is not known yet
+
+
+@dataclass(slots=True)
+class OutcomeCounts:
+    """Of the answers that went out, and of those the streamed ones; of the labels.
+
+    `open`: records whose answer was seen scored, and not yet matured.
+    """
+
+    joined: int = 0
+    unlabelled: int = 0
+    open: set[str] = field(default_factory=set[str])
+    joined_http: int = 0
+    before_first_model: int = 0
+    revised: int = 0
+    unused: Counter[str] = field(default_factory=Counter[str])
+    figures: AnswerFigures = field(default_factory=AnswerFigures)
+    _waiting: deque[OutcomeMatured] = field(default_factory=deque[OutcomeMatured])
+
+    def take(self, message: Message, model: Model, classes_of: ClassesOf) -> None:
+        """Count one accepted event of the topic."""
+        match message.event:
+            case OutcomeScored(prediction=prediction):
+                if _counts(prediction):
+                    self.open.add(prediction.record_id or "")
+            case OutcomeMatured() as matured:
+                self._mature(matured)
+                self._waiting.append(matured)
+                self.catch_up(model, classes_of)
+            case OutcomeRevised():
+                self.revised += 1
+            case LabelUnused(fate=fate):
+                self.unused[fate] += 1
+            case _:
+                pass
+
+    def catch_up(self, model: Model, classes_of: ClassesOf) -> None:
+        """Give figures to the outcomes that came before the control event that explains their version's outputs."""
+        while self._waiting:
+            prediction = self._waiting[0].prediction
+            classes = () if prediction.answered_by is None else classes_of(prediction.answered_by)
+            if classes is None:
+                return
+            self._measure(self._waiting.popleft(), model, classes)
+
+    def _mature(self, matured: OutcomeMatured) -> None:
+        prediction = matured.prediction
+        self.open.discard(prediction.record_id or "")
+        if prediction.answered_by is None:
+            self.before_first_model += 1
+        elif prediction.origin != "stream":
+            self.joined_http += matured.status is not LabelStatus.UNLABELLED
+        elif matured.status is LabelStatus.UNLABELLED:
+            self.unlabelled += 1
+        else:
+            self.joined += 1
+
+    def _measure(self, matured: OutcomeMatured, model: Model, classes: Sequence[str]) -> None:
+        prediction, value = matured.prediction, None
+        if prediction.answered_by is not None:
+            said = prediction.outputs.get(prediction.answered_by)
+            value = figure(model, classes, said.output, matured.label) if said else None
+        self.figures.add(matured.scored_ms, prediction.record_id or "", value)
+
+
+def _counts(prediction: PredictionMade) -> bool:
+    return prediction.origin == "stream" and prediction.answered_by is not None

@@ -1,0 +1,79 @@
+"""Finds one prediction in `predictions.<model>`, on demand: the console keeps counts of them, not the events."""
+
+from __future__ import annotations
+
+import json
+import time
+
+from shared.contracts.envelope import Message, decode
+from shared.contracts.errors import HeadraceError, UnreadableEvent
+from shared.contracts.flow import PredictionMade
+from shared.contracts.topics import PREDICTIONS
+from shared.runtime.log import Broker, LogRecord, Reader, TopicPartition
+
+BATCH = 5_000
+POLL_S = 0.2
+
+
+class SearchTooLong(HeadraceError):
+    """The topic was not read to its end in time."""
+
+    def __init__(self, topic: str, read: int, within_s: float) -> None:
+        super().__init__(
+            f"{read} entries of {topic} were read in {within_s:g} s and none was it; "
+            "ask for a version instead: headrace why MODEL --version N"
+        )
+
+
+def find_prediction(broker: Broker, model: str, wanted: str, within_s: float = 20.0) -> tuple[Message, int, int] | None:
+    """The first answered prediction of a record, request or event id, else the first one; its partition and offset.
+
+    Reads the topic from its beginning to the end that it had, with a reader of its own. Raises SearchTooLong, and
+    what the reader raises.
+    """
+    topic = PREDICTIONS.of(model).name
+    admin = broker.admin()
+    partitions = admin.partitions(topic) or 0
+    admin.close()
+    reader = broker.reader()
+    try:
+        return _search(reader, [TopicPartition(topic, p) for p in range(partitions)], wanted, within_s)
+    finally:
+        reader.close()
+
+
+def _search(reader: Reader, tps: list[TopicPartition], wanted: str, within_s: float) -> tuple[Message, int, int] | None:
+    if not tps:
+        return None
+    reader.assign({tp: reader.beginning(tp) for tp in tps})
+    token, until_s, read = reader.fetch_token(), time.monotonic() + within_s, 0
+    unanswered: tuple[Message, int, int] | None = None
+    while not all(reader.end_reached_since(tp, token) for tp in tps):
+        if time.monotonic() > until_s:
+            raise SearchTooLong(tps[0].topic, read, within_s)
+        for records in reader.poll(POLL_S, BATCH).values():
+            read += len(records)
+            for record in records:
+                message = _matching(record, wanted)
+                if message is None:
+                    continue
+                found = (message, record.partition, record.offset)
+                if isinstance(message.event, PredictionMade) and message.event.answered_by is not None:
+                    return found
+                unanswered = unanswered or found
+    return unanswered
+
+
+def _matching(record: LogRecord, wanted: str) -> Message | None:
+    # Most entries are told apart by their bytes, without being decoded.
+    written = json.dumps(wanted, ensure_ascii=False)[1:-1].encode()
+    if written not in (record.value or b"") and ("ce_id", written) not in record.headers:
+        return None
+    try:
+        message = decode(record.key, record.value, record.headers)
+    except UnreadableEvent:
+        return None
+    if not isinstance(message, Message) or not isinstance(message.event, PredictionMade):
+        return None
+    event = message.event
+    return message if wanted in (event.record_id, event.request_id, message.id) else None
