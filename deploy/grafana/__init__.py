@@ -1,0 +1,1 @@
+"""Grafana: one dashboard, made by code."""
