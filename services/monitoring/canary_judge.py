@@ -187,7 +187,7 @@ def _mean(total: float, count: int) -> float | None:
 
 def _log_mean_exp(logs: tuple[float, ...]) -> float:
     largest = max(logs)
-    return largest + math.log(sum(math.exp(log - largest) for log in logs) / len(logs))
+    return largest + math.log(sum([math.exp(log - largest) for log in logs]) / len(logs))
 
 
 def _exp(log: float) -> float:

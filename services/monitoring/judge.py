@@ -56,7 +56,7 @@ class Judge:
         model, decided = platform.definitions.models[name], platform.model(name)
         outcome = judged(model, platform, row, state.position + 1)
         outputs: list[Output] = [Append(ARCHIVE, orjson.dumps({"ordinal": outcome.ordinal, **row}))]
-        state = quality.counted(state, model, platform, outcome)
+        state = quality.counted(state, model, outcome)
         state, found = drift.watch_champion(
             state, model, decided, outcome, lambda version: self._reference(decided, version)
         )

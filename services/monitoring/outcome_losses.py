@@ -29,6 +29,7 @@ class Judged:
     row: Row
     labelled: bool
     losses: Mapping[int, float | None]
+    specs: Mapping[int, LossSpec | None]
 
     @property
     def ordinal(self) -> int:
@@ -39,17 +40,19 @@ def judged(model: Model, platform: Platform, row: Row, position: int) -> Judged:
     """The outcome with the losses of all versions in it."""
     labelled = row["status"] != LabelStatus.UNLABELLED
     losses: dict[int, float | None] = {}
-    for version, output in row["outputs"].items() if labelled else ():
-        spec = spec_of(model, platform, int(version))
+    specs: dict[int, LossSpec | None] = {}
+    for text, output in row["outputs"].items() if labelled else ():
+        version = int(text)
+        spec = specs[version] = spec_of(model, platform, version)
         loss = None if spec is None else bounded_loss(spec, output, _label(spec, row["label"]))
-        losses[int(version)] = None if isinstance(loss, Invalid) else loss
-    return Judged(position, row["record_id"], row["due_ms"], row, labelled, losses)
+        losses[version] = None if isinstance(loss, Invalid) else loss
+    return Judged(position, row["record_id"], row["due_ms"], row, labelled, losses, specs)
 
 
-def figures_of_answer(model: Model, platform: Platform, outcome: Judged) -> Mapping[str, float | None]:
+def figures_of_answer(model: Model, outcome: Judged) -> Mapping[str, float | None]:
     """The monitored loss (`loss`) and each reported metric of what was answered; None where there is no such figure."""
     version: int = outcome.row["answered_by"]
-    spec, output = spec_of(model, platform, version), outcome.row["outputs"].get(str(version))
+    spec, output = outcome.specs.get(version), outcome.row["outputs"].get(str(version))
     figures: dict[str, float | None] = {"loss": outcome.losses.get(version)}
     for name in reported(model):
         value = None if spec is None else report_metric(spec, name, output, _label(spec, outcome.row["label"]))

@@ -9,13 +9,12 @@ from services.monitoring.judge_state import ChampionWatch, JudgeState
 from services.monitoring.outcome_losses import Judged, figures_of_answer, reported
 from shared.contracts.control import QualityMeasured
 from shared.contracts.definitions import Model
-from shared.contracts.platform import Platform
 
 ANSWERS = "answers"
 BLOCKS = 10
 
 
-def counted(state: JudgeState, model: Model, platform: Platform, outcome: Judged) -> JudgeState:
+def counted(state: JudgeState, model: Model, outcome: Judged) -> JudgeState:
     """One more decided outcome; with a label and an answer it goes into the figures."""
     state = state._replace(position=outcome.position, labelled=state.labelled + outcome.labelled)
     if not outcome.labelled or outcome.row["answered_by"] is None:
@@ -24,7 +23,7 @@ def counted(state: JudgeState, model: Model, platform: Platform, outcome: Judged
     quality = state.quality
     if quality is None or quality.metrics != metrics:
         quality = prequential.start(metrics, _window(model.monitor.report_every), BLOCKS)
-    quality = prequential.update(quality, ANSWERS, figures_of_answer(model, platform, outcome))
+    quality = prequential.update(quality, ANSWERS, figures_of_answer(model, outcome))
     return state._replace(quality=quality, answered=state.answered + 1)
 
 
