@@ -12,7 +12,7 @@ REMEMBERED = 50  # how many changes of champion can be rolled back one after the
 
 
 class VersionLine(Contract):
-    """`passed`: the gate. `withdrawn`: it answers again only by a person's approval. `tried`: rollouts so far."""
+    """`passed`: the gate. `tried`: rollouts so far."""
 
     run_id: str
     sha256: str
@@ -20,7 +20,6 @@ class VersionLine(Contract):
     passed: bool
     reason: str
     approved: bool = False
-    withdrawn: bool = False
     tried: int = 0
 
 
@@ -87,9 +86,9 @@ class Line(Contract):
                 )
                 return self.changed(versions={**self.versions, v.version: version})
             case c.VersionApproved(version=number):
-                return self._with_version(number, approved=True, withdrawn=False)
+                return self._with_version(number, approved=True)
             case c.VersionWithdrawn(version=number):
-                return self._with_version(number, withdrawn=True)._without(number)
+                return self._without(number)
             case c.VersionPromoted() as v:
                 former = v.former if v.watch_until_ms is not None else None
                 lived = (*self.lived, v.version)[-REMEMBERED:]
@@ -97,7 +96,7 @@ class Line(Contract):
                     champion=v.version, lived=lived, former=former, watch_until_ms=v.watch_until_ms
                 )._without(v.version)
             case c.ModelRolledBack() as r:
-                back = self._with_version(r.former, withdrawn=True)._without(r.version)
+                back = self._without(r.version)
                 return back.changed(champion=r.version, lived=self.lived[:-1], former=None, watch_until_ms=None)
             case c.WatchEnded():
                 return self.changed(former=None, watch_until_ms=None)
@@ -114,8 +113,8 @@ class Line(Contract):
                 return self._with_version(r.candidate, tried=tried)._without(r.candidate).changed(rollout=rollout)
             case c.RolloutAdvanced() as r if self.rollout:
                 return self.changed(rollout=self.rollout.model_copy(update={"phase": r.phase, "step": r.step}))
-            case c.RolloutEnded() as r:
-                return self._with_version(r.candidate, withdrawn=r.phase is not c.Phase.PROMOTED).changed(rollout=None)
+            case c.RolloutEnded():
+                return self.changed(rollout=None)
             case _:
                 return self
 

@@ -40,10 +40,14 @@ def _violated(event: Event, before: ModelState, past: list[Event]) -> list[str]:
                 ("versions are not numbered from 1", event.version != len(runs) + 1),
             )
         case c.RolloutStarted():
+            rollouts = {e.rollout_id for e in past if isinstance(e, c.RolloutStarted)}
+            versions = [e for e in past if isinstance(e, c.VersionRegistered)]
+            compared = {e.gate.against for e in versions if e.version == event.candidate}
             return _said(
                 ("two rollouts at a time", before.rollout is not None),
                 ("the rollout is not beside the champion", event.champion != before.champion),
-                ("a rollout's id twice", event.rollout_id in {e.rollout_id for e in past if _started(e)}),
+                ("a rollout's id twice", event.rollout_id in rollouts),
+                ("2: gated beside another champion", event.champion not in compared),
                 *_may_return(event.candidate, past),
                 *_may_answer(event.candidate, past),
             )
@@ -66,10 +70,6 @@ def _violated(event: Event, before: ModelState, past: list[Event]) -> list[str]:
 
 def _said(*checks: tuple[str, bool]) -> list[str]:
     return [text for text, violated in checks if violated]
-
-
-def _started(event: Event) -> bool:
-    return isinstance(event, c.RolloutStarted)
 
 
 def _may_answer(version: int, past: list[Event]) -> list[tuple[str, bool]]:

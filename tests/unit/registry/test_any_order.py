@@ -18,6 +18,7 @@ from tests.unit.registry.invariants import violations
 
 RETRAIN = (
     {"policy": "evidence", "cooldown": "10m"},
+    {"policy": "evidence", "cooldown": "2h", "budget_per_day": 3},
     {"policy": "every", "rows": 100},
     {"policy": "never"},
 )
@@ -61,7 +62,7 @@ class Chaos:
     def event(self) -> Event:
         makers = (
             self.tick, self.quality, self.quality, self.drift, self.end_of_run, self.end_of_run, self.verdict,
-            self.verdict, self.replica, self.replica, self.replica, self.command, self.definition,
+            self.verdict, self.replica, self.replica, self.replica, self.replica, self.command, self.definition,
         )  # fmt: skip
         return self.random.choice(makers)()
 
@@ -77,8 +78,8 @@ class Chaos:
         state = self.plane.platform.model(b.MODEL)
         figures = {"former": state.former or 1, "outcomes": self.random.choice((10, 80)), "mean_difference": 0.1}
         return b.drift(
-            drift_id=f"d{self.random.randrange(40)}",
-            version=self.random.choice((state.champion or 1, self.number())),
+            drift_id=f"d{self.random.randrange(12)}",
+            version=self.random.choice((state.champion or 1, state.champion or 1, self.number())),
             position=self.position,
             watch=self.random.choice((None, figures)),
         )
@@ -104,8 +105,8 @@ class Chaos:
         return b.verdict(
             verdict_id=f"v{len(self.plane.log)}",
             rollout_id=self.random.choice((rollout.rollout_id, rollout.rollout_id, "o9")),
-            step=self.random.randrange(4),
-            kind=self.random.choice(("better", "better", "better", "worse", "undecided", "invalid")),
+            step=self.random.randint(rollout.step, 3),
+            kind=self.random.choice(("better",) * 8 + ("worse", "undecided", "invalid")),
             champion=rollout.champion,
             candidate=rollout.candidate,
             champion_sha256=versions[rollout.champion].artifact.sha256,
@@ -120,20 +121,28 @@ class Chaos:
         chance = self.random.random()
         if chance < 0.1:
             return c.ReplicaSeen(replica=name)
-        if chance < 0.15:
+        if chance < 0.12:
             return c.ReplicaFailed(replica=name, model=b.MODEL, version=version, reason="no memory")
         sha256 = state.versions[version].artifact.sha256 if version in state.versions else b.SHA256
         return b.replica_ready(replica=name, version=version, artifact_sha256=sha256)
 
     def command(self) -> Event:
-        asked = {"model": b.MODEL, "by": self.random.choice(("ann", "rollout")), "request_id": f"q{self.position}"}
-        kind = self.random.choice((c.ApproveVersion, c.PromoteVersion, c.RollBackModel, c.RetrainModel))
+        asked = {
+            "model": b.MODEL,
+            "by": self.random.choice(("ann", "ann", "rollout")),
+            "request_id": f"q{self.position}",
+        }
+        kind = self.random.choice(
+            (c.ApproveVersion, c.ApproveVersion, c.PromoteVersion, c.RollBackModel, c.RetrainModel)
+        )
+        if kind is c.RetrainModel and self.random.random() < 0.7:
+            return self.quality()
         named = {"version": self.number()} if kind in (c.ApproveVersion, c.PromoteVersion) else {}
         return kind.written({**asked, **named})
 
     def definition(self) -> Event:
-        if self.random.random() < 0.7:
-            return b.tick()
+        if self.random.random() < 0.8:
+            return self.drift()
         based_on = self.random.choice((len(self.plane.log), 1))
         return c.ApplyDefinitions(request_id="q", based_on=based_on, definitions=self.definitions(), by="ann")
 

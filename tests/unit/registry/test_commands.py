@@ -12,15 +12,15 @@ from tests.unit.registry import story as s
 
 
 def approve(version: int, **over: Any) -> c.ApproveVersion:
-    return c.ApproveVersion(**{"model": b.MODEL, "version": version, "by": "ann", "request_id": "q", **over})
+    return c.ApproveVersion.written({"model": b.MODEL, "version": version, "by": "ann", "request_id": "q", **over})
 
 
 def promote(version: int, **over: Any) -> c.PromoteVersion:
-    return c.PromoteVersion(**{"model": b.MODEL, "version": version, "by": "ann", "request_id": "q", **over})
+    return c.PromoteVersion.written({"model": b.MODEL, "version": version, "by": "ann", "request_id": "q", **over})
 
 
 def roll_back(**over: Any) -> c.RollBackModel:
-    return c.RollBackModel(**{"model": b.MODEL, "by": "ann", "request_id": "q", **over})
+    return c.RollBackModel.written({"model": b.MODEL, "by": "ann", "request_id": "q", **over})
 
 
 def refusal(events: list[Event]) -> str:

@@ -88,7 +88,7 @@ def test_a_verdict_without_figures_or_on_something_else_never_promotes(over: dic
 @pytest.mark.parametrize("figure", ["mean_difference", "e_value"])
 def test_a_verdict_whose_figures_are_not_finite_never_promotes(figure: str) -> None:
     rollout = Rollout(rollout_id="o2", candidate=2, champion=1, phase=Phase.SHADOW, deadline_ms=0)
-    verdict = c.VerdictReached.model_construct(**{**dict(b.verdict(step=3)), figure: math.nan})
+    verdict = b.verdict(step=3).model_copy(update={figure: math.nan})
     assert transition(rollout, Plan(), verdict) is None
 
 

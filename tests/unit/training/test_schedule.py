@@ -205,7 +205,7 @@ def test_policy_never_keeps_the_first() -> None:
 
 
 def retrain(request_id: str = "q", **over: Any) -> c.RetrainModel:
-    return c.RetrainModel(**{"model": b.MODEL, "by": "ann", "request_id": request_id, **over})
+    return c.RetrainModel.written({"model": b.MODEL, "by": "ann", "request_id": request_id, **over})
 
 
 def test_a_command_needs_no_cool_down() -> None:
