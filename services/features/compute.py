@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from services.features.entity_state import STATE, EntityState
 from services.features.source_plan import SourcePlan, plan_of
 from shared.contracts.envelope import Message
-from shared.contracts.flow import InputsComputed, RecordAccepted, WindowsChanged
+from shared.contracts.flow import Inputs, InputsComputed, RecordAccepted, WindowsChanged
 from shared.contracts.topics import FEATURES
 from shared.inputs.windows import WindowState, forget_ms, observe
 from shared.runtime.step import Context, Due, Output, Publish, SetTimer, Step
@@ -62,9 +62,7 @@ def useless_after_ms(plan: SourcePlan, windows: Mapping[str, WindowState]) -> in
     return max(last_ms for last_ms in known if last_ms is not None)
 
 
-def _computed(
-    model: str, record: RecordAccepted, message: Message, inputs: Mapping[str, float | str | None]
-) -> InputsComputed:
+def _computed(model: str, record: RecordAccepted, message: Message, inputs: Inputs) -> InputsComputed:
     return InputsComputed(model=model, record_id=record.record_id, entity=message.key, late=record.late, inputs=inputs)
 
 

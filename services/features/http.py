@@ -19,7 +19,7 @@ def router(process: Process) -> APIRouter:
     tables = TableFollower.of(process)
 
     @routes.get("/v1/features/{view}/{entity:path}")
-    def features(view: str, entity: str, at: str | None = None) -> JSONResponse:
+    async def features(view: str, entity: str, at: str | None = None) -> JSONResponse:
         """Features as of `at` (RFC 3339 or epoch milliseconds), else of the newest tick of the source's clock, else
         of the entity's newest record: nothing with that event time or later counts.
 

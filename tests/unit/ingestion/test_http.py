@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -49,7 +49,7 @@ def ask(
 
 
 @contextmanager
-def may_be_away() -> Iterator[None]:
+def may_be_away() -> Generator[None]:
     """The driver waits and turns again."""
     try:
         yield
