@@ -1,0 +1,35 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from services.console.cli.console_client import ConsoleClient
+
+DEFAULT_CONSOLE = "http://127.0.0.1:8100"
+
+ConsoleUrl = Annotated[
+    str, typer.Option("--console", envvar="HEADRACE_CONSOLE_URL", help="URL of the console", metavar="URL")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON on standard output, and nothing else there")]
+By = Annotated[str | None, typer.Option("--by", help="who asks; default: your user name", metavar="NAME")]
+
+
+def connect(url: str) -> ConsoleClient:
+    """The console at a URL, with the token of HEADRACE_TOKEN."""
+    from services.console.cli.console_client import ConsoleClient
+
+    return ConsoleClient(url, os.environ.get("HEADRACE_TOKEN", ""))
+
+
+def person(by: str | None) -> str:
+    """Who asks. A process without a user name is called so."""
+    try:
+        return by or getpass.getuser()
+    except (KeyError, OSError):
+        return "somebody"

@@ -1,0 +1,68 @@
+"""Asks the console. Every refusal becomes CommandFailed with the console's own words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.console.cli.failure import CommandFailed, ConsoleAway
+
+
+class ConsoleClient:
+    """One console at one URL; a token is sent where one is set."""
+
+    def __init__(self, url: str, token: str = "", timeout_s: float = 30.0) -> None:
+        import httpx
+
+        self.url = url.rstrip("/")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx.Client(timeout=timeout_s, headers=headers, trust_env=False)
+
+    def get(self, path: str, **query: Any) -> Any:
+        """The JSON at a path. Raises ConsoleAway or CommandFailed."""
+        return self._ask("GET", path, params={name: value for name, value in query.items() if value is not None})
+
+    def post(self, path: str, body: Any) -> Any:
+        """The JSON that answers a change. Raises ConsoleAway or CommandFailed."""
+        return self._ask("POST", path, json=body)
+
+    def post_lines(self, url: str, lines: bytes) -> Any:
+        """Newline-delimited JSON to another service's URL. Raises CommandFailed."""
+        return self._ask("POST", url, content=lines, headers={"content-type": "application/x-ndjson"})
+
+    def _ask(self, method: str, path: str, **more: Any) -> Any:
+        import httpx
+
+        url = path if "://" in path else f"{self.url}{path}"
+        try:
+            answer = self._http.request(method, url, **more)
+        except httpx.TimeoutException:
+            raise CommandFailed(
+                f"{url} has not answered in time: see what it waits for with `headrace status`"
+            ) from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise ConsoleAway(url.partition("/v1/")[0], str(error)) from None
+        try:
+            found = answer.json()
+        except ValueError:
+            raise CommandFailed(
+                f"what answers at {url} is no Headrace service: it sent no JSON; see --console"
+            ) from None
+        if answer.is_success:
+            return found
+        raise Refused(answer.status_code, found)
+
+
+class Refused(CommandFailed):
+    """The service answered, and said no. `answer`: what it said, as JSON."""
+
+    def __init__(self, status: int, answer: Any) -> None:
+        self.status, self.answer = status, answer
+        said = (answer.get("error") or answer.get("detail")) if isinstance(answer, dict) else answer
+        super().__init__(_said(said) if said else f"refused with status {status}")
+
+
+def _said(said: Any) -> str:
+    """FastAPI's own refusals come as a list of problems."""
+    if isinstance(said, list):
+        return "\n".join(f"{'.'.join(map(str, p.get('loc', ())))}: {p.get('msg')}" for p in said)
+    return str(said)

@@ -1,0 +1,38 @@
+"""The program `headrace`: its commands, and how its errors end it."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from services.console.cli import apply_command, local_commands, model_commands, record_commands, status_command
+from services.console.cli.failure import CommandFailed
+from shared.contracts.errors import HeadraceError
+
+app = typer.Typer(
+    name="headrace",
+    help="Headrace keeps your models good: events in, predictions out, and models that heal themselves.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+for commands in (local_commands, apply_command, status_command, record_commands, model_commands):
+    commands.register(app)
+
+
+def main() -> int:
+    """Run a command line; the exit code. What goes wrong is said in one message on standard error."""
+    try:
+        app()
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
+    except (CommandFailed, HeadraceError) as failed:
+        sys.stderr.write(f"headrace: {failed}\n")
+        return 1
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; what is left must not fail a second time at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
