@@ -8,9 +8,13 @@ from shared.contracts.envelope import Message, origin
 
 
 class Acceptance:
-    """One log's. The first sequence of a task that is met is the baseline, for the log's beginning may have expired."""
+    """One log's. `begins_late`: its beginning has expired, so the first sequence of a task that is met is the baseline.
 
-    def __init__(self) -> None:
+    In a log that is whole it is not: what a failed send left out comes again behind what came to stand after it.
+    """
+
+    def __init__(self, begins_late: bool = False) -> None:
+        self._begins_late = begins_late
         self._last: dict[str, int] = {}
 
     def accepts(self, message: Message) -> bool:
@@ -24,7 +28,7 @@ class Acceptance:
             self._next(wrote.source, wrote.sequence)
 
     def _next(self, source: str, sequence: int) -> bool:
-        if sequence != self._last.get(source, sequence - 1) + 1:
+        if sequence != self._last.get(source, sequence - 1 if self._begins_late else 0) + 1:
             return False
         self._last[source] = sequence
         return True

@@ -256,8 +256,9 @@ class Process:
                 for p in range(partitions or 0):
                     tp = TopicPartition(topic, p)
                     if tp not in self._followed:
-                        self._followed[tp] = Acceptance()
-                        self._following[tp] = self.reader.beginning(tp)
+                        beginning = self.reader.beginning(tp)
+                        self._followed[tp] = Acceptance(begins_late=beginning > 0)
+                        self._following[tp] = beginning
 
     # --- tasks
 

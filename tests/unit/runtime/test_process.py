@@ -1,0 +1,295 @@
+"""A process of a toy service over the log in memory: tasks open, read, publish, wait, follow and pause."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from deploy.simulation.memory_files import MemoryFiles
+from deploy.simulation.virtual_time import Jobs, VirtualClock
+from shared.contracts.envelope import Encoded, Mark, Message, encode, encode_mark
+from shared.contracts.flow import LabelObserved, PredictionMade
+from shared.contracts.platform import Platform
+from shared.contracts.topics import CONTROL
+from shared.runtime import process as runtime
+from shared.runtime.artifacts import ArtifactStore
+from shared.runtime.head_task import HeadTask
+from shared.runtime.log import LogRecord, TopicPartition
+from shared.runtime.memory_log import MemoryBroker
+from shared.runtime.process import Host, Process, WrongPartitions
+from shared.runtime.service import Service
+from shared.runtime.step import Output, Step
+from tests import builders as b
+from tests.unit.runtime.test_head_task import HEAD
+from tests.unit.runtime.toy_task import (
+    JOINS,
+    OUTCOMES_TOPIC,
+    STEP,
+    both_marked,
+    control_log,
+    labelled,
+    predicted,
+    seen,
+    wall_source,
+)
+
+CONTROL_TP = TopicPartition(CONTROL.name, 0)
+JOINS_TP = TopicPartition(JOINS, 0)
+TASK = f"monitoring/join/{JOINS}/0"
+
+
+def passes(state: Any, message: Message, context: Any) -> tuple[None, list[Output]]:
+    return None, []
+
+
+STEPS = {
+    "join": STEP,
+    "key_predictions": Step("key_predictions", None, {PredictionMade: passes}),
+    "key_labels": Step("key_labels", None, {LabelObserved: passes}),
+    "judge": Step("judge", None, {PredictionMade: passes}),
+}
+
+
+class Followed:
+    """Remembers what it was told of one topic."""
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        self.messages: list[Message] = []
+        self.marks: list[Mark] = []
+        self.records: list[LogRecord] = []
+
+    def topics(self, platform: Platform) -> Iterable[str]:
+        return [self.topic] if platform.definitions.models else []
+
+    def on_message(self, tp: TopicPartition, message: Message) -> None:
+        self.messages.append(message)
+
+    def on_mark(self, tp: TopicPartition, mark: Mark) -> None:
+        self.marks.append(mark)
+
+    def on_record(self, record: LogRecord) -> None:
+        self.records.append(record)
+
+
+class Bench:
+    """One broker, one disk, and a process that can be killed."""
+
+    def __init__(self, **service: Any) -> None:
+        self.clock = VirtualClock()
+        self.broker = MemoryBroker(self.clock.wall_ms)
+        self.files = MemoryFiles()
+        self.service = Service("monitoring", STEPS, **service)
+        self.process = self.started()
+
+    def started(self) -> Process:
+        self.process = Process(
+            self.service,
+            Host(self.broker, self.clock, self.files, Jobs(), ArtifactStore.at("memory:"), "0"),
+        )
+        return self.process
+
+    def found(self) -> None:
+        self.broker.admin().create(CONTROL.name, 1, {})
+        for record in control_log():
+            self.broker.append(CONTROL_TP, record.key, record.value, record.headers)
+        for topic in (JOINS, f"predictions.{b.MODEL}.v1", f"records.{b.LABELS}.v1", OUTCOMES_TOPIC.name):
+            self.broker.admin().create(topic, 1, {})
+
+    def put(self, *entries: Message | Mark | Encoded, tp: TopicPartition = JOINS_TP) -> None:
+        for what in entries:
+            raw = what if isinstance(what, Encoded) else encode_mark(what) if isinstance(what, Mark) else encode(what)
+            self.broker.append(tp, raw.key, raw.value, raw.headers)
+
+    def turn(self, turns: int = 3) -> None:
+        for _ in range(turns):
+            self.clock.pass_ms(50)
+            self.process.turn(0.0)
+
+    def outcomes(self) -> list[LogRecord]:
+        return self.broker.history(TopicPartition(OUTCOMES_TOPIC.name, 0))
+
+
+@pytest.fixture
+def bench() -> Bench:
+    made = Bench()
+    made.found()
+    return made
+
+
+def test_a_process_waits_for_the_founding_and_says_so() -> None:
+    bench = Bench()
+    bench.turn()
+    assert bench.process.waiting == {"control.v1": "the registry founds the platform; it has not yet"}
+    bench.found()
+    bench.turn()
+    assert set(bench.process.tasks) >= {TASK}
+
+
+def test_a_task_whose_topic_is_missing_opens_when_it_comes() -> None:
+    bench = Bench()
+    bench.broker.admin().create(CONTROL.name, 1, {})
+    for record in control_log():
+        bench.broker.append(CONTROL_TP, record.key, record.value, record.headers)
+    bench.turn()
+    missing = f"records.{b.LABELS}.v1"
+    assert f"monitoring/key_labels/{missing}/0" not in bench.process.tasks
+    assert any(missing in why for why in bench.process.waiting.values())
+    bench.broker.admin().create(missing, 1, {})
+    bench.turn(5)
+    assert f"monitoring/key_labels/{missing}/0" in bench.process.tasks
+
+
+def test_a_topic_with_another_partition_count_is_an_error() -> None:
+    bench = Bench()
+    bench.broker.admin().create(OUTCOMES_TOPIC.name, 3, {})
+    bench.broker.admin().create(CONTROL.name, 1, {})
+    for record in control_log():
+        bench.broker.append(CONTROL_TP, record.key, record.value, record.headers)
+    with pytest.raises(WrongPartitions, match="has 3 partitions"):
+        bench.turn()
+
+
+def test_records_are_taken_published_and_acknowledged(bench: Bench) -> None:
+    bench.put(predicted(1), predicted(2))
+    bench.turn(5)
+    assert [dict(record.headers).get("ce_sequence") for record in bench.outcomes()][:2] == [b"1", b"2"]
+    assert bench.process.pending == 0
+    assert bench.process.applied()[JOINS_TP] == 2
+    assert bench.process.sent()[OUTCOMES_TOPIC.name, 0] == len(bench.outcomes())
+
+
+def test_a_killed_process_goes_on_from_its_files(bench: Bench) -> None:
+    bench.put(predicted(1), predicted(2))
+    bench.turn(2)  # applied and handed over, but the cursor is not stored
+    bench.started()
+    bench.put(predicted(3))
+    bench.turn(5)
+    assert seen(bench.process.tasks[TASK]) == ["r1", "r2", "r3"]
+    events = [dict(r.headers) for r in bench.outcomes() if dict(r.headers)["ce_type"] != b"headrace.mark.v1"]
+    assert [h["ce_sequence"] for h in events] == [b"1", b"2", b"1", b"2", b"3"]
+    assert len({h["ce_id"] for h in events}) == 3
+
+
+def test_a_full_outbox_pauses_the_input_until_it_has_drained(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "LARGEST_OUTBOX", 3)
+    bench.turn()
+    process = bench.process
+    bench.put(*[predicted(n) for n in range(1, 5)])
+    process.read(0.0, 4)
+    process.advance(TASK, 4)
+    bench.put(*[predicted(n) for n in range(5, 9)])
+    assert not process.advance(TASK, 4)
+    for _ in range(3):
+        process.read(0.0)
+    assert process.reader.position(JOINS_TP) == 4
+    process.publish()
+    process.publish()
+    bench.turn(5)
+    assert seen(process.tasks[TASK]) == [f"r{n}" for n in range(1, 9)]
+
+
+def test_an_entry_that_has_to_wait_is_kept_and_taken_later(bench: Bench) -> None:
+    bench.put(predicted(1, control=3))
+    bench.turn()
+    assert bench.process.pending
+    bench.put(b.message(b.tick()), tp=CONTROL_TP)
+    bench.turn(5)
+    assert (seen(bench.process.tasks[TASK]), bench.process.pending) == (["r1"], 0)
+
+
+def test_no_entry_is_taken_before_the_definitions_that_it_shows_are_worked_in(bench: Bench) -> None:
+    """A scheduler may let a task advance before the turn's own reconciling."""
+    bench.turn()
+    second = b.message(b.applied(b.model(name="second"), request_id="q2"))
+    bench.put(second, tp=CONTROL_TP)
+    bench.put(*both_marked(b.T0_MS, control=3))
+    bench.process.read(0.0)
+    bench.process.advance(TASK, 10)
+    assert any("second" in task for task in bench.process.tasks) or any(
+        "second" in why for why in bench.process.waiting.values()
+    )
+
+
+# --- followers
+
+
+def test_followers_hear_what_readers_accept_and_every_mark() -> None:
+    follower, raw = Followed(f"predictions.{b.MODEL}.v1"), Followed(f"predictions.{b.MODEL}.v1")
+
+    def followed(process: Process) -> Followed:
+        return follower
+
+    def followed_raw(process: Process) -> Followed:
+        return raw
+
+    bench = Bench(followers=(followed,), raw_followers=(followed_raw,))
+    bench.found()
+    tp = TopicPartition(follower.topic, 0)
+    bench.put(predicted(1), predicted(1), predicted(3), *both_marked(b.T0_MS), Encoded(None, b"\xff", ()), tp=tp)
+    bench.put(predicted(2), predicted(3), tp=tp)
+    bench.turn()
+    assert [m.sequence for m in follower.messages] == [1, 2, 3]
+    assert len(follower.marks) == 2
+    assert len(raw.records) == 8
+    assert bench.process.applied()[tp] == 8
+
+
+def test_a_follower_of_a_tasks_input_begins_at_the_beginning_after_a_restart() -> None:
+    heard: list[Followed] = []
+
+    def follow(process: Process) -> Followed:
+        heard.append(Followed(JOINS))
+        return heard[-1]
+
+    bench = Bench(followers=(follow,))
+    bench.found()
+    bench.put(predicted(1), predicted(2), labelled(1))
+    bench.turn()
+    bench.started()
+    bench.put(predicted(3))
+    bench.turn()
+    assert [m.id for m in heard[1].messages] == [m.id for m in (predicted(1), predicted(2), labelled(1), predicted(3))]
+    assert seen(bench.process.tasks[TASK]) == ["r1", "r2", "l1", "r3"]
+
+
+# --- what is published from outside
+
+
+def test_what_is_said_from_outside_goes_again_until_it_is_acknowledged(bench: Bench) -> None:
+    bench.turn()
+    landed: list[int] = []
+    bench.broker.away = True
+    bench.process.outside.publish(CONTROL, b.tick(), event_id="e1", time_ms=b.T0_MS, landed=landed.append)
+    assert bench.process.outside.pending == 1
+    bench.broker.away = False
+    bench.turn()
+    assert (landed, bench.process.outside.pending) == ([2], 0)
+    assert bench.process.history.position == 3
+
+
+def test_a_wall_tick_waits_for_what_lies_in_the_backlog() -> None:
+    """Fetched but not taken: older than the tick, so the tick must not be marked before it."""
+    bench = Bench()
+    bench.service = Service("ingestion", {"intake": HEAD, "accept": Step("accept", None)})
+    bench.started()
+    bench.broker.admin().create(CONTROL.name, 1, {})
+    declared = [wall_source(), b.label_source(time={"field": "at", "clock": "wall"}), *b.declared()[2:]]
+    for record in control_log(definitions=declared):
+        bench.broker.append(CONTROL_TP, record.key, record.value, record.headers)
+    bench.turn()
+    process, tp = bench.process, TopicPartition(b.SOURCE, 0)
+    for _ in range(3):
+        bench.broker.append(tp, None, str(b.T0_MS).encode(), ())
+    bench.put(b.message(b.tick(), time_ms=b.T0_MS + 60_000), tp=CONTROL_TP)
+    head = process.tasks[f"ingestion/intake/{b.SOURCE}/0"]
+    assert isinstance(head, HeadTask)
+    shown: list[tuple[int, int]] = []
+    for _ in range(6):
+        process.read(0.0)
+        process.advance(head.spec.id, 1)
+        shown.append((head.position, head.watermark_ms - b.T0_MS))
+    assert all(watermark_ms == -5_000 for position, watermark_ms in shown if position < 3)
+    assert shown[-1] == (3, 55_000)
