@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 from uuid import uuid4
 
@@ -34,14 +34,19 @@ class Beside(Protocol):
     def reader(self) -> Reader: ...
 
 
+def random_id() -> str:
+    """An id that nothing derives: of a log's founding, which has no cause."""
+    return str(uuid4())
+
+
 class Ticks:
     """Writes `PlatformFounded` into a `control.v1` that is empty to its end, and from then on a tick each period.
 
     Two registries write the same ticks, under the same ids; of two foundings the first in the log counts.
     """
 
-    def __init__(self, process: Beside, tick_ms: int) -> None:
-        self._process, self._tick_ms = process, tick_ms
+    def __init__(self, process: Beside, tick_ms: int, new_id: Callable[[], str] = random_id) -> None:
+        self._process, self._tick_ms, self._new_id = process, tick_ms, new_id
         self._there = self._founded = False
         self._token: int | None = None
         self._ticked_ms: int | None = None
@@ -51,8 +56,8 @@ class Ticks:
             self._tick(self._process.history.log_id)
         elif not self._founded and self._is_empty():
             wall_ms = self._process.clock.wall_ms()
-            founding = PlatformFounded(log_id=str(uuid4()))
-            self._process.outside.publish(CONTROL, founding, event_id=str(uuid4()), time_ms=wall_ms)
+            founding = PlatformFounded(log_id=self._new_id())
+            self._process.outside.publish(CONTROL, founding, event_id=self._new_id(), time_ms=wall_ms)
             self._founded = True
 
     @property

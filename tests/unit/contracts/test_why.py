@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from shared.contracts import control as c
+from shared.contracts.why import Link, why
+from tests import builders as b
+
+ARCHIVED = c.SegmentWritten(
+    kind="outcomes", subject=b.MODEL, partition=0, number=0, first=0, rows=1_000, segment=b.reference(uri="outcomes/0"),
+    from_ms=0, to_ms=1,
+)  # fmt: skip
+LATER = ARCHIVED.model_copy(update={"number": 3, "first": 3_000, "segment": b.reference(uri="outcomes/3")})
+LOG = (
+    b.founded(),
+    b.applied(),
+    ARCHIVED,
+    LATER,
+    b.registered(1),
+    b.approved(1),
+    b.promoted(1),
+    b.drift(),
+    b.run_requested(run_id="r2", reason="drift", drift_id="d1", champion=1),
+    b.run_finished(run_id="r2", fitted_from=500, fitted_to=2_900),
+    b.registered(2, run_id="r2"),
+    b.approved(2),
+    b.rollout_started(),
+    b.rollout_advanced(),
+    b.verdict(),
+    b.verdict(rollout_id="another"),
+    b.promoted(2, 1),
+    b.rollout_ended(),
+)
+ACCEPTED = [(at, b.message(event, time_ms=b.T0_MS + at)) for at, event in enumerate(LOG, 1)]
+
+
+def test_the_chain_leads_from_the_promotion_to_the_data() -> None:
+    reasons = why(ACCEPTED, b.MODEL, 2)
+    assert [(reason.link, reason.position) for reason in reasons] == [
+        (Link.LIVE, 17),
+        (Link.APPROVAL, 12),
+        (Link.ROLLOUT, 18),
+        (Link.ROLLOUT, 14),
+        (Link.ROLLOUT, 13),
+        (Link.VERDICT, 15),
+        (Link.VERSION, 11),
+        (Link.RUN, 10),
+        (Link.RUN, 9),
+        (Link.DRIFT, 8),
+        (Link.DATA, 10),
+    ]
+    assert all(reason.event_id == ACCEPTED[reason.position - 1][1].id for reason in reasons)
+
+
+def test_the_data_are_the_segments_that_hold_the_outcomes() -> None:
+    data = why(ACCEPTED, b.MODEL, 2)[-1]
+    assert "[500, 2900)" in data.text
+    assert [reference.uri for reference in data.references] == ["outcomes/0"]
+
+
+def test_as_of_a_position_only_what_was_decided_by_then_counts() -> None:
+    assert why(ACCEPTED[:10], b.MODEL, 2) == []
+    assert why(ACCEPTED[:11], b.MODEL, 2)[0].link is Link.VERSION
+
+
+def test_a_version_or_a_model_that_is_not_there_has_no_reasons() -> None:
+    assert why(ACCEPTED, b.MODEL, 9) == []
+    assert why(ACCEPTED, "nobody", 1) == []

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from deploy.simulation.memory_files import MemoryFiles
+from deploy.simulation.virtual_time import EPOCH_MS, Jobs, VirtualClock
+from services.registry.app import build
+from services.registry.settings import RegistrySettings
+from shared.contracts import control as c
+from shared.contracts.definitions import Clock
+from shared.contracts.topics import CONTROL
+from shared.runtime.artifacts import ArtifactStore
+from shared.runtime.memory_log import MemoryBroker
+from shared.runtime.process import Host, Process
+from tests import builders as b
+
+TICK_MS = 10_000
+
+
+class Platform:
+    """Registries on one log in memory, on virtual time."""
+
+    def __init__(self) -> None:
+        self.clock, self.broker = VirtualClock(), MemoryBroker()
+
+    def registry(self, instance: str = "0") -> Process:
+        host = Host(self.broker, self.clock, MemoryFiles(), Jobs(), ArtifactStore.at("memory:"), instance)
+        return Process(build(RegistrySettings(tick_ms=TICK_MS)), host)
+
+    def turn(self, *processes: Process, times: int = 10) -> None:
+        for _ in range(times):
+            for process in processes:
+                process.turn(0.0)
+
+
+def accepted(process: Process) -> list[object]:
+    return [entry.message.event for entry in process.history.entries if entry.message is not None]
+
+
+def test_an_empty_log_is_founded_and_time_is_told() -> None:
+    platform = Platform()
+    registry = platform.registry()
+    platform.turn(registry)
+    founded, tick = accepted(registry)
+    assert isinstance(founded, c.PlatformFounded)
+    assert registry.history.log_id == founded.log_id
+    assert tick == c.Tick(clock=Clock.WALL)
+    assert registry.history.newest.ticks == {"wall": EPOCH_MS // TICK_MS * TICK_MS}
+    platform.clock.pass_ms(TICK_MS)
+    platform.turn(registry)
+    assert len(accepted(registry)) == 3
+
+
+def test_a_log_that_is_founded_is_left_as_it_is() -> None:
+    platform = Platform()
+    first = platform.registry()
+    platform.turn(first)
+    first.close()
+    second = platform.registry()
+    platform.turn(second)
+    assert second.history.log_id == first.history.log_id
+    assert sum(isinstance(event, c.PlatformFounded) for event in accepted(second)) == 1
+
+
+def test_two_registries_found_one_platform_and_tell_one_time() -> None:
+    platform = Platform()
+    two = platform.registry("0"), platform.registry("1")
+    for _ in range(3):
+        platform.turn(*two)
+        platform.clock.pass_ms(TICK_MS)
+    platform.turn(*two)
+    kinds = [type(event) for event in accepted(two[0])]
+    assert kinds == [c.PlatformFounded, c.Tick, c.Tick, c.Tick, c.Tick]
+    assert two[0].history.log_id == two[1].history.log_id
+    assert len(two[0].history.entries) > len(kinds)
+
+
+def test_the_task_decides_on_the_log_that_the_worker_founded() -> None:
+    platform = Platform()
+    registry = platform.registry()
+    platform.turn(registry)
+    command = c.ApplyDefinitions(request_id="q1", based_on=2, definitions=b.declared(), by="ann")
+    registry.outside.publish(CONTROL, command, event_id="e1", time_ms=b.T0_MS)
+    platform.turn(registry)
+    assert registry.history.newest.definitions == b.definitions()
+    assert registry.doing() == []
