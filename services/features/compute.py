@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from services.features.entity_state import STATE, EntityState
 from services.features.source_plan import SourcePlan, plan_of
 from shared.contracts.envelope import Message
-from shared.contracts.flow import Inputs, InputsComputed, RecordAccepted, WindowsChanged
+from shared.contracts.flow import InputsComputed, RecordAccepted, WindowsChanged
 from shared.contracts.topics import FEATURES
+from shared.inputs.vector import features_as_of
 from shared.inputs.windows import WindowState, forget_ms, observe
 from shared.runtime.step import Context, Due, Output, Publish, SetTimer, Step
 
@@ -24,11 +25,7 @@ def on_accepted(
         raise TypeError(f"compute reads RecordAccepted, found {type(record).__name__} in event {message.id}")
     plan = plan_of(context.platform.definitions, record.source)
     before: Mapping[str, WindowState] = state.windows if state else {}
-    outputs: list[Output] = [
-        Publish(topic, message.key, _computed(model.model, record, message, inputs), message.time_ms)
-        for model, topic in plan.models
-        for inputs in (model.inputs(record.value, message.time_ms, before),)
-    ]
+    outputs: list[Output] = _computed(plan, before, record, message)
     if not plan.views:
         return None, outputs
     after = _observed(plan, before, record, message.time_ms)
@@ -62,8 +59,23 @@ def useless_after_ms(plan: SourcePlan, windows: Mapping[str, WindowState]) -> in
     return max(last_ms for last_ms in known if last_ms is not None)
 
 
-def _computed(model: str, record: RecordAccepted, message: Message, inputs: Inputs) -> InputsComputed:
-    return InputsComputed(model=model, record_id=record.record_id, entity=message.key, late=record.late, inputs=inputs)
+def _computed(
+    plan: SourcePlan, windows: Mapping[str, WindowState], record: RecordAccepted, message: Message
+) -> list[Output]:
+    time_ms = message.time_ms
+    # Once for all models: several of them often read the same views.
+    features = features_as_of(plan.read, windows, time_ms)
+    outputs: list[Output] = []
+    for model, topic in plan.models:
+        computed = InputsComputed(
+            model=model.model,
+            record_id=record.record_id,
+            entity=message.key,
+            late=record.late,
+            inputs=model.inputs_given(record.value, time_ms, features),
+        )
+        outputs.append(Publish(topic, message.key, computed, time_ms))
+    return outputs
 
 
 def _observed(

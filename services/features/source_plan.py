@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shared.contracts.definitions import FeatureView, Source
@@ -12,19 +13,21 @@ from shared.inputs.vector import InputPlan
 
 @dataclass(frozen=True, slots=True)
 class SourcePlan:
-    """Models that score the source as it streams, and the views over it, each with its topic."""
+    """Models that score the source as it streams, and the views over it, each with its topic. `read`: by a model."""
 
     source: Source
     models: tuple[tuple[InputPlan, Topic], ...]
     views: tuple[tuple[FeatureView, Topic], ...]
+    read: Mapping[str, FeatureView]
 
     @classmethod
     def of(cls, definitions: Definitions, source: str) -> SourcePlan:
-        streamed = (model for model in definitions.models_on(source) if model.mode == "stream")
+        plans = [InputPlan.of(model, definitions) for model in definitions.models_on(source) if model.mode == "stream"]
         return cls(
             definitions.sources[source],
-            tuple((InputPlan.of(model, definitions), SCORING.of(model.name)) for model in streamed),
+            tuple((plan, SCORING.of(plan.model)) for plan in plans),
             tuple((view, FEATURES.of(view.name)) for view in definitions.views_on(source)),
+            {name: view for plan in plans for name, view in plan.views.items()},
         )
 
 

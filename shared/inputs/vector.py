@@ -67,10 +67,11 @@ class InputPlan:
         Numbers are rounded to the nearest float32, which is what every model sees; one beyond float32 is missing
         (None). Booleans are 1.0 and 0.0. A view that `windows` lacks has no state.
         """
-        scope: dict[str, Any] = {**value, self.time_field: float(time_ms)}
-        for name, view in self.views.items():
-            for feature, known in evaluate(view, windows.get(name), time_ms).items():
-                scope[f"{name}.{feature}"] = known
+        return self.inputs_given(value, time_ms, features_as_of(self.views, windows, time_ms))
+
+    def inputs_given(self, value: Mapping[str, Any], time_ms: int, features: Mapping[str, InputValue]) -> Inputs:
+        """`inputs`, where `features_as_of` was worked out before: of `views`, and of others, for several models."""
+        scope: dict[str, Any] = {**value, self.time_field: float(time_ms), **features}
         result: dict[str, InputValue] = {name: load(scope.get(name)) for name in self.fields}
         for name, compute in self.derived.items():
             result[name] = compute(scope.get)
@@ -89,6 +90,17 @@ class InputPlan:
             else:
                 result[name] = value if isinstance(value, str) else None
         return result
+
+
+def features_as_of(
+    views: Mapping[str, FeatureView], windows: Mapping[str, WindowState | None], time_ms: int
+) -> dict[str, InputValue]:
+    """Every feature of these views as of `time_ms`, named `view.feature`."""
+    return {
+        f"{name}.{feature}": known
+        for name, view in views.items()
+        for feature, known in evaluate(view, windows.get(name), time_ms).items()
+    }
 
 
 def _views(model: Model, expressions: Iterable[Expression], definitions: Definitions) -> dict[str, FeatureView]:
