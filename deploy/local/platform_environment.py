@@ -1,0 +1,90 @@
+"""Where the processes of a local platform listen, and the environment that tells them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.ports import free_ports, is_free
+from shared.runtime.settings import DEFAULT_PORTS
+
+DEFAULT_BROKER_PORT = 9092
+# The registry founds the platform, so it comes first; the console last, for it asks the others.
+START_ORDER = ("registry", "ingestion", "features", "serving", "monitoring", "training", "console")
+
+
+class PortsTaken(Exception):
+    """Ports that the platform wants are held by something else."""
+
+    def __init__(self, taken: Mapping[str, int]) -> None:
+        listed = ", ".join(f"{port} ({name})" for name, port in taken.items())
+        super().__init__(
+            f"These ports on 127.0.0.1 are taken: {listed}. Stop what holds them (another `headrace up`?), or choose "
+            "others with --port-base"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Of each service by name, and of the embedded broker."""
+
+    services: Mapping[str, int]
+    broker: int
+
+    @property
+    def urls(self) -> dict[str, str]:
+        return {name: f"http://127.0.0.1:{port}" for name, port in self.services.items()}
+
+
+def any_free_ports() -> Ports:
+    """Ports that nothing holds now, for platforms side by side."""
+    found = free_ports(len(DEFAULT_PORTS) + 1)
+    return Ports(dict(zip(DEFAULT_PORTS, found, strict=False)), found[-1])
+
+
+def ports_from(base: int | None, *, embedded: bool) -> Ports:
+    """The default ports, or those from `base` on: console, the services, the broker. Raises PortsTaken."""
+    if base is None:
+        services, broker = dict(DEFAULT_PORTS), DEFAULT_BROKER_PORT
+    else:
+        services = {name: base + i for i, name in enumerate(DEFAULT_PORTS)}
+        broker = base + len(services)
+    wanted = {**services, "broker": broker} if embedded else services
+    taken = {name: port for name, port in wanted.items() if not is_free(port)}
+    if taken:
+        raise PortsTaken(taken)
+    return Ports(services, broker)
+
+
+def environment(
+    service: str,
+    inherited: Mapping[str, str],
+    *,
+    ports: Ports,
+    data: Path,
+    bootstrap: str,
+    broker_is_ours: bool,
+    embedded_pid: int | None,
+) -> dict[str, str]:
+    """The environment of one service. A broker of our own takes no settings of somebody else's cluster."""
+    kept = {
+        name: value
+        for name, value in inherited.items()
+        if not (broker_is_ours and name.startswith("HEADRACE_KAFKA_")) and name != "HEADRACE_INSTANCE"
+    }
+    own = {
+        "HEADRACE_DATA": str(data),
+        "HEADRACE_HOST": "127.0.0.1",
+        "HEADRACE_PORT": str(ports.services[service]),
+        "HEADRACE_SERVICE_URLS": json.dumps(ports.urls),
+        "HEADRACE_KAFKA_BOOTSTRAP": bootstrap,
+        "HEADRACE_KAFKA_CLIENT_ID": f"headrace-{service}",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONHASHSEED": "0",
+        "PYTHONUNBUFFERED": "1",
+    }
+    if embedded_pid is not None:
+        own |= {"HEADRACE_KAFKA_EMBEDDED": "true", "HEADRACE_LOCAL_BROKER_PID": str(embedded_pid)}
+    return kept | own

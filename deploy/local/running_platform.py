@@ -1,0 +1,37 @@
+"""A note in the data folder of what runs from it, so that other commands find its broker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from shared.runtime.kafka_settings import KafkaSettings
+
+_NOTE = "running.json"
+
+
+class RunningPlatform(BaseModel):
+    """Where a platform of this machine listens. Only brokers of our own are noted: they need no credentials."""
+
+    console: str
+    bootstrap: str
+    embedded: bool
+
+    def write(self, folder: Path) -> None:
+        (folder / _NOTE).write_text(self.model_dump_json())
+
+    @staticmethod
+    def remove(folder: Path) -> None:
+        (folder / _NOTE).unlink(missing_ok=True)
+
+
+def noted_broker(folder: Path, console: str) -> KafkaSettings | None:
+    """The broker of the platform that `console` belongs to; None if none was started from the folder."""
+    try:
+        found = RunningPlatform.model_validate_json((folder / _NOTE).read_bytes())
+    except (OSError, ValidationError):
+        return None
+    if found.console != console.rstrip("/"):
+        return None
+    return KafkaSettings(bootstrap=found.bootstrap, embedded=found.embedded)

@@ -1,0 +1,58 @@
+"""`headrace up`: the platform on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from deploy.local.options import UpOptions
+from deploy.local.platform import LocalPlatform, to_standard_error
+
+_LOOK_EVERY_S = 1.0
+
+
+def run_up(options: UpOptions) -> int:
+    """Start everything, say what listens where, and stop all of it on Ctrl-C or SIGTERM. What fails is raised."""
+    platform = LocalPlatform(
+        options.data, broker=options.broker, port_base=options.port_base, verbose=options.verbose, fresh=options.fresh
+    )
+    try:
+        with _terminates_as_interrupted(), platform:
+            platform.apply(options.definitions)
+            to_standard_error(welcome(platform, options))
+            while True:
+                platform.wait(_LOOK_EVERY_S)
+    except KeyboardInterrupt:
+        to_standard_error("everything has stopped")
+    return 0
+
+
+def welcome(platform: LocalPlatform, options: UpOptions) -> str:
+    """What listens where, what is kept, and what to try next."""
+    console = "" if options.port_base is None else f" --console {platform.console}"
+    services = "\n".join(f"  {name:<11} {url}" for name, url in platform.urls.items())
+    keeps = (
+        "It keeps everything in memory: when it stops, records, models and definitions are gone (--broker kafka keeps "
+        "them)."
+        if platform.embedded
+        else f"What it holds is kept in {platform.data} for the next start."
+    )
+    define = "" if options.definitions else f"  headrace apply{console} -f examples/electricity/definitions.yaml\n"
+    return (
+        "\nHeadrace is running. Ctrl-C stops it.\n\n"
+        f"  {'broker':<11} {platform.bootstrap} (Kafka protocol)\n{services}\n"
+        f"\n{keeps}\nLogs: {platform.data / 'logs'}\n\nNext:\n{define}"
+        f"  headrace status{console} --watch\n"
+        f"  headrace replay{console} examples/electricity/definitions.yaml electricity.csv\n"
+    )
+
+
+@contextmanager
+def _terminates_as_interrupted() -> Generator[None]:
+    """SIGTERM does what Ctrl-C does: everything is stopped in order."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
