@@ -12,9 +12,9 @@ import httpx
 class ServiceProgress:
     """`GET /progress` of each service by name. May be asked by several threads."""
 
-    def __init__(self, urls: Mapping[str, str], timeout_s: float = 2.0, transport: httpx.BaseTransport | None = None):
+    def __init__(self, urls: Mapping[str, str], timeout_s: float = 2.0) -> None:
         self.urls = dict(urls)
-        self._client = httpx.Client(timeout=timeout_s, transport=transport, trust_env=False)
+        self._client = httpx.Client(timeout=timeout_s, trust_env=False)
         self._threads = ThreadPoolExecutor(max_workers=2 * max(1, len(urls)), thread_name_prefix="progress")
 
     def ask(self) -> dict[str, dict[str, Any]]:
