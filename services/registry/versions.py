@@ -81,6 +81,8 @@ def _start(case: Case, number: int) -> None:
 
 def _start_rollout(case: Case, number: int) -> None:
     version, champion = case.line.versions[number], case.line.champion
+    if case.line.former == number:  # a person has it tried anew: the rollout takes the place of its watch
+        case.say(c.WatchEnded(model=case.model, version=number))
     if not version.approved:
         case.say(c.VersionApproved(model=case.model, version=number, by=AUTO))
     case.say(

@@ -132,3 +132,11 @@ def test_stopping_a_promotion_that_waits_for_replicas() -> None:
     assert "stopped by bob" in refusal([refused])
     assert isinstance(withdrawn, c.VersionWithdrawn)
     assert s.ready(plane, 2) == []
+
+
+def test_a_new_rollout_of_the_version_on_watch_takes_the_place_of_the_watch() -> None:
+    plane = s.in_shadow()
+    plane.tell(promote(2))
+    plane.tell(promote(1))
+    followed = plane.tell(approve(2))
+    assert s.kinds(followed) == ["VersionApproved", "WatchEnded", "RolloutStarted", "RolloutAdvanced"]
