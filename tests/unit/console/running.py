@@ -1,0 +1,97 @@
+"""Registry, ingestion and console over a broker in memory, driven by a thread, each behind its own HTTP server."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from fastapi import APIRouter
+from prometheus_client import CollectorRegistry
+
+from deploy.ports import free_ports
+from deploy.simulation.world import World
+from services.console import app as console
+from services.console.settings import ConsoleSettings
+from services.ingestion import app as ingestion
+from services.ingestion.settings import IngestionSettings
+from services.registry import app as registry
+from services.registry.settings import RegistrySettings
+from shared.contracts.envelope import Event, encode
+from shared.runtime.http_server import Health, build_app, serve
+from shared.runtime.process import Process
+from shared.runtime.snapshot import snapshot
+from tests import builders as b
+
+LOG_ID = "22222222-2222-8222-8222-222222222222"
+
+
+class RunningPlatform:
+    """`console` is its URL. Leave it as a context manager to stop threads and servers."""
+
+    def __init__(self, settings: ConsoleSettings | None = None) -> None:
+        ports = dict(zip(("console", "ingestion", "registry"), free_ports(3), strict=True))
+        self.urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+        self.console = self.urls["console"]
+        base = settings or ConsoleSettings()
+        self._settings = base.model_copy(update={"service_urls": self.urls, "decision_wait_s": 0.5})
+        ingestion_settings = IngestionSettings()
+        made = registry.build(RegistrySettings(tick_ms=3_600_000), new_id=lambda: LOG_ID)
+        self.world = World(1, [lambda: made, partial(ingestion.build, ingestion_settings), console.build])
+        self._lock, self._stopping = threading.Lock(), threading.Event()
+        routers: dict[str, Callable[[Process, CollectorRegistry], Sequence[APIRouter]]] = {
+            "console": partial(console.routers, self._settings),
+            "ingestion": partial(ingestion.routers, ingestion_settings),
+        }
+        self._healths = {name: Health(name) for name in ports}
+        self._stops: list[Callable[[], None]] = []
+        for name, port in ports.items():
+            metrics = CollectorRegistry()
+            routes = routers[name](self.world.processes[name], metrics) if name in routers else ()
+            self._stops.append(serve(build_app(self._healths[name], metrics, routes), "127.0.0.1", port))
+        self._thread = threading.Thread(target=self._turn, name="platform")
+
+    def say(self, *events: Event) -> None:
+        """Events that somebody else writes to the control log."""
+        with self._lock:
+            for event in events:
+                at = self.world.processes["console"].history.position
+                encoded = encode(b.message(event, source=f"test/{event.ce_type}/{at}"))
+                self.world.publish("control.v1", 0, encoded)
+
+    def until(self, path: str, holds: Callable[[Any], bool], within_s: float = 10.0) -> Any:
+        """The console's answer at `path` once it is as wanted."""
+        until_s = time.monotonic() + within_s
+        while True:
+            found = httpx.get(f"{self.console}{path}", trust_env=False).json()
+            if holds(found):
+                return found
+            assert time.monotonic() < until_s, found
+            time.sleep(0.01)
+
+    def _turn(self) -> None:
+        while not self._stopping.is_set():
+            with self._lock:
+                for name, process in self.world.processes.items():
+                    self.world.clock.pass_ms(2)
+                    process.turn(0.0)
+                    self._healths[name].turned()
+                    self._healths[name].said(snapshot(process, "0"))
+            time.sleep(0.001)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self.until("/v1/status", lambda found: found.get("log_id") == LOG_ID)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopping.set()
+        self._thread.join()
+        for stop in self._stops:
+            stop()
