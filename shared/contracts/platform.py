@@ -54,7 +54,8 @@ class RunState:
 class ModelState:
     """What is decided of one model. `former` is on watch: it answers nothing, but is scored beside the champion.
 
-    `pending`: versions on their way to a rollout, in one, or about to answer.
+    `pending`: versions on their way to a rollout, in one, or about to answer. `labelled`: decided outcomes with a
+    label, as far as the quality was measured.
     """
 
     versions: Mapping[int, VersionState] = field(default_factory=dict[int, VersionState])
@@ -68,6 +69,7 @@ class ModelState:
     position: int = 0
     drift: c.DriftDetected | None = None
     pending: tuple[int, ...] = ()
+    labelled: int = 0
 
     @property
     def in_play(self) -> tuple[int, ...]:
@@ -165,8 +167,8 @@ def _model_after(state: ModelState, event: object, position: int) -> ModelState:
             return replace(state, run=replace(state.run, fraction=fraction, doing=doing))
         case (c.RunFinished() | c.RunFailed()) as ended if state.run and state.run.run_id == ended.run_id:
             return replace(state, run=None, last_run=ended)
-        case c.QualityMeasured(position=decided):
-            return replace(state, position=max(state.position, decided))
+        case c.QualityMeasured(position=decided, labelled=labelled):
+            return replace(state, position=max(state.position, decided), labelled=max(state.labelled, labelled))
         case c.DriftDetected() as drift:
             return replace(state, drift=drift, position=max(state.position, drift.position))
         case _:

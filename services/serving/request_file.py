@@ -1,0 +1,80 @@
+"""The file behind the log of requests: what was answered and is not yet known to stand in Kafka."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.runtime.task_file import foreign_log
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS facts
+    (number INTEGER PRIMARY KEY AUTOINCREMENT, model TEXT, partition INTEGER, time_ms INTEGER, event BLOB);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A prediction that was given: its partition of `predictions.<model>`, its event time, the event as JSON."""
+
+    model: str
+    partition: int
+    time_ms: int
+    event: bytes
+
+
+class RequestFile:
+    """One open file, safe to use from several threads. `path` None keeps it in memory.
+
+    `identity` is new with each file, and numbers are never used twice in one: so ids made of both are unique.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._what = str(path or "the log of requests")
+        self._lock = threading.Lock()
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
+        if path is not None:
+            self._connection.execute("PRAGMA journal_mode=WAL")
+        # Nothing can derive a request again: a power cut must not lose one that was answered.
+        self._connection.execute("PRAGMA synchronous=FULL")
+        self._connection.executescript(_TABLES)
+        self.identity = self._once("identity", secrets.token_hex(16))
+
+    def bind(self, log_id: str) -> None:
+        """Write the log's id into a new file. Raises ForeignLog for one that was made beside another log."""
+        held = self._once("log_id", log_id)
+        if held != log_id:
+            raise foreign_log(self._what, held, log_id)
+
+    def add(self, facts: Iterable[Fact], sent: Iterable[int]) -> None:
+        """Keep new facts and let go of those that were sent, in one transaction."""
+        with self._lock, self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany(
+                "INSERT INTO facts (model, partition, time_ms, event) VALUES (?, ?, ?, ?)",
+                [(fact.model, fact.partition, fact.time_ms, fact.event) for fact in facts],
+            )
+            self._connection.executemany("DELETE FROM facts WHERE number = ?", [(number,) for number in sent])
+
+    def after(self, number: int, rows: int) -> Sequence[tuple[int, Fact]]:
+        """Up to `rows` facts with a higher number, in their order."""
+        query = "SELECT number, model, partition, time_ms, event FROM facts WHERE number > ? ORDER BY number LIMIT ?"
+        with self._lock:
+            found = self._connection.execute(query, (number, rows)).fetchall()
+        return [(n, Fact(model, partition, time_ms, event)) for n, model, partition, time_ms, event in found]
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    def _once(self, name: str, value: str) -> str:
+        with self._lock:
+            self._connection.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (name, value))
+            return self._connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()[0]

@@ -1,0 +1,169 @@
+"""Every HTTP prediction is a fact: on disk before it is answered, in `predictions.<model>` once Kafka takes it."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+
+from services.serving.request_file import Fact, RequestFile
+from shared.contracts.errors import HeadraceError
+from shared.contracts.flow import PredictionMade
+from shared.contracts.identity import derived_id
+from shared.contracts.topics import PREDICTIONS
+from shared.runtime.partitioning import partition_of
+from shared.runtime.process import Process
+
+LARGEST_FACT_BYTES = 900_000
+MOST_IN_FLIGHT = 1_000
+MOST_FORGOTTEN = 500
+FORGET_EVERY_S = 1.0
+
+
+class FactTooLarge(HeadraceError):
+    """A request whose fact no log would take."""
+
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__(
+            f"the request's inputs take {size_bytes} bytes in the log, and {LARGEST_FACT_BYTES} are the most: "
+            "send shorter texts"
+        )
+
+
+class LogUnwritable(HeadraceError):
+    """A request that could not be logged, and so is not answered."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"the log of requests cannot be written ({reason}): see to the disk under HEADRACE_DATA, then ask again"
+        )
+
+
+class RequestLog:
+    """The file is written in groups, beside the event loop; the driver's thread sends what stands in it.
+
+    A fact is removed once the log has it. After a crash the rest is sent again under the same ids.
+    """
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._file = RequestFile(None if process.folder is None else process.folder / "requests.sqlite")
+        self._lock = threading.Lock()
+        self._group: tuple[list[Fact], Future[None]] = ([], Future())
+        self._writing = False
+        self._bound = self._closed = False
+        self._taken_to = 0  # facts up to this number were handed over
+        self._in_flight = 0
+        self._landed: list[int] = []
+        self._more = True  # whether the file may hold facts beyond `_taken_to`
+        self._forgotten_s = float("-inf")
+
+    @classmethod
+    def of(cls, process: Process) -> RequestLog:
+        """The one among the workers of a process."""
+        return next(worker for worker in process.workers if isinstance(worker, cls))
+
+    # --- on any thread
+
+    def append(self, predictions: Sequence[PredictionMade], time_ms: int, partitions: int) -> Future[None]:
+        """Done once all of them are on disk. `partitions` of the topic. Raises FactTooLarge or LogUnwritable."""
+        facts = [_fact(made, time_ms, partitions) for made in predictions]
+        with self._lock:
+            if self._closed:
+                raise LogUnwritable("the service is stopping")
+            waiting, done = self._group
+            waiting += facts
+            starts = not self._writing
+            self._writing = True
+        if starts:
+            self._process.executor.submit(self._write)
+        return done
+
+    def _write(self) -> None:
+        """Group after group, until none waits: while one is being written, the next gathers."""
+        while True:
+            with self._lock:
+                facts, done = self._group
+                if not facts:
+                    self._writing = False
+                    return
+                self._group = ([], Future())
+            try:
+                self._file.add(facts, ())
+            except sqlite3.Error as error:
+                done.set_exception(LogUnwritable(str(error)))
+            else:
+                self._more = True
+                done.set_result(None)
+
+    # --- on the driver's thread
+
+    def turn(self) -> None:
+        log_id = self._process.history.log_id
+        if log_id is None:
+            return
+        if not self._bound:
+            self._file.bind(log_id)
+            self._bound = True
+        self._send()
+        self._forget()
+
+    @property
+    def doing(self) -> Sequence[str]:
+        """What is not yet known to stand in Kafka."""
+        return ("sending logged requests",) if self._more or self._in_flight else ()
+
+    def close(self) -> None:
+        """Keep what waits, let go of what was sent."""
+        with self._lock:
+            self._closed = True
+            (facts, done), self._group = self._group, ([], Future())
+        self._file.add(facts, self._landed)
+        if facts:
+            done.set_result(None)
+        self._file.close()
+
+    def _send(self) -> None:
+        if not self._more or self._in_flight >= MOST_IN_FLIGHT:
+            return
+        self._more = False  # before the look: whatever is written behind it sets it again
+        room = MOST_IN_FLIGHT - self._in_flight
+        found = self._file.after(self._taken_to, room)
+        known = self._process.history.newest.definitions.models
+        for number, fact in found:
+            if fact.model not in known:
+                self._more = True  # written before a restart, and the history is not read that far
+                return
+            self._publish(number, fact)
+            self._taken_to = number
+        self._more = self._more or len(found) == room
+
+    def _publish(self, number: int, fact: Fact) -> None:
+        event = PredictionMade.model_validate_json(fact.event)
+        self._in_flight += 1
+        self._process.outside.publish(
+            PREDICTIONS.of(fact.model), event, event_id=derived_id(self._file.identity, "request", "", number),
+            time_ms=fact.time_ms, key=event.entity, partition=fact.partition, control=event.control,
+            landed=lambda offset: self._has_landed(number),
+        )  # fmt: skip
+
+    def _has_landed(self, number: int) -> None:
+        self._in_flight -= 1
+        self._landed.append(number)
+
+    def _forget(self) -> None:
+        """Remove what was sent, rarely: each time costs a write to the disk."""
+        now_s = self._process.clock.now_s()
+        if not self._landed or (len(self._landed) < MOST_FORGOTTEN and now_s < self._forgotten_s + FORGET_EVERY_S):
+            return
+        self._forgotten_s = now_s
+        landed, self._landed = self._landed, []
+        self._process.executor.submit(self._file.add, (), landed)
+
+
+def _fact(made: PredictionMade, time_ms: int, partitions: int) -> Fact:
+    event = made.model_dump_json().encode()
+    if len(event) > LARGEST_FACT_BYTES:
+        raise FactTooLarge(len(event))
+    return Fact(made.model, partition_of(made.entity.encode(), partitions), time_ms, event)
