@@ -26,10 +26,10 @@ def intake_step(largest_record_bytes: int = LARGEST_RECORD_BYTES) -> Step:
 
     def on_raw(newest_ms: int | None, raw: Raw, context: Context) -> tuple[int | None, Sequence[Output]]:
         source, record = context.platform.definitions.sources[context.task.subject], raw.record
-        read = _read(source, record, largest_record_bytes)
-        if isinstance(read, Refusal):
-            return newest_ms, [_refused(read, source, record)]
-        routed, text = read
+        found = _routed(source, record, largest_record_bytes)
+        if isinstance(found, Refusal):
+            return newest_ms, [_refused(found, source, record)]
+        routed, text = found
         output = Publish(
             INTAKE.of(source.name), routed.key, _taken(source, record, routed, newest_ms, text), routed.time_ms
         )
@@ -51,7 +51,7 @@ def too_large(data: bytes, largest_record_bytes: int) -> Refusal | None:
     return Refusal(RejectReason.TOO_LARGE, None, f"at most {largest_record_bytes} bytes", f"{len(data)} bytes")
 
 
-def _read(source: Source, record: LogRecord, largest_record_bytes: int) -> tuple[Routed, str] | Refusal:
+def _routed(source: Source, record: LogRecord, largest_record_bytes: int) -> tuple[Routed, str] | Refusal:
     refusal = too_large(record.value or b"", largest_record_bytes)
     if refusal is not None:
         return refusal

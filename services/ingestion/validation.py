@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from pydantic import JsonValue
@@ -12,6 +13,7 @@ from shared.contracts.definitions import FieldSpec, FieldType, Source
 from shared.contracts.flow import RejectReason
 from shared.contracts.source_fields import known_fields
 
+_LARGEST = sys.float_info.max
 _EXPECTED = {
     FieldType.STRING: "a text",
     FieldType.NUMBER: "a number",
@@ -68,8 +70,7 @@ def _is_of_type(declared: FieldType, found: JsonValue) -> bool:
 
 def _within(spec: FieldSpec, number: float) -> bool:
     low, high = spec.minimum, spec.maximum
-    # NaN is within nothing.
-    return number == number and (low is None or number >= low) and (high is None or number <= high)
+    return abs(number) <= _LARGEST and (low is None or number >= low) and (high is None or number <= high)
 
 
 def _expected(spec: FieldSpec) -> str:
@@ -77,7 +78,7 @@ def _expected(spec: FieldSpec) -> str:
     if spec.enum is not None:
         return f"one of {', '.join(spec.enum)}"
     limits = [
-        f"{word} {limit:g}"
+        f"{word} {limit:.15g}"
         for word, limit in (("at least", spec.minimum), ("at most", spec.maximum))
         if limit is not None
     ]

@@ -28,6 +28,7 @@ FIELDS = {
         ({"amount": True}, RejectReason.WRONG_TYPE, "found true"),
         ({"amount": -3}, RejectReason.OUT_OF_RANGE, "found the number -3"),
         ({"amount": 1_000.5}, RejectReason.OUT_OF_RANGE, "found the number 1000.5"),
+        ({"amount": float("inf")}, RejectReason.OUT_OF_RANGE, "found the number inf"),
         ({"amount": None}, RejectReason.MISSING_FIELD, "found null"),
         ({"category": "toys"}, RejectReason.OUT_OF_RANGE, "expected one of food, travel, web, found the text 'toys'"),
         ({"category": 5}, RejectReason.WRONG_TYPE, "found the number 5"),
