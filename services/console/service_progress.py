@@ -17,6 +17,10 @@ class ServiceProgress:
         self._client = httpx.Client(timeout=timeout_s, trust_env=False)
         self._threads = ThreadPoolExecutor(max_workers=2 * max(1, len(urls)), thread_name_prefix="progress")
 
+    def close(self) -> None:
+        self._threads.shutdown()
+        self._client.close()
+
     def ask(self) -> dict[str, dict[str, Any]]:
         """The answer of each service; `{"error": why}` where there is none."""
         answers = {name: self._threads.submit(self._ask, url) for name, url in self.urls.items()}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.console.cli.common_options import DEFAULT_CONSOLE, AsJson, By, ConsoleUrl, connect, person
+from services.console.cli.common_options import DEFAULT_CONSOLE, AsJson, By, ConsoleUrl, ask, connected, person
 from services.console.cli.failure import CommandFailed
 from services.console.cli.output import print_json, print_text, say
 
@@ -34,8 +34,7 @@ def apply(
     """Put definitions in force: sources, feature views, models."""
     from shared.contracts.definition_checks import difference
 
-    client = connect(console)
-    answer = client.get("/v1/definitions")
+    answer = ask(console, "/v1/definitions")
     in_force = _definitions(answer["definitions"])
     declared = _load(file, in_force)
     lines = difference(in_force, declared)
@@ -44,13 +43,14 @@ def apply(
         return
     if not as_json:
         print_text("\n".join(lines))
-    _ask(yes, file)
+    _confirm(yes, file)
     body = {
         "definitions": [definition.model_dump(mode="json") for definition in declared],
         "based_on": answer["position"],
         "by": person(by),
     }
-    applied = client.post("/v1/definitions", body)
+    with connected(console) as client:
+        applied = client.post("/v1/definitions", body)
     _report(applied, f"in force from control position {applied['control']} on", as_json)
 
 
@@ -73,7 +73,7 @@ def _load(files: list[Path], in_force: Definitions) -> list[Source | FeatureView
     return declared
 
 
-def _ask(yes: bool, files: list[Path]) -> None:
+def _confirm(yes: bool, files: list[Path]) -> None:
     if yes:
         return
     if not sys.stdin.isatty():

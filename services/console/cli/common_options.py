@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import getpass
 import os
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,11 +22,22 @@ AsJson = Annotated[bool, typer.Option("--json", help="print JSON on standard out
 By = Annotated[str | None, typer.Option("--by", help="who asks; default: your user name", metavar="NAME")]
 
 
-def connect(url: str) -> ConsoleClient:
+@contextmanager
+def connected(url: str) -> Generator[ConsoleClient]:
     """The console at a URL, with the token of HEADRACE_TOKEN."""
     from services.console.cli.console_client import ConsoleClient
 
-    return ConsoleClient(url, os.environ.get("HEADRACE_TOKEN", ""))
+    client = ConsoleClient(url, os.environ.get("HEADRACE_TOKEN", ""))
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def ask(url: str, path: str, **query: Any) -> Any:
+    """One answer of the console."""
+    with connected(url) as client:
+        return client.get(path, **query)
 
 
 def person(by: str | None) -> str:

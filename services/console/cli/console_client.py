@@ -17,6 +17,9 @@ class ConsoleClient:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._http = httpx.Client(timeout=timeout_s, headers=headers, trust_env=False)
 
+    def close(self) -> None:
+        self._http.close()
+
     def get(self, path: str, **query: Any) -> Any:
         """The JSON at a path. Raises ConsoleAway or CommandFailed."""
         return self._ask("GET", path, params={name: value for name, value in query.items() if value is not None})

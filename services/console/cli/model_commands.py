@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from services.console.cli.common_options import DEFAULT_CONSOLE, AsJson, By, ConsoleUrl, connect, person
+from services.console.cli.common_options import DEFAULT_CONSOLE, AsJson, By, ConsoleUrl, ask, connected, person
 from services.console.cli.output import print_json, print_text, show, table
 
 ModelName = Annotated[str, typer.Argument(help="a model that is declared")]
@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 def models(as_json: AsJson = False, console: ConsoleUrl = DEFAULT_CONSOLE) -> None:
     """Models, and what became of their versions."""
-    found = connect(console).get("/v1/models")
+    found = ask(console, "/v1/models")
     if as_json:
         print_json(found)
         return
@@ -40,7 +40,7 @@ def runs(
     console: ConsoleUrl = DEFAULT_CONSOLE,
 ) -> None:
     """Runs: why, fitted on what, and what came of it."""
-    found = connect(console).get("/v1/runs", model=model)
+    found = ask(console, "/v1/runs", model=model)
     if as_json:
         print_json(found)
         return
@@ -75,7 +75,7 @@ def why(
     console: ConsoleUrl = DEFAULT_CONSOLE,
 ) -> None:
     """Why a version answers: from its approval to its data."""
-    found = connect(console).get(f"/v1/models/{model}/why", version=version, prediction=prediction)
+    found = ask(console, f"/v1/models/{model}/why", version=version, prediction=prediction)
     if as_json:
         print_json(found)
         return
@@ -120,7 +120,8 @@ def retrain(
 
 def _command(console: str, as_json: bool, **body: Any) -> None:
     asked = {name: value for name, value in body.items() if value is not None}
-    found = connect(console).post("/v1/commands", asked)
+    with connected(console) as client:
+        found = client.post("/v1/commands", asked)
     if as_json:
         print_json(found)
         return

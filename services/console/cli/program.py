@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 
 import typer
 
@@ -23,10 +24,11 @@ for commands in (local_commands, apply_command, status_command, record_commands,
     commands.register(app)
 
 
-def main() -> int:
-    """Run a command line; the exit code. What goes wrong is said in one message on standard error."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line, that of the process by default; the exit code. What goes wrong is said in one message on
+    standard error."""
     try:
-        app()
+        app(args=None if arguments is None else list(arguments))
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 0
     except (CommandFailed, HeadraceError) as failed:

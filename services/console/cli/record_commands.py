@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from services.console.cli.common_options import DEFAULT_CONSOLE, AsJson, ConsoleUrl, connect
+from services.console.cli.common_options import DEFAULT_CONSOLE, AsJson, ConsoleUrl, ask, connected
 from services.console.cli.failure import CommandFailed
 from services.console.cli.output import print_json, print_text, say, show, table
 
@@ -38,11 +38,10 @@ def publish(
     console: ConsoleUrl = DEFAULT_CONSOLE,
 ) -> None:
     """Publish records of a source over HTTP."""
-    client = connect(console)
-    url = ingestion or client.get("/v1/services").get("ingestion")
+    url = ingestion or ask(console, "/v1/services").get("ingestion")
     if not url:
         raise CommandFailed("the console knows no URL of ingestion: say it with --ingestion URL")
-    with _opened(file) as lines:
+    with _opened(file) as lines, connected(console) as client:
         published = _send_all(client, f"{url.rstrip('/')}/v1/records/{source}", lines, quiet=as_json)
     if as_json:
         print_json({"source": source, "published": published})
@@ -57,7 +56,7 @@ def rejected(
     console: ConsoleUrl = DEFAULT_CONSOLE,
 ) -> None:
     """The newest records that did not fit, and why."""
-    found = connect(console).get("/v1/rejected", source=source, limit=limit)
+    found = ask(console, "/v1/rejected", source=source, limit=limit)
     if as_json:
         print_json(found)
         return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.console.cli.common_options import DEFAULT_CONSOLE, AsJson, ConsoleUrl, connect
+from services.console.cli.common_options import DEFAULT_CONSOLE, AsJson, ConsoleUrl, connected
 from services.console.cli.failure import ConsoleAway
 from services.console.cli.output import cell, print_json, show, table
 
@@ -31,16 +31,16 @@ def status(
     console: ConsoleUrl = DEFAULT_CONSOLE,
 ) -> None:
     """What runs, what came in, what answers and how well."""
-    client = connect(console)
-    first = client.get("/v1/status")
-    if watch and as_json:
-        _watch_json(client, first, interval)
-    elif watch:
-        _watch(client, first, interval)
-    elif as_json:
-        print_json(first)
-    else:
-        show(view(first))
+    with connected(console) as client:
+        first = client.get("/v1/status")
+        if watch and as_json:
+            _watch_json(client, first, interval)
+        elif watch:
+            _watch(client, first, interval)
+        elif as_json:
+            print_json(first)
+        else:
+            show(view(first))
 
 
 def _watch_json(client: ConsoleClient, document: dict[str, Any], interval_s: float) -> None:
@@ -82,11 +82,14 @@ def rates(before: dict[str, Any], now: dict[str, Any], seconds: float) -> dict[s
 def view(document: dict[str, Any], per_second: dict[str, float] | None = None) -> Group:
     """The tables of one status."""
     from rich.console import Group
+    from rich.text import Text
 
-    log_id = (document["log_id"] or "not founded")[:8]
-    head = f"log {log_id}  control position {document['control']}"
+    log = f"log {document['log_id'][:8]}" if document["log_id"] else "not founded yet"
+    head = f"{log}  control position {document['control']}"
     ticks = "  ".join(f"{clock} {at}" for clock, at in document["ticks"].items())
-    return Group(f"{head}  {ticks}".rstrip(), _services(document), _sources(document, per_second), _models(document))
+    return Group(
+        Text(f"{head}  {ticks}".rstrip()), _services(document), _sources(document, per_second), _models(document)
+    )
 
 
 def _services(document: dict[str, Any]) -> Any:

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from deploy.ports import free_ports
 from deploy.simulation.world import World
 from services.console import app as console
+from services.console.service_progress import ServiceProgress
 from services.console.settings import ConsoleSettings
 from services.ingestion import app as ingestion
 from services.ingestion.settings import IngestionSettings
@@ -38,13 +39,14 @@ class RunningPlatform:
         self.urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
         self.console = self.urls["console"]
         base = settings or ConsoleSettings()
-        self._settings = base.model_copy(update={"service_urls": self.urls, "decision_wait_s": 0.5})
+        self._settings = base.model_copy(update={"decision_wait_s": 0.5})
         ingestion_settings = IngestionSettings()
         made = registry.build(RegistrySettings(tick_ms=3_600_000), new_id=lambda: LOG_ID)
         self.world = World(1, [lambda: made, partial(ingestion.build, ingestion_settings), console.build])
         self._lock, self._stopping = threading.Lock(), threading.Event()
+        self._progress = ServiceProgress(self.urls)
         routers: dict[str, Callable[[Process, CollectorRegistry], Sequence[APIRouter]]] = {
-            "console": partial(console.routers, self._settings),
+            "console": partial(console.routers, self._settings, services=self._progress),
             "ingestion": partial(ingestion.routers, ingestion_settings),
         }
         self._healths = {name: Health(name) for name in ports}
@@ -95,3 +97,4 @@ class RunningPlatform:
         self._thread.join()
         for stop in self._stops:
             stop()
+        self._progress.close()

@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.console.cli import main
+from services.console.cli.record_commands import LINES_A_REQUEST, parts
+from services.console.cli.status_command import doing, rates, view
+from tests import builders as b
+from tests.unit.console.running import RunningPlatform
+
+NOBODY = "http://127.0.0.1:9"
+DEFINITIONS = """
+kind: Source
+name: transactions
+key: card_id
+id: transaction_id
+time: {field: at, clock: events}
+fields: {card_id: string, amount: {type: number, minimum: 0}, category: {type: string, enum: [food, travel, web]}}
+---
+kind: Source
+name: chargebacks
+key: transaction_id
+id: chargeback_id
+time: {field: at, clock: events}
+fields: {transaction_id: string, is_fraud: boolean}
+---
+kind: Model
+name: card_fraud
+scores: transactions
+task: binary
+inputs: {fields: [amount, category]}
+label: {source: chargebacks, field: is_fraud, joins: transaction_id, matures_after: 10m, expires_after: 1d}
+"""
+
+
+class Ran:
+    """What a command line gave back."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPlatform]:
+    """One platform for the module, with definitions that the command line has applied."""
+    file = tmp_path_factory.mktemp("definitions") / "definitions.yaml"
+    file.write_text(DEFINITIONS)
+    with RunningPlatform() as running:
+        assert main(["apply", "-f", str(file), "--yes", "--console", running.console]) == 0
+        yield running
+
+
+@pytest.fixture
+def headrace(platform: RunningPlatform, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Runs a command line against the platform."""
+    monkeypatch.setenv("HEADRACE_CONSOLE_URL", platform.console)
+
+    def run(*arguments: str) -> Ran:
+        capsys.readouterr()
+        code = main(arguments)
+        said = capsys.readouterr()
+        return Ran(code, str(said.out), str(said.err))
+
+    return run
+
+
+@pytest.fixture
+def alone(capsys: pytest.CaptureFixture[str]) -> Any:
+    """Runs a command line where no platform is."""
+
+    def run(*arguments: str) -> Ran:
+        code = main(arguments)
+        said = capsys.readouterr()
+        return Ran(code, str(said.out), str(said.err))
+
+    return run
+
+
+# --- with a platform
+
+
+def test_apply_says_that_nothing_changes(headrace: Any, tmp_path: Path) -> None:
+    file = tmp_path / "same.yaml"
+    file.write_text(DEFINITIONS)
+    ran = headrace("apply", "-f", str(file))
+    assert (ran.code, ran.out) == (0, "")
+    assert "nothing changes" in ran.err
+
+
+def test_apply_asks_for_yes_where_nobody_can_be_asked(
+    headrace: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    file = tmp_path / "more.yaml"
+    file.write_text(DEFINITIONS.replace("name: card_fraud", "name: second"))
+    ran = headrace("apply", "-f", str(file))
+    assert ran.code == 1
+    assert "+ Model second" in ran.out
+    assert f"headrace apply -f {file} --yes" in ran.err
+
+
+def test_apply_refuses_a_file_with_its_line(headrace: Any, tmp_path: Path) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text(DEFINITIONS.replace("task: binary", "task: binry"))
+    ran = headrace("apply", "-f", str(file), "--yes")
+    assert ran.code == 1
+    assert f"{file}:" in ran.err
+    assert "binry" in ran.err
+
+
+def test_apply_as_json_prints_nothing_else(headrace: Any, tmp_path: Path) -> None:
+    file = tmp_path / "third.yaml"
+    file.write_text(DEFINITIONS.replace("name: card_fraud", "name: third"))
+    ran = headrace("apply", "-f", str(file), "--yes", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.document["applied"] is True
+    assert "+ Model third" in ran.document["difference"]
+
+
+def test_publish_then_status_and_rejected(headrace: Any, platform: RunningPlatform, tmp_path: Path) -> None:
+    platform.until("/v1/progress", lambda found: "transactions/0" in found["ingestion"]["applied"])
+    file = tmp_path / "records.ndjson"
+    record = {"card_id": "c1", "at": b.T0_MS, "amount": 1.0, "category": "food"}
+    file.write_text("".join(json.dumps({**record, "transaction_id": f"t{n}"}) + "\n" for n in range(1_234)))
+    ran = headrace("publish", "transactions", str(file), "--json")
+    assert ran.code == 0, ran.err
+    assert ran.document == {"source": "transactions", "published": 1_234}
+    platform.until("/v1/counts", lambda found: found["sources"]["transactions"]["accepted"] == 1_234)
+    status = headrace("status", "--json").document
+    assert status["sources"]["transactions"]["published"] == 1_234
+    assert status["models"]["card_fraud"]["counts"]["accepted"] == 1_234
+    shown = headrace("status")
+    assert "1,234" in shown.out
+    assert "0 of 2,000 rows for the first version" in shown.out
+    assert headrace("rejected", "--json").document == {"rejected": []}
+
+
+def test_publish_says_which_lines_do_not_fit(headrace: Any, platform: RunningPlatform, tmp_path: Path) -> None:
+    platform.until("/v1/progress", lambda found: "transactions/0" in found["ingestion"]["applied"])
+    file = tmp_path / "bad.ndjson"
+    good = {"transaction_id": "x", "card_id": "c1", "at": b.T0_MS, "amount": 1.0, "category": "food"}
+    lines = [json.dumps(good)] * (LINES_A_REQUEST + 2) + [json.dumps({**good, "amount": -1})]
+    file.write_text("\n".join(lines))
+    ran = headrace("publish", "transactions", str(file))
+    assert ran.code == 1
+    assert f"line {LINES_A_REQUEST + 3}: out_of_range" in ran.err
+    assert f"{LINES_A_REQUEST} records before them were published" in ran.err
+
+
+def test_publish_to_a_source_that_is_not_there(headrace: Any, tmp_path: Path) -> None:
+    file = tmp_path / "one.ndjson"
+    file.write_text("{}\n")
+    ran = headrace("publish", "nobody", str(file))
+    assert ran.code == 1
+    assert "source 'nobody' is not declared" in ran.err
+
+
+def test_publish_of_a_file_that_is_not_there(headrace: Any, tmp_path: Path) -> None:
+    ran = headrace("publish", "transactions", str(tmp_path / "none"))
+    assert ran.code == 1
+    assert "cannot be read" in ran.err
+
+
+def test_a_refused_command_exits_with_one(headrace: Any) -> None:
+    for command in (("approve", "card_fraud", "9"), ("promote", "card_fraud", "9"), ("rollback", "card_fraud")):
+        ran = headrace(*command, "--by", "ann")
+        assert (ran.code, ran.out) == (1, "")
+        assert ran.err.startswith("headrace: ")
+
+
+def test_models_runs_and_why_of_a_model_that_has_come_to_a_version(headrace: Any, platform: RunningPlatform) -> None:
+    platform.say(b.run_requested(), b.run_finished())
+    platform.until("/v1/models/card_fraud", lambda found: len(found["versions"]) == 1)
+    platform.say(b.replica_ready())
+    platform.until("/v1/models/card_fraud", lambda found: found["champion"] == 1)
+    models = headrace("models")
+    assert "champion" in models.out
+    assert headrace("models", "--json").document["models"][0]["champion"] == 1
+    runs = headrace("runs", "card_fraud")
+    assert "bootstrap" in runs.out
+    assert headrace("runs", "--json").document["runs"][0]["version"] == 1
+    why = headrace("why", "card_fraud")
+    assert "run requested (bootstrap)" in why.out
+    assert headrace("why", "card_fraud", "--version", "1", "--json").document["version"] == 1
+    again = headrace("promote", "card_fraud", "1", "--by", "ann")
+    assert "answers already" in again.err
+
+
+# --- without one
+
+
+@pytest.mark.parametrize("command", ["status", "models", "runs", "rejected", "why card_fraud", "retrain card_fraud"])
+def test_without_a_platform_the_command_that_starts_it_is_named(alone: Any, command: str) -> None:
+    ran = alone(*command.split(), "--console", NOBODY)
+    assert (ran.code, ran.out) == (1, "")
+    assert f"nothing answers at {NOBODY}" in ran.err
+    assert "`headrace up`" in ran.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("nonsense",), ("status", "--colour"), ("promote", "m", "first"), ("replay", "a", "b", "--pace", "3"), ("why",)],
+)
+def test_what_is_not_understood_exits_with_two(alone: Any, arguments: tuple[str, ...]) -> None:
+    ran = alone(*arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err
+
+
+def test_parts_of_a_file_know_their_first_line() -> None:
+    lines = b"".join(b'{"n": %d}\n' % n for n in range(2 * LINES_A_REQUEST + 1))
+    found = list(parts(io.BytesIO(lines)))
+    assert [first for first, _ in found] == [1, LINES_A_REQUEST + 1, 2 * LINES_A_REQUEST + 1]
+    assert b"".join(part for _, part in found) == lines
+    assert list(parts(io.BytesIO(b"\n\n"))) == []
+
+
+def test_rates_of_sources_that_both_looks_know() -> None:
+    before = {"sources": {"a": {"accepted": 10}}}
+    now = {"sources": {"a": {"accepted": 30}, "b": {"accepted": 5}}}
+    assert rates(before, now, 2.0) == {"a": 10.0}
+
+
+def test_what_happens_to_a_model_in_words() -> None:
+    model = {"run": None, "rollout": None, "champion": None, "outcomes_decided": 1_200, "minimum_rows": 2_000}
+    assert doing(model) == "1,200 of 2,000 rows for the first version"
+    rollout = {"candidate": 2, "phase": "step", "share": 0.25}
+    run = {"reason": "drift", "fraction": 0.5, "doing": "search"}
+    assert doing({**model, "champion": 1, "run": run}) == "run (drift) 50% search"
+    assert doing({**model, "champion": 1, "rollout": rollout}) == "version 2 in step 25% of traffic"
+
+
+def test_an_empty_status_can_be_shown() -> None:
+    from rich.console import Console
+
+    console = Console(file=io.StringIO(), width=120)
+    away = {"registry": {"state": "away", "error": "nothing answers at [::1]"}}
+    console.print(view({"log_id": None, "control": 0, "ticks": {}, "services": away, "sources": {}, "models": {}}))
+    said = console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+    assert "not founded" in said
+    assert "[::1]" in said
+
+
+def test_help_answers_without_what_commands_need() -> None:
+    script = (
+        "import sys; from services.console.cli import main; code = main(['--help']);"
+        "print([m for m in ('httpx', 'pydantic', 'rich', 'fastapi', 'yaml') if m in sys.modules], code)"
+    )
+    began_s = time.perf_counter()
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    print(f"headrace --help: {time.perf_counter() - began_s:.3f} s")
+    assert ran.stdout.splitlines()[-1] == "[] 0"
+    assert "up " in ran.stdout
