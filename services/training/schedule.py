@@ -11,7 +11,7 @@ from pydantic import Field
 from services.training.policy import FEWEST_ROWS, Due, Known, day_of, due
 from shared.contracts import control as c
 from shared.contracts.contract import Contract
-from shared.contracts.definitions import DAY_MS, Model, Policy
+from shared.contracts.definitions import DAY_MS, Clock, Model, Policy
 from shared.contracts.envelope import NEVER_MS, Event, Message
 from shared.contracts.identity import derived_id
 from shared.contracts.platform import ModelState
@@ -20,7 +20,9 @@ from shared.contracts.watch import former_did_better
 from shared.runtime.step import Context, Handler, Output, Publish, Step
 
 STATE_KEY = "platform"
-RUN_DEADLINE_MS = DAY_MS  # of the model's clock; a worker that dies takes its run up again long before
+# On the model's clock; a worker that dies takes its run up again long before. A replay's clock may run at any pace, so
+# there a day can pass while one fit is at work.
+RUN_DEADLINE_MS = {Clock.WALL: DAY_MS, Clock.EVENTS: 365 * DAY_MS}
 REMEMBERED = 64  # drift events and commands that led to a run
 
 
@@ -61,6 +63,7 @@ class Case:
     """One model while one event is handled."""
 
     definition: Model
+    clock: Clock
     now_ms: int
     state: ModelState
     plan: Schedule
@@ -225,7 +228,7 @@ def _is_busy(case: Case) -> bool:
 def _request(case: Case, found: Due, day: int, runs_today: int) -> None:
     plan, definition = case.plan, case.definition
     run_id = derived_id(definition.name, "run", found.cause)
-    deadline_ms = case.now_ms + RUN_DEADLINE_MS
+    deadline_ms = case.now_ms + RUN_DEADLINE_MS[case.clock]
     case.events.append(
         c.RunRequested(
             run_id=run_id,
@@ -289,6 +292,7 @@ def _in_model(state: Schedules, model: str, message: Message, context: Context, 
     now_ms = platform.now_ms(model)
     case = Case(
         definition,
+        platform.definitions.sources[definition.scores].time.clock,
         message.time_ms if now_ms == NEVER_MS else now_ms,
         platform.model(model),
         state.models.get(model) or Schedule(),

@@ -14,6 +14,7 @@ import struct
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, cast
@@ -77,11 +78,11 @@ class DirectSocket(KafkaNetSocket):
     SCHEMES = ("direct",)
 
     async def sock_connect(self, net: Any, sock: Any, sockaddr: Any, timeout_at: float | None = None) -> Any:
-        try:
-            return await super().sock_connect(net, sock, sockaddr, timeout_at=timeout_at)
-        except BaseException:
-            sock.close()
-            raise
+        with ExitStack() as unless_connected:
+            unless_connected.callback(sock.close)
+            connected = await super().sock_connect(net, sock, sockaddr, timeout_at=timeout_at)
+            unless_connected.pop_all()
+        return connected
 
 
 def _why_not(settings: KafkaSettings, error: kafka_errors.KafkaError) -> LogError:

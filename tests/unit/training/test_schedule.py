@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 
-from services.training.schedule import schedule
+from services.training.schedule import RUN_DEADLINE_MS, schedule
 from shared.contracts import control as c
-from shared.contracts.definitions import DAY_MS, HOUR_MS
+from shared.contracts.definitions import DAY_MS, HOUR_MS, Clock
 from shared.contracts.envelope import Event
 from tests import builders as b
 from tests.unit.control_plane import ControlPlane
+
+DEADLINE_MS = RUN_DEADLINE_MS[Clock.EVENTS]
 
 EVERY: dict[str, Any] = {"retrain": {"policy": "every", "rows": 500}}
 NEVER: dict[str, Any] = {"retrain": {"policy": "never"}}
@@ -56,7 +58,7 @@ def test_bootstrap_once_enough_labelled_rows_have_matured() -> None:
     request = requested(plane.tell(measured(2_000)))
     assert (request.reason, request.position, request.last_record_id) == (c.RunReason.BOOTSTRAP, 2_000, "t2000")
     assert (request.champion, request.since, request.drift_id) == (None, None, None)
-    assert request.deadline_ms == b.T0_MS + DAY_MS
+    assert request.deadline_ms == b.T0_MS + DEADLINE_MS
     assert plane.tell(measured(2_100)) == []
 
 
@@ -239,7 +241,7 @@ def test_a_command_is_refused_without_rows_or_model() -> None:
 def test_a_run_that_does_not_end_by_its_deadline_has_failed() -> None:
     plane = platform()
     run_id = requested(plane.tell(measured(2_000))).run_id
-    assert plane.tick(DAY_MS - 1, b.SOURCE) == []
+    assert plane.tick(DEADLINE_MS - 1, b.SOURCE) == []
     [failed] = plane.tick(1, b.SOURCE)
     assert failed == b.run_failed(run_id=run_id, reason="it did not end by its deadline")
     assert plane.platform.model(b.MODEL).run is None
@@ -249,7 +251,7 @@ def test_a_run_that_does_not_end_by_its_deadline_has_failed() -> None:
 def test_a_run_that_ends_while_it_is_given_up_has_ended() -> None:
     plane = platform()
     run_id = requested(plane.tell(measured(2_000))).run_id
-    plane.now_ms += DAY_MS
+    plane.now_ms += DEADLINE_MS
     plane.put(b.tick(b.SOURCE))
     assert plane.tell(b.run_finished(run_id=run_id)) != []
     assert plane.platform.model(b.MODEL).last_run == b.run_finished(run_id=run_id)
