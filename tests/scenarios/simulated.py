@@ -1,0 +1,68 @@
+"""Plays a workload on the simulated platform: in lockstep, as a replay does, or freely, with ticks whenever."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deploy.simulation.platform import SimulatedPlatform
+from deploy.simulation.remembered_fits import RememberedFits
+from deploy.simulation.world import ALL_FAULTS, NO_FAULTS, Faults
+from shared.contracts.definitions import FeatureView, Model, Source
+from tests.scenarios.workload import LATENESS_MS, MATURES_MS, T0_MS, Sent, blocks, definitions
+
+FITS = RememberedFits()
+Definitions = Sequence[Source | FeatureView | Model]
+SHORT, LONG = 26, 56
+SETTLING = 20_000
+
+
+def lockstep(
+    workload: int, schedule: int, faults: Faults = NO_FAULTS, declared: Definitions | None = None, count: int = LONG
+) -> SimulatedPlatform:
+    """Block by block: records, settle, labels, settle, tick, settle. `schedule` seeds who runs when and what fails."""
+    platform = SimulatedPlatform(schedule, declared or definitions(), FITS, faults)
+    platform.tick(T0_MS - LATENESS_MS)
+    _settle(platform)
+    for block in blocks(workload, count):
+        for part in (block.records, block.truths):
+            _send(platform, part)
+            _settle(platform)
+        platform.tick(block.end_ms)
+        _settle(platform)
+    _end(platform, block.end_ms)
+    return platform
+
+
+def free(
+    seed: int, faults: Faults = ALL_FAULTS, declared: Definitions | None = None, count: int = SHORT
+) -> SimulatedPlatform:
+    """Everything goes on at once; ticks come where they come, and clients choose any partition."""
+    platform = SimulatedPlatform(seed, declared or definitions(), FITS, faults)
+    draw, world = platform.world.random, platform.world
+    for block in blocks(seed, count, careless=True):
+        for sent in (*block.records, *block.truths):
+            _send(platform, [sent])
+            world.run(draw.randrange(60))
+        if draw.random() < 0.7:
+            platform.tick(block.end_ms)
+    _settle(platform)
+    _end(platform, block.end_ms)
+    return platform
+
+
+def _end(platform: SimulatedPlatform, end_ms: int) -> None:
+    """Until everything has matured, expired, and every deadline has passed."""
+    for after_ms in (0, 2 * MATURES_MS, 10 * MATURES_MS, 40 * MATURES_MS):
+        platform.tick(end_ms + after_ms)
+        _settle(platform)
+
+
+def _settle(platform: SimulatedPlatform) -> None:
+    if platform.world.faults != NO_FAULTS:
+        platform.world.run(platform.world.random.randrange(20, 150))
+    platform.world.settle(SETTLING)
+
+
+def _send(platform: SimulatedPlatform, sent: Sequence[Sent]) -> None:
+    for one in sent:
+        platform.publish(one.source, one.record, one.partition)
