@@ -128,6 +128,7 @@ class Process:
             self.reader.pause(others)
             polled = self.reader.poll(wait_s, records)
             self.reader.resume(others)
+        came = bool(polled)
         for record in polled.pop(CONTROL_TP, ()):
             self.history.append(record)
         for tp, fetched in polled.items():
@@ -135,7 +136,7 @@ class Process:
                 self._follow(tp, fetched)
             if tp in self._by_tp:
                 self._backlog[tp].extend(fetched)
-        return bool(polled)
+        return came
 
     def _open_control(self) -> bool:
         if self.admin.partitions(CONTROL.name) is None:
