@@ -106,10 +106,10 @@ def _check(name: str, spec: FieldSpec, found: object, given: bool) -> None:
     if spec.enum is not None and found not in spec.enum:
         raise _misfit(name, f"one of {', '.join(spec.enum)}, found {_shown(found)}")
     if isinstance(found, int | float):
-        low, high = spec.minimum, spec.maximum
-        if (low is not None and found < low) or (high is not None and found > high):
-            limits = [f"at least {low:g}"] * (low is not None) + [f"at most {high:g}"] * (high is not None)
-            raise _misfit(name, f"a number of {' and '.join(limits)}, found {_shown(found)}")
+        if spec.minimum is not None and found < spec.minimum:
+            raise _misfit(name, f"at least {spec.minimum:g}, found {_shown(found)}")
+        if spec.maximum is not None and found > spec.maximum:
+            raise _misfit(name, f"at most {spec.maximum:g}, found {_shown(found)}")
 
 
 def _is_of_type(declared: FieldType, found: object) -> bool:

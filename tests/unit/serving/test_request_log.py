@@ -1,0 +1,126 @@
+"""Requests are facts: on disk before they are answered, sent once Kafka takes them, whatever dies in between."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.serving.request_file import Fact, RequestFile
+from services.serving.request_log import LARGEST_FACT_BYTES, FactTooLarge, LogUnwritable, RequestLog
+from shared.contracts.errors import ForeignLog
+from shared.runtime.partitioning import partition_of
+from tests import builders as b
+from tests.memory_host import MemoryHost
+from tests.unit.serving.running import PREDICTED, Platform
+
+RECORD = {"card_id": "c1", "transaction_id": "t1", "amount": 12.5, "category": "food"}
+
+
+def file_of(folder: Path) -> RequestFile:
+    return RequestFile(folder / "requests.sqlite")
+
+
+def test_a_request_stands_in_the_log_as_it_was_answered(tmp_path: Path) -> None:
+    platform = Platform(MemoryHost(folder=tmp_path)).with_first_version()
+    answer = platform.client().post(f"/v1/models/{b.MODEL}/predict?at={b.T0_MS}", json=RECORD).json()
+    assert platform.predictions() == []
+    platform.settle()
+    [made] = platform.predictions()
+    assert (made.origin, made.record_id, made.entity) == ("http", "t1", "c1")
+    assert (made.request_id, made.answered_by, made.inputs) == (answer["request_id"], 1, answer["inputs"])
+    assert made.outputs[1].output[0] == answer["prediction"]["probability"]
+    [message] = platform.host.events(PREDICTED)
+    assert (message.sequence, message.key, message.time_ms) == (None, "c1", b.T0_MS)
+
+
+def test_what_was_sent_is_removed(tmp_path: Path) -> None:
+    platform = Platform(MemoryHost(folder=tmp_path)).with_first_version()
+    platform.client().post(f"/v1/models/{b.MODEL}/predict", json=RECORD)
+    assert len(file_of(tmp_path).after(0, 10)) == 1
+    platform.settle()
+    platform.host.clock.pass_ms(2_000)
+    platform.settle()
+    assert len(file_of(tmp_path).after(0, 10)) == 0
+
+
+def test_requests_are_answered_while_kafka_is_away_and_survive_a_crash(tmp_path: Path) -> None:
+    platform = Platform(MemoryHost(folder=tmp_path)).with_first_version()
+    platform.host.broker.away = True
+    client = platform.client()
+    answers = [client.post(f"/v1/models/{b.MODEL}/predict", json=RECORD) for _ in range(20)]
+    assert {answer.status_code for answer in answers} == {200}
+    platform.start()
+    platform.host.broker.away = False
+    platform.settle()
+    assert [made.request_id for made in platform.predictions()] == [answer.json()["request_id"] for answer in answers]
+
+
+def test_what_is_sent_twice_has_one_id(tmp_path: Path) -> None:
+    """A crash after sending and before removing."""
+    platform = Platform(MemoryHost(folder=tmp_path)).with_first_version()
+    platform.client().post(f"/v1/models/{b.MODEL}/predict", json=RECORD)
+    platform.process.turn(0.0)
+    platform.start()
+    platform.settle()
+    first, second = platform.host.events(PREDICTED)
+    assert first.id == second.id
+    assert first.event == second.event
+
+
+def test_many_wait_in_the_file_and_few_in_memory(tmp_path: Path) -> None:
+    platform = Platform(MemoryHost(folder=tmp_path)).with_first_version()
+    log = RequestLog.of(platform.process)
+    log.append([b.prediction(origin="http", request_id=f"q{i}") for i in range(2_500)], b.T0_MS, 1).result()
+    platform.process.work()
+    assert platform.process.outside.pending == 1_000
+    platform.settle()
+    assert [made.request_id for made in platform.predictions()] == [f"q{i}" for i in range(2_500)]
+
+
+def test_the_partition_is_that_of_the_entity(tmp_path: Path) -> None:
+    platform = Platform(MemoryHost(folder=tmp_path))
+    RequestLog.of(platform.process).append([b.prediction(entity="c42")], b.T0_MS, 8).result()
+    [(_, fact)] = file_of(tmp_path).after(0, 10)
+    assert fact.partition == partition_of(b"c42", 8)
+
+
+def test_numbers_are_never_used_twice_and_each_file_has_its_own_identity(tmp_path: Path) -> None:
+    file = file_of(tmp_path)
+    file.add([Fact("m", 0, 1, b"{}")], ())
+    file.add((), [1])
+    file.close()
+    again = file_of(tmp_path)
+    again.add([Fact("m", 0, 1, b"{}")], ())
+    assert [number for number, _ in again.after(0, 10)] == [2]
+    assert again.identity == file.identity
+    assert file_of(tmp_path / "other").identity != file.identity
+
+
+def test_a_file_of_another_log_is_refused(tmp_path: Path) -> None:
+    file_of(tmp_path).bind("another")
+    platform = Platform(MemoryHost(folder=tmp_path))
+    with pytest.raises(ForeignLog, match="headrace up --fresh"):
+        platform.settle()
+
+
+def test_a_fact_too_large_for_any_log_is_refused() -> None:
+    platform = Platform()
+    with pytest.raises(FactTooLarge):
+        RequestLog.of(platform.process).append([b.prediction(entity="x" * LARGEST_FACT_BYTES)], b.T0_MS, 1)
+
+
+def test_without_its_log_a_request_is_not_answered(tmp_path: Path) -> None:
+    platform = Platform(MemoryHost(folder=tmp_path)).with_first_version()
+    log = RequestLog.of(platform.process)
+    log._file.close()
+    answer = platform.client().post(f"/v1/models/{b.MODEL}/predict", json=RECORD)
+    assert answer.status_code == 503
+    assert "the log of requests cannot be written" in answer.json()["error"]
+
+
+def test_after_the_stop_nothing_is_taken(tmp_path: Path) -> None:
+    platform = Platform(MemoryHost(folder=tmp_path)).with_first_version()
+    platform.process.close()
+    with pytest.raises(LogUnwritable, match="stopping"):
+        RequestLog.of(platform.process).append([b.prediction()], b.T0_MS, 1)
