@@ -158,8 +158,8 @@ def _tell(
     else:
         show_table(found, Console())
     spent = ", ".join(f"{what} {seconds:.1f} s" for what, seconds in run.spent.seconds.items())
-    terminal.print(f"where the time went: {spent}", highlight=False)
+    terminal.print(f"where the time went: {spent}", highlight=False, soft_wrap=True)
     wrong = discrepancies(found, counts["dead"])
     for line in wrong:
-        terminal.print(f"does not add up: {line}", style="bold red", highlight=False)
+        terminal.print(f"does not add up: {line}", style="bold red", highlight=False, soft_wrap=True)
     return DOES_NOT_ADD_UP if wrong else 0
