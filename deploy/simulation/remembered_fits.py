@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, replace
 
 import orjson
 
-from services.training.fit_job import FitJob, FitResult, Report, run_job
+from services.training.fit_job import run_job
+from services.training.job import FitJob, FitResult, Report
 from shared.contracts.errors import HeadraceError
 
 

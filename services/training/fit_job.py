@@ -7,66 +7,22 @@ fit has seen; the best one becomes the candidate.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from services.training.dataset import Dataset, Kind, LabelledRow
+from services.training.dataset import Dataset, LabelledRow
 from services.training.evaluation import Comparison, Loss, compare_losses, constant_predictor, evaluate
 from services.training.export import artifact_bytes, manifest
 from services.training.fit import LEAST_HELD_BACK, MINIMUM_ROWS, Progress, TooFewRows, fit, held_back_rows
 from services.training.fitted_model import FittedModel
-from services.training.parity import ParityReport, check_parity
+from services.training.job import DecidedRow, FitJob, FitResult, Report
+from services.training.parity import check_parity
 from shared.contracts.control import GateFigures
 from shared.contracts.definitions import Metric, Model
 from shared.runtime.onnx_model import OnnxModel
 
 LEAST_SINCE_CHANGE = 4 * MINIMUM_ROWS
 MOST_ROWS = 50_000
-
-Report = Callable[[float, str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class DecidedRow:
-    """A labelled outcome at its position in the order of decision."""
-
-    position: int
-    record_id: str
-    time_ms: int
-    inputs: dict[str, float | str | None]
-    label: float | str
-
-
-@dataclass(frozen=True, slots=True)
-class FitJob:
-    """What a run reads: labelled rows below the request's position, oldest first, and the version to beat."""
-
-    run_id: str
-    model: Model
-    input_spec: tuple[tuple[str, Kind], ...]
-    rows: Sequence[DecidedRow]
-    since: int | None
-    seed: int
-    champion: int | None
-    champion_artifact: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class FitResult:
-    artifact: bytes
-    family: str
-    parameters: dict[str, Any]
-    metrics: dict[str, float]
-    gate: GateFigures
-    fitted_from: int
-    fitted_to: int
-    window: str
-    windows: dict[str, float]
-    dataset_sha256: str
-    duration_s: float
-    parity: ParityReport
-    manifest: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +66,8 @@ def run_job(job: FitJob, report: Report) -> FitResult:
         windows={candidate.window: candidate.loss for candidate in candidates},
         dataset_sha256=best.model.dataset_sha256,
         duration_s=time.perf_counter() - started_s,
-        parity=parity,
+        parity_rows=parity.rows,
+        parity_largest=parity.largest_difference,
         manifest=manifest(best.model),
     )
 

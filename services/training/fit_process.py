@@ -18,8 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
-from services.training.fit_job import DecidedRow, FitJob, FitResult, Report, run_job
-from services.training.parity import ParityReport
+from services.training.job import DecidedRow, FitJob, FitResult, Report
 from shared.contracts.control import GateFigures
 from shared.contracts.definitions import Model
 from shared.contracts.errors import HeadraceError
@@ -110,14 +109,14 @@ def _read_job(folder: Path) -> FitJob:
 
 def _write_result(folder: Path, result: FitResult) -> None:
     fields = {name: getattr(result, name) for name in _PLAIN}
-    fields |= {"gate": result.gate.model_dump(), "parity": asdict(result.parity)}
+    fields["gate"] = result.gate.model_dump()
     (folder / "artifact").write_bytes(result.artifact)
     (folder / "result.json").write_text(json.dumps(fields))
 
 
 _PLAIN: Sequence[str] = (
     "family", "parameters", "metrics", "fitted_from", "fitted_to", "window", "windows", "dataset_sha256", "duration_s",
-    "manifest",
+    "parity_rows", "parity_largest", "manifest",
 )  # fmt: skip
 
 
@@ -126,7 +125,6 @@ def _read_result(folder: Path) -> FitResult:
     return FitResult(
         artifact=(folder / "artifact").read_bytes(),
         gate=GateFigures.model_validate(fields["gate"]),
-        parity=ParityReport(**fields["parity"]),
         **{name: fields[name] for name in _PLAIN},
     )
 
@@ -152,6 +150,8 @@ def main() -> int:
 
 
 def _do(folder: Path) -> None:
+    from services.training.fit_job import run_job  # only the child loads what fits
+
     def say(said: dict[str, Any]) -> None:
         print(json.dumps(said), flush=True)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol
 
-from services.training.fit_job import DecidedRow, FitJob, FitResult, Report
+from services.training.job import DecidedRow, FitJob, FitResult, Report
 from shared.contracts import control as c
 from shared.contracts.definitions import Model
 from shared.contracts.envelope import Event
@@ -141,8 +141,8 @@ class FitWorker:
             dataset_sha256=result.dataset_sha256,
             seed=run.request.seed,
             duration_s=round(result.duration_s, 3),
-            parity_rows=result.parity.rows,
-            parity_largest=result.parity.largest_difference,
+            parity_rows=result.parity_rows,
+            parity_largest=result.parity_largest,
             held_back=held_back,
             reference=thinned(reference),
             classes=tuple(result.manifest.get("classes") or ()),
