@@ -90,15 +90,16 @@ class SimulatedPlatform:
     def apply(self, definitions: Sequence[Source | FeatureView | Model], request_id: str = "q1") -> None:
         """Ask for definitions, and wait until they are in force. Raises NotApplied."""
         at = self.newest.definitions_at
-        self.say(ApplyDefinitions(request_id=request_id, based_on=at, definitions=tuple(definitions), by="ann"))
+        command = ApplyDefinitions(request_id=request_id, based_on=at, definitions=tuple(definitions), by="ann")
+        self.say(command, request_id)
         self.world.settle()
         if self.newest.definitions_at == at:
             raise NotApplied(str(self.history.entries[-1].message))
 
-    def say(self, event: Event, time_ms: int | None = None, key: str = "") -> None:
-        """A command or a tick, from a writer of its own."""
+    def say(self, event: Event, cause: str, time_ms: int | None = None, key: str = "") -> None:
+        """A command or a tick, from a writer of its own. `cause` tells it apart, by no position of any log."""
         time_ms = self.world.clock.wall_ms() if time_ms is None else time_ms
-        event_id = derived_id("headrace/simulation", event.ce_type, f"{time_ms}:{event.model_dump_json()}")
+        event_id = derived_id("headrace/simulation", event.ce_type, cause)
         self.world.publish(CONTROL.name, 0, encode(Message(event_id, "headrace/simulation", time_ms, key, event)))
 
     def publish(self, source: str, record: Mapping[str, JsonValue] | bytes, partition: int) -> None:
@@ -119,7 +120,7 @@ class SimulatedPlatform:
         }
         adopted = self.history.position if adopt is None else adopt
         names = tuple(source.name for source in sources)
-        self.say(Tick(clock=Clock.EVENTS, sources=names, ends=ends, adopt=adopted), time_ms)
+        self.say(Tick(clock=Clock.EVENTS, sources=names, ends=ends, adopt=adopted), str(time_ms), time_ms)
 
     # --- what came of it
 

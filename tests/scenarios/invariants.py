@@ -1,0 +1,100 @@
+"""The invariants of section 8 of the design, by number: which are checked from topic history, and with what besides.
+
+`check(history)` looks at topics alone. Given the object store it also scores predictions again (4), and replays every
+task of every service (7, 9); given the task files, it compares them with the replays (8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from shared.runtime.artifacts import ArtifactStore
+from shared.runtime.task_file import TaskFile
+from tests.scenarios import control_invariants as decisions
+from tests.scenarios import flow_invariants as flow
+from tests.scenarios import prediction_invariants as predictions
+from tests.scenarios import replayed_tasks as replays
+from tests.scenarios.evidence import Check, Evidence, Violation
+from tests.scenarios.topic_history import TopicHistory
+
+
+class Needs(StrEnum):
+    """What a check looks at besides the topics; without it that part of the check says nothing."""
+
+    TOPICS = "topics"
+    ARTIFACTS = "topics and the object store"
+    FILES = "topics, the object store and the task files"
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """`checks` all have to hold. `open`: what of the statement no check covers yet, and why."""
+
+    statement: str
+    checks: tuple[Check, ...]
+    needs: Needs = Needs.TOPICS
+    open: str = ""
+
+
+INVARIANTS: Mapping[int, Invariant] = {
+    1: Invariant("at most one champion a model", (decisions.one_champion,)),
+    2: Invariant("what answers was registered, gated and approved earlier", (decisions.answers_are_approved,)),
+    3: Invariant(
+        "a prediction names one input vector and one artifact an output", (predictions.one_vector_and_artifact,)
+    ),
+    4: Invariant("scoring again gives the same output", (predictions.scoring_again,), Needs.ARTIFACTS),
+    5: Invariant("an accepted record changes window state exactly once", (flow.windows_change_once,)),
+    6: Invariant("what was read is accounted for", (flow.everything_is_counted,)),
+    7: Invariant(
+        "accepted is what a replay derives; no watermark or control position goes back",
+        (flow.promises_are_kept, replays.derived_is_accepted),
+        Needs.ARTIFACTS,
+    ),
+    8: Invariant("position and state agree", (replays.state_is_at_position,), Needs.FILES),
+    9: Invariant(
+        "a replay gives the same events, ids, sequences and state",
+        (replays.derived_is_accepted, replays.state_is_at_position),
+        Needs.FILES,
+        open="from a copy of a task's file: copies in the object store come with the next issue",
+    ),
+    10: Invariant("no input is newer than its as-of time", (predictions.nothing_newer_than_as_of,)),
+    11: Invariant("a drift event leads to at most one run", (decisions.one_run_a_drift,)),
+    12: Invariant("at most one active run a model", (decisions.one_active_run,)),
+    13: Invariant("one run makes at most one version", (decisions.one_version_a_run,)),
+    14: Invariant("the candidate answers exactly below the share", (predictions.split_decides,)),
+    15: Invariant("share 0 means none", (predictions.share_zero_is_none,)),
+    16: Invariant("no promotion without enough fresh, finite, current figures", (decisions.promotions_have_figures,)),
+    17: Invariant("every rollout ends by its deadline, in ticks", (decisions.rollouts_end,)),
+    18: Invariant("a rolled-back version returns only by a new approval", (decisions.rolled_back_stays_away,)),
+    19: Invariant("one outcome a join id, one fate a label", (predictions.each_label_has_one_fate,)),
+    20: Invariant(
+        "what a process writes that lost its partition changes nothing",
+        (flow.only_owners_count,),
+        open="partitions do not move yet: an old owner is a killed process whose sends still land",
+    ),
+}
+# A check that stands under two numbers is run once, under the first.
+_FIRST = {check: number for number, invariant in reversed(INVARIANTS.items()) for check in invariant.checks}
+
+
+def check(
+    history: TopicHistory,
+    artifacts: ArtifactStore | None = None,
+    files: Mapping[str, TaskFile] | None = None,
+    *,
+    replay: bool = True,
+    at_most: int = 5,
+) -> list[Violation]:
+    """What does not hold of a settled platform's topics, at most so many of each check.
+
+    `replay` False leaves 7 (but for promises), 8 and 9 out; without `artifacts` they are left out as well.
+    """
+    steps = replays.steps_of_all(history, artifacts) if artifacts is not None and replay else None
+    evidence = Evidence(history, artifacts, steps, files or {})
+    found: list[Violation] = []
+    for one, number in sorted(_FIRST.items(), key=lambda item: item[1]):
+        for _, text in zip(range(at_most), one(evidence), strict=False):
+            found.append(Violation(number, text))
+    return found

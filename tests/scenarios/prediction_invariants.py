@@ -1,0 +1,173 @@
+"""Of predictions: 3, 4, 10, 14, 15, 19."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+
+import polars as pl
+
+from shared.contracts.control import Phase
+from shared.contracts.envelope import NEVER_MS, Mark
+from shared.contracts.flow import (
+    InputsComputed,
+    LabelObserved,
+    LabelUnused,
+    OutcomeMatured,
+    OutcomeRevised,
+    OutcomeScored,
+    PredictionMade,
+    RecordAccepted,
+)
+from shared.contracts.identity import split_hash
+from shared.contracts.topics import JOINS, OUTCOMES, PREDICTIONS, RECORDS, SCORING
+from shared.inputs.vector import InputPlan
+from shared.runtime.log import TopicPartition
+from tests.scenarios.evidence import Evidence
+from tests.scenarios.inputs_again import inputs_again
+from tests.scenarios.topic_history import Read
+
+FLOAT32 = 1e-5
+
+
+def one_vector_and_artifact(evidence: Evidence) -> Iterator[str]:
+    """3: the inputs are those that the definition names, and each output names the artifact of its version."""
+    for read, made in _predictions(evidence):
+        platform = evidence.platform(made.control)
+        definition = platform.definitions.models.get(made.model)
+        if definition is None:
+            yield f"{_at(read)}: made under control position {made.control}, which knows no model {made.model}"
+            continue
+        names = {name for name, _ in InputPlan.of(definition, platform.definitions).names_and_kinds}
+        if set(made.inputs) != names:
+            yield f"{_at(read)}: inputs {sorted(set(made.inputs) ^ names)} are missing or too many"
+        state = platform.model(made.model)
+        for number, output in made.outputs.items():
+            version = state.versions.get(number)
+            if version is None or version.artifact.sha256 != output.artifact_sha256:
+                yield f"{_at(read)}: version {number} is said to have artifact {output.artifact_sha256}"
+            elif number not in state.in_play:
+                yield f"{_at(read)}: version {number} was not in play, {state.in_play} were"
+
+
+def scoring_again(evidence: Evidence) -> Iterator[str]:
+    """4: the same artifact says the same of the same inputs, within float32 rounding. Needs the object store."""
+    for read, made in _predictions(evidence):
+        state = evidence.platform(made.control).model(made.model)
+        for number, output in made.outputs.items():
+            version = state.versions.get(number)
+            sha256 = "" if version is None else version.artifact.sha256
+            model = evidence.model(sha256, evidence.platform(made.control), made.model)
+            if model is None:
+                continue
+            again = model.predict_row(made.inputs)
+            close = (
+                math.isclose(a, b, rel_tol=FLOAT32, abs_tol=FLOAT32) for a, b in zip(again, output.output, strict=True)
+            )
+            if len(again) != len(output.output) or not all(close):
+                yield f"{_at(read)}: version {number} said {output.output}, and says {tuple(again)}"
+
+
+def nothing_newer_than_as_of(evidence: Evidence) -> Iterator[str]:
+    """10: every input computed a second time from what stood in the log before the record, by other code."""
+    definitions = evidence.history.definitions
+    for model in definitions.models.values():
+        rows = [
+            {
+                "record_id": event.record_id,
+                "time_ms": read.message.time_ms,
+                "key": read.message.key,
+                "position": (read.tp.partition << 40) + read.offset,
+                **{name: event.value.get(name) for name in definitions.sources[model.scores].fields},
+            }
+            for read, event in evidence.history.events(RECORDS.of(model.scores).name, RecordAccepted)
+        ]
+        if not rows:
+            continue
+        again = inputs_again(definitions, model, pl.DataFrame(rows, infer_schema_length=None))
+        expected = {row.pop("record_id"): row for row in again.to_dicts()}
+        for read, computed in evidence.history.events(SCORING.of(model.name).name, InputsComputed):
+            wrong = _differing(expected.get(computed.record_id, {}), computed.inputs)
+            if wrong:
+                yield f"{_at(read)}: {wrong} of record {computed.record_id} are not what its log says as of its time"
+
+
+def _differing(expected: dict[str, object], found: dict[str, object]) -> list[str]:
+    return sorted(name for name in expected.keys() | found.keys() if not _same(expected.get(name), found.get(name)))
+
+
+def _same(one: object, other: object) -> bool:
+    if isinstance(one, float | int) and isinstance(other, float | int):
+        return math.isclose(one, other, rel_tol=FLOAT32, abs_tol=FLOAT32)
+    return one == other
+
+
+def split_decides(evidence: Evidence) -> Iterator[str]:
+    """14: the candidate, exactly when the split hash lies below the share of the control position that is named."""
+    for read, made in _predictions(evidence):
+        platform = evidence.platform(made.control)
+        state, definition = platform.model(made.model), platform.definitions.models.get(made.model)
+        rollout = state.rollout
+        if rollout is None or rollout.phase not in (Phase.SHADOW, Phase.STEP) or definition is None:
+            expected, named = state.champion, (None, 0.0)
+        else:
+            by_entity = definition.rollout.split == "entity"
+            subject = made.entity if by_entity else made.record_id or made.request_id or made.entity
+            drawn = split_hash(rollout.rollout_id, subject)
+            expected = rollout.candidate if drawn < rollout.share else state.champion
+            named = (rollout.rollout_id, rollout.share)
+        if made.answered_by != expected or (made.rollout_id, made.share) != named:
+            yield (
+                f"{_at(read)}: {made.answered_by} answered record {made.record_id} under {(made.rollout_id, made.share)}, "
+                f"by control position {made.control} it is {expected} under {named}"
+            )
+
+
+def share_zero_is_none(evidence: Evidence) -> Iterator[str]:
+    """15: what says that the share was 0 was not answered by the candidate."""
+    for read, made in _predictions(evidence):
+        if made.share == 0.0 and made.candidate is not None and made.answered_by == made.candidate:
+            yield f"{_at(read)}: candidate {made.candidate} answered record {made.record_id} at share 0"
+
+
+def each_label_has_one_fate(evidence: Evidence) -> Iterator[str]:
+    """19: one outcome a join id; each label used, superseded, late or without a record, counted as one of them."""
+    for name, model in evidence.history.definitions.models.items():
+        outcomes = OUTCOMES.of(name).name
+        for kind in (OutcomeScored, OutcomeMatured):
+            ids = Counter(event.prediction.record_id for _, event in evidence.history.events(outcomes, kind))
+            for record_id, times in ids.items():
+                if times > 1:
+                    yield f"{name}: record {record_id} has {times} of {kind.__name__}"
+        fates: Counter[str] = Counter()
+        for _, event in evidence.history.events(outcomes, OutcomeMatured, OutcomeRevised, LabelUnused):
+            if event.label_id is not None:
+                fates[event.label_id] += 1
+        told = Counter(e.label_id for _, e in evidence.history.events(JOINS.of(name).name, LabelObserved))
+        sure_ms = _watermark_ms(evidence, outcomes) - model.label.expires_after
+        for read, label in evidence.history.events(JOINS.of(name).name, LabelObserved):
+            known, due = fates[label.label_id], told[label.label_id]
+            if known > due or (known < due and read.message.time_ms < sure_ms):
+                yield f"{_at(read)}: label {label.label_id} of {name} came {due} times and has {known} fates"
+        for label_id in fates.keys() - told.keys():
+            yield f"{name}: label {label_id} has a fate and never came"
+
+
+def _watermark_ms(evidence: Evidence, topic: str) -> int:
+    """The lowest of the newest marks of all who write a topic of one partition."""
+    tp = TopicPartition(topic, 0)
+    newest: dict[str, int] = dict.fromkeys(evidence.history.definitions.writers.get(tp, frozenset()), NEVER_MS)
+    for _, entry in evidence.history.entries(tp):
+        if isinstance(entry, Mark):
+            newest[entry.source] = max(newest.get(entry.source, NEVER_MS), entry.watermark_ms)
+    return min(newest.values(), default=NEVER_MS)
+
+
+def _predictions(evidence: Evidence) -> Iterator[tuple[Read, PredictionMade]]:
+    for model in evidence.history.definitions.models:
+        yield from evidence.history.events(PREDICTIONS.of(model).name, PredictionMade)
+
+
+def _at(read: Read) -> str:
+    return f"{read.tp.topic}/{read.tp.partition} offset {read.offset}"

@@ -1,0 +1,167 @@
+"""What the topics hold, and what of it counts: the evidence for every invariant, of a simulation or of a Kafka run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TypeVar
+
+from shared.contracts.envelope import Encoded, Event, Mark, Message, decode, encode
+from shared.contracts.errors import UnreadableEvent
+from shared.contracts.platform import Platform
+from shared.contracts.topics import CONTROL
+from shared.contracts.topology import Definitions
+from shared.runtime.acceptance import Acceptance
+from shared.runtime.history import ControlHistory
+from shared.runtime.log import Broker, LogRecord, TopicPartition
+from shared.runtime.memory_log import MemoryBroker
+
+E = TypeVar("E", bound=Event)
+CONTROL_TP = TopicPartition(CONTROL.name, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """An event that readers accept, and where it stands. `position` (control.v1 only) is when it came into force."""
+
+    tp: TopicPartition
+    offset: int
+    message: Message
+
+    @property
+    def position(self) -> int:
+        return self.offset + 1
+
+
+class TopicHistory:
+    """Every log from its beginning. What counts is computed here once more, from the rule, for each log."""
+
+    def __init__(self, logs: Mapping[TopicPartition, Sequence[LogRecord]]) -> None:
+        self.logs = {tp: list(records) for tp, records in logs.items()}
+        self._accepted: dict[TopicPartition, list[Read]] = {}
+
+    @classmethod
+    def of_memory(cls, broker: MemoryBroker) -> TopicHistory:
+        """All logs of a broker in memory."""
+        admin = broker.admin()
+        tps = [TopicPartition(t, p) for t in sorted(admin.topics()) for p in range(admin.partitions(t) or 0)]
+        return cls({tp: broker.history(tp) for tp in tps})
+
+    @classmethod
+    def read(cls, broker: Broker, timeout_s: float = 60.0) -> TopicHistory:
+        """All logs of a cluster, read to the ends that they have now. Raises TimeoutError."""
+        admin, reader = broker.admin(), broker.reader()
+        try:
+            tps = [TopicPartition(t, p) for t in sorted(admin.topics()) for p in range(admin.partitions(t) or 0)]
+            reader.assign({tp: reader.beginning(tp) for tp in tps})
+            logs: dict[TopicPartition, list[LogRecord]] = {tp: [] for tp in tps}
+            token, until_s = reader.fetch_token(), time.monotonic() + timeout_s
+            while not all(reader.end_reached_since(tp, token) for tp in tps):
+                for tp, records in reader.poll(0.2, 10_000).items():
+                    logs[tp] += records
+                if time.monotonic() > until_s:
+                    raise TimeoutError(f"the topics were not read to their ends within {timeout_s} s")
+            return cls(logs)
+        finally:
+            reader.close()
+            admin.close()
+
+    # --- the control log
+
+    @cached_property
+    def control(self) -> ControlHistory:
+        known = ControlHistory()
+        for record in self.logs.get(CONTROL_TP, ()):
+            known.append(record)
+        return known
+
+    @property
+    def newest(self) -> Platform:
+        return self.control.newest
+
+    @property
+    def definitions(self) -> Definitions:
+        return self.newest.definitions
+
+    def decided(self, *kinds: type[E]) -> Iterator[tuple[Read, E]]:
+        """The events of control.v1 that count, in their order."""
+        for offset, entry in enumerate(self.control.entries):
+            if entry.message is not None and isinstance(entry.message.event, kinds):
+                yield Read(CONTROL_TP, offset, entry.message), entry.message.event
+
+    # --- the other logs
+
+    def partitions(self, topic: str) -> list[TopicPartition]:
+        return sorted(tp for tp in self.logs if tp.topic == topic)
+
+    def accepted(self, tp: TopicPartition) -> list[Read]:
+        """What a reader of the log from its beginning accepts; of events from outside the first of each id."""
+        if tp not in self._accepted:
+            self._accepted[tp] = list(self._accept(tp))
+        return self._accepted[tp]
+
+    def _accept(self, tp: TopicPartition) -> Iterator[Read]:
+        records = self.logs.get(tp, [])
+        acceptance = Acceptance(begins_late=bool(records) and records[0].offset > 0)
+        outside: set[str] = set()
+        for record in records:
+            try:
+                entry = decode(record.key, record.value, record.headers)
+            except UnreadableEvent:
+                acceptance.unreadable(record.headers)
+                continue
+            if isinstance(entry, Mark) or not acceptance.accepts(entry):
+                continue
+            if entry.sequence is None:
+                if entry.id in outside:
+                    continue
+                outside.add(entry.id)
+            yield Read(tp, record.offset, entry)
+
+    def events(self, topic: str, *kinds: type[E]) -> Iterator[tuple[Read, E]]:
+        """Accepted events of these kinds in all partitions of a topic."""
+        for tp in self.partitions(topic):
+            for read in self.accepted(tp):
+                if isinstance(read.message.event, kinds):
+                    yield read, read.message.event
+
+    def entries(self, tp: TopicPartition) -> Iterator[tuple[LogRecord, Message | Mark]]:
+        """Everything in a log that can be read, repetitions and all."""
+        for record in self.logs.get(tp, []):
+            try:
+                yield record, decode(record.key, record.value, record.headers)
+            except UnreadableEvent:
+                continue
+
+    # --- damage, for the tests of the checker
+
+    def with_event(self, read: Read, event: Event, **envelope: int | str) -> TopicHistory:
+        """The same history with another event (or envelope) in the place of one, in every copy of it."""
+
+        def edited(record: LogRecord) -> LogRecord:
+            encoded = encode(replace(read.message, event=event, **envelope))
+            return replace(record, key=encoded.key, value=encoded.value, headers=encoded.headers)
+
+        ours = dict(self.logs)
+        ours[read.tp] = [
+            edited(record) if dict(record.headers).get("ce_id") == read.message.id.encode() else record
+            for record in self.logs[read.tp]
+        ]
+        return TopicHistory(ours)
+
+    def with_more(self, tp: TopicPartition, encoded: Iterable[Encoded]) -> TopicHistory:
+        """The same history with further entries at the end of one log."""
+        ours = dict(self.logs)
+        log = list(self.logs[tp])
+        for one in encoded:
+            log.append(LogRecord(tp.topic, tp.partition, len(log), 0, one.key, one.value, one.headers))
+        ours[tp] = log
+        return TopicHistory(ours)
+
+    def without_last(self, tp: TopicPartition, read: Read) -> TopicHistory:
+        """The same history with one log cut before an entry."""
+        ours = dict(self.logs)
+        ours[tp] = [record for record in self.logs[tp] if record.offset < read.offset]
+        return TopicHistory(ours)
