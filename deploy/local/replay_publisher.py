@@ -19,7 +19,7 @@ class NotPublished(HeadraceError):
     def __init__(self, error: SendError) -> None:
         super().__init__(
             f"the replay stops, for the broker did not take what it published: {error} "
-            "The same replay can be run again: each record counts once, by its id"
+            "Run it again on empty state (`headrace up --fresh`), or within the sources' retention.duplicates"
         )
 
 

@@ -29,7 +29,7 @@ class DoesNotSettle(HeadraceError):
         said = "; ".join(f"{service}: {reason}" for service, reason in reasons.items())
         super().__init__(
             f"the platform has not moved for {waited_s:.0f} s and is not done: {said}. See `headrace status` and the "
-            "services' logs; what was published stays, and the same replay can be run again: each record counts once"
+            "services' logs, and run the replay again on empty state (`headrace up --fresh`)"
         )
 
 

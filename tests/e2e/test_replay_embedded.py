@@ -13,6 +13,7 @@ import pytest
 
 from deploy.local.options import ReplayOptions
 from deploy.local.platform import LocalPlatform
+from deploy.local.progress_client import ProgressClient
 from deploy.local.replay import run_replay
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,29 +49,42 @@ def _accounted_for(found: dict[str, Any]) -> None:
     assert every["retrainings"] == every["promotions"] > 0
 
 
-@pytest.mark.timeout(240)
-def test_every_record_is_accounted_for_though_a_service_is_killed(
+class Killer(threading.Thread):
+    """Kills each victim in turn, at a moment when it has work in hand."""
+
+    def __init__(self, platform: LocalPlatform, victims: tuple[str, ...]) -> None:
+        super().__init__(name="killer", daemon=True)
+        self._platform, self._victims = platform, victims
+        self._stop_asked = threading.Event()
+        self.killed: list[str] = []
+
+    def run(self) -> None:
+        with ProgressClient(self._platform.urls) as client:
+            for victim in self._victims:
+                self._stop_asked.wait(4.0)
+                while not self._stop_asked.wait(0.002):
+                    progress = client.ask([victim])[victim]
+                    if progress is not None and progress.pending:
+                        os.kill(self._platform.process_ids[victim], signal.SIGKILL)
+                        self.killed.append(victim)
+                        break
+
+    def stop(self) -> None:
+        self._stop_asked.set()
+        self.join()
+
+
+@pytest.mark.timeout(300)
+def test_every_record_is_accounted_for_though_services_are_killed(
     definitions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = tmp_path / "data"
-    killed: list[str] = []
     with LocalPlatform(data, any_ports=True) as platform:
-        assert not (data / "running.json").read_text().count("9092,")
-        victims = iter(("serving", "monitoring"))
-
-        def kill_one() -> None:
-            victim = next(victims, None)
-            if victim is not None:
-                os.kill(platform.process_ids[victim], signal.SIGKILL)
-                killed.append(victim)
-
-        timers = [threading.Timer(delay_s, kill_one) for delay_s in (6.0, 14.0)]
-        for timer in timers:
-            timer.start()
+        killer = Killer(platform, ("features", "monitoring"))
+        killer.start()
         options = ReplayOptions(definitions, FILE, limit=ROWS, json=True, data=data, console=platform.console)
         status = run_replay(options)
-        for timer in timers:
-            timer.cancel()
+        killer.stop()
     assert status == 0
-    assert killed
+    assert killer.killed == ["features", "monitoring"]
     _accounted_for(orjson.loads(capsys.readouterr().out))
