@@ -18,7 +18,7 @@ from deploy.local.replay import run_replay
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT.parent / "shared" / "data" / "electricity.csv"
-ROWS, MINIMUM_ROWS = 720, 240
+ROWS, MINIMUM_ROWS = 576, 240
 
 
 @pytest.fixture
