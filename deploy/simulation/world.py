@@ -183,7 +183,7 @@ class World:
             found += [f"{name} {text}" for text in process.doing()]
             found += [f"{name} waits: {why}" for why in process.waiting.values()]
             for (topic, partition), end in process.applied().items():
-                log_end = len(self.broker.history(TopicPartition(topic, partition)))
+                log_end = self.broker.log(TopicPartition(topic, partition)).end
                 if end < log_end:
                     found.append(f"{name} is at {end} of {log_end} in {topic}/{partition}")
         return found
