@@ -2,7 +2,7 @@
 
 It asks one prediction after the other over one connection, at most RATE a second, while it is told to. Lines in: `go`,
 `hold` (answered `{"held": true}` once nothing is under way) and `stop` (answered with the last count, then it ends).
-Lines out, as JSON: `Asked`, twice a second. Whatever is not answered 200 with a number is a failure, and so is a
+Lines out, as JSON: `Asked`, twice a second. Whatever is not answered 200 with a probability is a failure, and so is a
 connection that breaks: nothing is asked a second time.
 """
 
@@ -77,9 +77,10 @@ class Client:
         return self.count
 
     def _answered(self, said: dict[str, Any]) -> None:
-        version = said.get("version")
-        if not isinstance(version, int) or not isinstance(said.get("prediction"), float | int):
-            self._failed(f"no prediction in {json.dumps(said)[:300]}")
+        version, prediction = said.get("version"), said.get("prediction")
+        probability = prediction.get("probability") if isinstance(prediction, dict) else None
+        if not isinstance(version, int) or not isinstance(probability, float):
+            self._failed(f"no probability in {json.dumps(said)[:300]}")
             return
         versions = self.count.versions
         if not versions or versions[-1][0] != version:

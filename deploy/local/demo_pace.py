@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from deploy.local.demo_asking import Asking
 from deploy.local.progress_client import ProgressClient
 from deploy.local.settle import STALLED_AFTER_S, DoesNotSettle, Pictures, Settling, known_ends, unsettled
+from shared.contracts.topics import PREDICTIONS
 
 LOOK_EVERY_S = 0.02
 QUIET_ROUNDS = 2
@@ -75,11 +76,15 @@ class Pace:
 
 
 def _calm(pictures: Pictures, before: Mapping[str, int]) -> bool:
-    """Whether all has been applied that was sent by the last round, with nothing in work."""
+    """Whether all has been applied that was sent by the last round, with nothing in work.
+
+    Predictions do not count: as long as somebody asks, there are always some on their way.
+    """
     for progress in pictures.values():
         if progress is None or progress.waiting or progress.doing:
             return False
-        if any(before.get(log, 0) > applied for log, applied in progress.applied.items()):
+        logs = (log for log in progress.applied if not log.startswith(PREDICTIONS.prefix))
+        if any(before.get(log, 0) > progress.applied[log] for log in logs):
             return False
     return len({progress.control for progress in pictures.values() if progress}) == 1
 

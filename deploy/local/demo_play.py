@@ -20,11 +20,11 @@ from shared.contracts import control as c
 MODEL, TRANSACTIONS, CHARGEBACKS = "card_fraud", "transactions", "chargebacks"
 SOURCES = (TRANSACTIONS, CHARGEBACKS)
 BLOCK = 100
-DRIFT_AT = 2_800
-LABELS_BREAK_AT = 2_600
-AFTER_PROMOTION = 900  # transactions that show how good the promoted version is
+DRIFT_AT = 2_200
+LABELS_BREAK_AT = 2_100
+AFTER_PROMOTION = 700  # transactions that show how good the promoted version is
 AFTER_STOP = 200
-CALM = 4_800
+CALM = 4_000
 LONGEST = 6_000
 
 
