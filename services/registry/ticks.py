@@ -16,6 +16,7 @@ from shared.runtime.log import Admin, Reader
 from shared.runtime.outside import OutsideWriter
 from shared.runtime.process import CONTROL_TP
 from shared.runtime.process import Clock as ProcessClock
+from shared.runtime.task_file import forgotten_log
 from shared.runtime.topic_settings import topic_config
 
 
@@ -24,6 +25,8 @@ class Beside(Protocol):
 
     @property
     def history(self) -> ControlHistory: ...
+    @property
+    def bound_to(self) -> str | None: ...
     @property
     def outside(self) -> OutsideWriter: ...
     @property
@@ -42,7 +45,8 @@ def random_id() -> str:
 class Ticks:
     """Writes `PlatformFounded` into a `control.v1` that is empty to its end, and from then on a tick each period.
 
-    Two registries write the same ticks, under the same ids; of two foundings the first in the log counts.
+    Two registries write the same ticks, under the same ids; of two foundings the first in the log counts. Beside state
+    of a platform that was founded before, it founds no other: it raises ForeignLog.
     """
 
     def __init__(self, process: Beside, tick_ms: int, new_id: Callable[[], str] = random_id) -> None:
@@ -72,13 +76,24 @@ class Ticks:
         """Whether the log, read to its end, holds nothing that founds it. Creates the topic if it is missing."""
         if not self._there:
             if self._process.admin.partitions(CONTROL.name) is None:
+                self._refuse_beside_old_state()
                 self._process.admin.create(CONTROL.name, 1, topic_config(CONTROL.name, NO_DEFINITIONS))
             self._there = True
             return False
         if self._token is None:
             self._token = self._process.reader.fetch_token()
             return False
-        return self._process.reader.end_reached_since(CONTROL_TP, self._token)
+        if not self._process.reader.end_reached_since(CONTROL_TP, self._token):
+            return False
+        self._refuse_beside_old_state()
+        return True
+
+    def _refuse_beside_old_state(self) -> None:
+        held = self._process.bound_to
+        if held is not None:
+            raise forgotten_log(
+                "the broker holds no platform", f"log {held}, beside which this service's state was made"
+            )
 
     def _tick(self, log_id: str) -> None:
         time_ms = self._process.clock.wall_ms() // self._tick_ms * self._tick_ms

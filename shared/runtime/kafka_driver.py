@@ -15,22 +15,24 @@ import structlog
 from fastapi import APIRouter
 from prometheus_client import CollectorRegistry
 
-from shared.contracts.errors import ForeignLog, HeadraceError
+from shared.contracts.errors import HeadraceError
 from shared.contracts.topics import CONTROL
 from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.http_server import Health, build_app, serve
 from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.kafka_settings import kafka_settings
-from shared.runtime.log import BrokerAway, OffsetOutOfRange, TopicMissing
+from shared.runtime.log import BrokerAway, LogRecord, OffsetOutOfRange, TopicMissing
 from shared.runtime.logs import configure_logs
-from shared.runtime.process import Host, Process
+from shared.runtime.process import CONTROL_TP, Host, Process
 from shared.runtime.service import Service
 from shared.runtime.settings import ServiceSettings
 from shared.runtime.snapshot import snapshot
+from shared.runtime.task_file import forgotten_log
 from shared.runtime.task_folder import TaskFolder
 
 STOPPED_FOR_GOOD = 3  # the exit code of an error that a restart cannot mend
 FLUSH_S = 5.0
+FIRST_ENTRY_S = 5.0
 LOOK_EVERY_S = 5.0
 
 Routers = Callable[[Process, CollectorRegistry], Sequence[APIRouter]]
@@ -60,18 +62,26 @@ class Driver:
         wait_s = 0.0
         while not self.stopping:
             try:
-                wait_s = self._turn(wait_s)
+                wait_s = self._turn_on_our_log(wait_s)
             except BrokerAway as away:
                 self._say_away(away)
-                time.sleep(0.2)
-            except (OffsetOutOfRange, TopicMissing) as gone:
-                self._check_log(str(gone))
                 time.sleep(0.2)
         self._finish()
 
     def stop(self, _number: int, _frame: object) -> None:
         """A signal handler: finish the turn, then stop."""
         self.stopping = True
+
+    def _turn_on_our_log(self, wait_s: float) -> float:
+        """A turn. Where the broker was away or something is gone, it is first asked whether it still holds our log."""
+        if self._away_said_s > 0:
+            self._check_log("the broker was away, and came back as another")
+        try:
+            return self._turn(wait_s)
+        except (OffsetOutOfRange, TopicMissing) as gone:
+            self._check_log(str(gone))
+            time.sleep(0.2)
+            return 0.0
 
     def _turn(self, wait_s: float) -> float:
         moved = self.process.turn(wait_s)
@@ -82,7 +92,8 @@ class Driver:
         now_s = time.monotonic()
         if not moved and now_s - self._looked_s > LOOK_EVERY_S:
             self._looked_s = now_s
-            self._check_log("control.v1 is gone")
+            if self.process.admin.partitions(CONTROL.name) is None:
+                self._check_log("control.v1 is gone")
         if self._away_said_s > 0:
             log.info("the broker answers again")
             self._away_said_s = float("-inf")
@@ -97,14 +108,28 @@ class Driver:
             log.warning("waiting for the broker", bootstrap=away.bootstrap, reason=str(away))
 
     def _check_log(self, why: str) -> None:
-        """A broker that began anew holds another log: said, and never mixed with old positions."""
-        position = self.process.history.position
-        if position and self.process.admin.partitions(CONTROL.name) is None:
-            raise ForeignLog(
-                f"{why}: the broker has forgotten the log {self.process.history.log_id} that this process works on "
-                f"(it had read {position} entries of control.v1). If it is the embedded broker, it forgets all when it "
-                "stops: start again with `headrace up --fresh`"
-            )
+        """A broker that began anew holds another log: said, and never mixed with old positions. Raises ForeignLog."""
+        history = self.process.history
+        if history.entries and not self._holds(history.entries[0].record):
+            read = f"log {history.log_id}, of which this process had read {history.position} entries of control.v1"
+            raise forgotten_log(why, read)
+
+    def _holds(self, first: LogRecord) -> bool:
+        """Whether control.v1 begins with this entry; True as well if the broker does not say in time."""
+        if self.process.admin.partitions(CONTROL.name) is None:
+            return False
+        reader = self.process.broker.reader()
+        try:
+            reader.assign({CONTROL_TP: 0})
+            token, until_s = reader.fetch_token(), time.monotonic() + FIRST_ENTRY_S
+            while time.monotonic() < until_s:
+                for record in reader.poll(0.2, 1).get(CONTROL_TP, ()):
+                    return (record.offset, record.value, record.headers) == (first.offset, first.value, first.headers)
+                if reader.end_reached_since(CONTROL_TP, token):
+                    return False
+            return True
+        finally:
+            reader.close()
 
     def _finish(self) -> None:
         until_s = time.monotonic() + FLUSH_S

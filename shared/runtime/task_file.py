@@ -213,6 +213,15 @@ def foreign_log(what: str, held: str, found: str) -> ForeignLog:
     )
 
 
+def forgotten_log(why: str, log: str) -> ForeignLog:
+    """The error for a broker that no longer holds our log, with the command that mends it."""
+    return ForeignLog(
+        f"{why}: the broker has forgotten {log}. Nothing goes on from old positions in another log. If it is the "
+        "embedded broker, it forgets all when it stops: start again with `headrace up --fresh`; otherwise point "
+        "HEADRACE_KAFKA_BOOTSTRAP at the broker that holds the log"
+    )
+
+
 def _locked(path: Path) -> IO[str]:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.with_suffix(".lock").open("w")

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import pytest
+
 from deploy.simulation.memory_files import MemoryFiles
 from deploy.simulation.virtual_time import EPOCH_MS, Jobs, VirtualClock
 from services.registry.app import build
 from services.registry.settings import RegistrySettings
 from shared.contracts import control as c
 from shared.contracts.definitions import Clock
+from shared.contracts.errors import ForeignLog
 from shared.contracts.topics import CONTROL
 from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.memory_log import MemoryBroker
-from shared.runtime.process import Host, Process
+from shared.runtime.process import CONTROL_TP, Host, Process
 from tests import builders as b
 
 TICK_MS = 10_000
@@ -21,8 +24,8 @@ class Platform:
     def __init__(self) -> None:
         self.clock, self.broker = VirtualClock(), MemoryBroker()
 
-    def registry(self, instance: str = "0") -> Process:
-        host = Host(self.broker, self.clock, MemoryFiles(), Jobs(), ArtifactStore.at("memory:"), instance)
+    def registry(self, instance: str = "0", files: MemoryFiles | None = None) -> Process:
+        host = Host(self.broker, self.clock, files or MemoryFiles(), Jobs(), ArtifactStore.at("memory:"), instance)
         return Process(build(RegistrySettings(tick_ms=TICK_MS)), host)
 
     def turn(self, *processes: Process, times: int = 10) -> None:
@@ -58,6 +61,22 @@ def test_a_log_that_is_founded_is_left_as_it_is() -> None:
     platform.turn(second)
     assert second.history.log_id == first.history.log_id
     assert sum(isinstance(event, c.PlatformFounded) for event in accepted(second)) == 1
+
+
+def test_no_platform_is_founded_beside_the_state_of_an_older_one() -> None:
+    platform = Platform()
+    first = platform.registry()
+    platform.turn(first)
+    files = MemoryFiles()
+    files.bind(str(first.history.log_id))
+    forgotten = Platform()
+    for topics in (set[str](), {CONTROL.name}):
+        for topic in topics:
+            forgotten.broker.admin().create(topic, 1, {})
+        with pytest.raises(ForeignLog, match=f"forgotten log {first.history.log_id}.*headrace up --fresh"):
+            forgotten.turn(forgotten.registry(files=files))
+        assert forgotten.broker.admin().topics() == topics
+    assert forgotten.broker.history(CONTROL_TP) == []
 
 
 def test_two_registries_found_one_platform_and_tell_one_time() -> None:
