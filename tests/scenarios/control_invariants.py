@@ -24,7 +24,7 @@ def one_champion(evidence: Evidence) -> Iterator[str]:
     for read, event in evidence.history.decided(c.VersionPromoted, c.ModelRolledBack):
         champion = evidence.platform(read.offset).model(event.model).champion
         if event.former != champion:
-            yield f"{_at(read)}: {event.model} had champion {champion}, and {event.version} took over from {event.former}"
+            yield f"{_at(read)}: {event.model} {event.version} took over from {event.former}, but {champion} answered"
 
 
 def answers_are_approved(evidence: Evidence) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from shared.contracts.control import Reference
 from shared.contracts.platform import Platform
 from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.onnx_model import OnnxModel
@@ -32,7 +33,6 @@ class Evidence:
     artifacts: ArtifactStore | None = None
     steps: Callable[[], Mapping[str, Step]] | None = None
     files: Mapping[str, TaskFile] = field(default_factory=dict[str, TaskFile])
-    _models: dict[str, OnnxModel] = field(default_factory=dict[str, OnnxModel])
 
     def platform(self, position: int) -> Platform:
         """The state at a control position; the newest if that has not been reached."""
@@ -40,13 +40,23 @@ class Evidence:
 
     def model(self, version_artifact: str, of: Platform, name: str) -> OnnxModel | None:
         """The artifact with this sha256, if it is one of the model's and a store was given."""
-        if self.artifacts is None:
-            return None
-        if version_artifact not in self._models:
-            for version in of.model(name).versions.values():
-                if version.artifact.sha256 == version_artifact:
-                    self._models[version_artifact] = OnnxModel(self.artifacts.get(version.artifact))
-        return self._models.get(version_artifact)
+        for version in of.model(name).versions.values():
+            if self.artifacts is not None and version.artifact.sha256 == version_artifact:
+                return loaded(self.artifacts, version.artifact)
+        return None
+
+
+_LOADED: dict[str, OnnxModel] = {}
+_MOST_LOADED = 200
+
+
+def loaded(artifacts: ArtifactStore, reference: Reference) -> OnnxModel:
+    """A model of the store. Named by its content, it is the same in every history."""
+    if reference.sha256 not in _LOADED:
+        if len(_LOADED) >= _MOST_LOADED:
+            _LOADED.clear()
+        _LOADED[reference.sha256] = OnnxModel(artifacts.get(reference))
+    return _LOADED[reference.sha256]
 
 
 Check = Callable[[Evidence], Iterator[str]]

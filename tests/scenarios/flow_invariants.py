@@ -160,7 +160,9 @@ def _predictions_are_counted(evidence: Evidence, model: Model) -> Iterator[str]:
     for service in ("features", "serving", "monitoring"):
         for message in _letters(history, service):
             event = message.event
-            if (isinstance(event, RecordAccepted) and event.source == model.scores) or (isinstance(event, InputsComputed | PredictionMade) and event.model == name):
+            if (isinstance(event, RecordAccepted) and event.source == model.scores) or (
+                isinstance(event, InputsComputed | PredictionMade) and event.model == name
+            ):
                 dead[event.record_id] += 1
     stages: dict[str, Counter[str | None]] = {
         "inputs": Counter(e.record_id for _, e in history.events(SCORING.of(name).name, InputsComputed)),
@@ -171,7 +173,7 @@ def _predictions_are_counted(evidence: Evidence, model: Model) -> Iterator[str]:
     for stage, found in stages.items():
         for record_id in accepted.keys() | found.keys():
             if not 0 <= accepted[record_id] - found[record_id] <= dead[record_id]:
-                yield f"{name}: record {record_id} was accepted {accepted[record_id]} times, its {stage} {found[record_id]}"
+                yield f"{name}: {record_id} was accepted {accepted[record_id]} times, its {stage} {found[record_id]}"
     yield from _outcomes_are_counted(history, model, {e for e in stages["predictions"] if not dead[e]})
 
 
@@ -223,25 +225,26 @@ def promises_are_kept(evidence: Evidence) -> Iterator[str]:
             control[task] = entry.control
             behind = promised_ms.get(task)
             if behind is not None and entry.time_ms < behind and not _may_be_late(entry, late):
-                yield f"{tp.topic}/{tp.partition} offset {record.offset}: {task} at {entry.time_ms} behind its mark {behind}"
+                where = f"{tp.topic}/{tp.partition} offset {record.offset}"
+                yield f"{where}: {task} at {entry.time_ms} behind its mark {behind}"
 
 
-def _late_records(history: TopicHistory) -> set[tuple[str, str]]:
+def _late_records(history: TopicHistory) -> set[str | None]:
     return {
-        (event.source, event.record_id)
+        event.record_id
         for source in history.definitions.sources
         for _, event in history.events(RECORDS.of(source).name, RecordAccepted)
         if event.late
     }
 
 
-def _may_be_late(message: Message, late: set[tuple[str, str]]) -> bool:
+def _may_be_late(message: Message, late: set[str | None]) -> bool:
     """Late records pass, marked as such, up to the join; so does what a request brings in."""
     match message.event:
         case RecordAccepted() | InputsComputed() | LabelObserved() as event:
             return event.late
         case PredictionMade() as event:
-            return event.origin == "http" or any(record_id == event.record_id for _, record_id in late)
+            return event.origin == "http" or event.record_id in late
         case OutcomeScored() | OutcomeMatured():
             return False
         case _:

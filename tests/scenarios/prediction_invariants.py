@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from shared.contracts.control import Phase
+from shared.contracts.definitions import Model
 from shared.contracts.envelope import NEVER_MS, Mark
 from shared.contracts.flow import (
     InputsComputed,
@@ -22,6 +23,7 @@ from shared.contracts.flow import (
 )
 from shared.contracts.identity import split_hash
 from shared.contracts.topics import JOINS, OUTCOMES, PREDICTIONS, RECORDS, SCORING
+from shared.contracts.topology import Definitions
 from shared.inputs.vector import InputPlan
 from shared.runtime.log import TopicPartition
 from tests.scenarios.evidence import Evidence
@@ -39,7 +41,7 @@ def one_vector_and_artifact(evidence: Evidence) -> Iterator[str]:
         if definition is None:
             yield f"{_at(read)}: made under control position {made.control}, which knows no model {made.model}"
             continue
-        names = {name for name, _ in InputPlan.of(definition, platform.definitions).names_and_kinds}
+        names = _input_names(definition, platform.definitions)
         if set(made.inputs) != names:
             yield f"{_at(read)}: inputs {sorted(set(made.inputs) ^ names)} are missing or too many"
         state = platform.model(made.model)
@@ -49,6 +51,17 @@ def one_vector_and_artifact(evidence: Evidence) -> Iterator[str]:
                 yield f"{_at(read)}: version {number} is said to have artifact {output.artifact_sha256}"
             elif number not in state.in_play:
                 yield f"{_at(read)}: version {number} was not in play, {state.in_play} were"
+
+
+_NAMES: dict[tuple[int, str], tuple[Definitions, frozenset[str]]] = {}
+
+
+def _input_names(model: Model, definitions: Definitions) -> frozenset[str]:
+    held = _NAMES.get((id(definitions), model.name))
+    if held is None or held[0] is not definitions:
+        names = frozenset(name for name, _ in InputPlan.of(model, definitions).names_and_kinds)
+        held = _NAMES[id(definitions), model.name] = (definitions, names)
+    return held[1]
 
 
 def scoring_again(evidence: Evidence) -> Iterator[str]:
@@ -119,7 +132,7 @@ def split_decides(evidence: Evidence) -> Iterator[str]:
             named = (rollout.rollout_id, rollout.share)
         if made.answered_by != expected or (made.rollout_id, made.share) != named:
             yield (
-                f"{_at(read)}: {made.answered_by} answered record {made.record_id} under {(made.rollout_id, made.share)}, "
+                f"{_at(read)}: {made.answered_by} answered {made.record_id} under {(made.rollout_id, made.share)}, "
                 f"by control position {made.control} it is {expected} under {named}"
             )
 

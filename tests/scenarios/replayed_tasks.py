@@ -25,11 +25,10 @@ from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.control_task import ControlTask
 from shared.runtime.head_task import HeadTask
 from shared.runtime.log import TopicPartition
-from shared.runtime.onnx_model import OnnxModel
 from shared.runtime.step import Step
 from shared.runtime.task import Task
 from shared.runtime.task_file import TaskFile
-from tests.scenarios.evidence import Evidence
+from tests.scenarios.evidence import Evidence, loaded
 from tests.scenarios.topic_history import TopicHistory
 
 Derived = dict[TopicPartition, list[Message]]
@@ -40,7 +39,7 @@ def steps_of_all(history: TopicHistory, artifacts: ArtifactStore) -> Callable[[]
     models = LoadedModels()
     for state in history.newest.models.values():
         for version in state.versions.values():
-            models.put(version.artifact.sha256, OnnxModel(artifacts.get(version.artifact)))
+            models.put(version.artifact.sha256, loaded(artifacts, version.artifact))
 
     def made() -> Mapping[str, Step]:
         services = (
@@ -63,7 +62,8 @@ def derived_is_accepted(evidence: Evidence) -> Iterator[str]:
         for tp in derived.keys() | written.keys():
             for place, (again, found) in enumerate(_pairs(derived.get(tp, []), written.get(tp, []))):
                 if again is None or found is None or _essence(task, again) != _essence(task, found):
-                    yield f"{task.spec.id} to {tp.topic}/{tp.partition}, number {place + 1}: {_named(found)} stands there, a replay derives {_named(again)}"
+                    where = f"{task.spec.id} to {tp.topic}/{tp.partition}, number {place + 1}"
+                    yield f"{where}: {_named(found)} stands there, a replay derives {_named(again)}"
                     break
 
 

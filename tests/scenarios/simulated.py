@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 from deploy.simulation.platform import SimulatedPlatform
 from deploy.simulation.remembered_fits import RememberedFits
@@ -31,6 +32,12 @@ def lockstep(
         _settle(platform)
     _end(platform, block.end_ms)
     return platform
+
+
+@cache
+def calm(workload: int) -> SimulatedPlatform:
+    """In lockstep without faults, played once for all tests that only look at it."""
+    return lockstep(workload, schedule=1)
 
 
 def free(

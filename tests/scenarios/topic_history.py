@@ -41,6 +41,7 @@ class TopicHistory:
     def __init__(self, logs: Mapping[TopicPartition, Sequence[LogRecord]]) -> None:
         self.logs = {tp: list(records) for tp, records in logs.items()}
         self._accepted: dict[TopicPartition, list[Read]] = {}
+        self._entries: dict[TopicPartition, list[tuple[LogRecord, Message | Mark | None]]] = {}
 
     @classmethod
     def of_memory(cls, broker: MemoryBroker) -> TopicHistory:
@@ -106,10 +107,8 @@ class TopicHistory:
         records = self.logs.get(tp, [])
         acceptance = Acceptance(begins_late=bool(records) and records[0].offset > 0)
         outside: set[str] = set()
-        for record in records:
-            try:
-                entry = decode(record.key, record.value, record.headers)
-            except UnreadableEvent:
+        for record, entry in self._decoded(tp):
+            if entry is None:
                 acceptance.unreadable(record.headers)
                 continue
             if isinstance(entry, Mark) or not acceptance.accepts(entry):
@@ -129,11 +128,12 @@ class TopicHistory:
 
     def entries(self, tp: TopicPartition) -> Iterator[tuple[LogRecord, Message | Mark]]:
         """Everything in a log that can be read, repetitions and all."""
-        for record in self.logs.get(tp, []):
-            try:
-                yield record, decode(record.key, record.value, record.headers)
-            except UnreadableEvent:
-                continue
+        return ((record, entry) for record, entry in self._decoded(tp) if entry is not None)
+
+    def _decoded(self, tp: TopicPartition) -> list[tuple[LogRecord, Message | Mark | None]]:
+        if tp not in self._entries:
+            self._entries[tp] = [(record, _entry(record)) for record in self.logs.get(tp, [])]
+        return self._entries[tp]
 
     # --- damage, for the tests of the checker
 
@@ -144,24 +144,32 @@ class TopicHistory:
             encoded = encode(replace(read.message, event=event, **envelope))
             return replace(record, key=encoded.key, value=encoded.value, headers=encoded.headers)
 
-        ours = dict(self.logs)
-        ours[read.tp] = [
-            edited(record) if dict(record.headers).get("ce_id") == read.message.id.encode() else record
-            for record in self.logs[read.tp]
-        ]
-        return TopicHistory(ours)
+        wanted = read.message.id.encode()
+        log = [edited(r) if dict(r.headers).get("ce_id") == wanted else r for r in self.logs[read.tp]]
+        return self._with_log(read.tp, log)
 
     def with_more(self, tp: TopicPartition, encoded: Iterable[Encoded]) -> TopicHistory:
         """The same history with further entries at the end of one log."""
-        ours = dict(self.logs)
         log = list(self.logs[tp])
         for one in encoded:
             log.append(LogRecord(tp.topic, tp.partition, len(log), 0, one.key, one.value, one.headers))
-        ours[tp] = log
-        return TopicHistory(ours)
+        return self._with_log(tp, log)
 
     def without_last(self, tp: TopicPartition, read: Read) -> TopicHistory:
         """The same history with one log cut before an entry."""
-        ours = dict(self.logs)
-        ours[tp] = [record for record in self.logs[tp] if record.offset < read.offset]
-        return TopicHistory(ours)
+        return self._with_log(tp, [record for record in self.logs[tp] if record.offset < read.offset])
+
+    def _with_log(self, tp: TopicPartition, log: list[LogRecord]) -> TopicHistory:
+        other = TopicHistory({**self.logs, tp: log})
+        other._accepted = {kept: reads for kept, reads in self._accepted.items() if kept != tp}
+        other._entries = {kept: entries for kept, entries in self._entries.items() if kept != tp}
+        if tp != CONTROL_TP:
+            other.control = self.control
+        return other
+
+
+def _entry(record: LogRecord) -> Message | Mark | None:
+    try:
+        return decode(record.key, record.value, record.headers)
+    except UnreadableEvent:
+        return None

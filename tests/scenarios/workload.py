@@ -94,7 +94,7 @@ class Block:
 
 
 def blocks(seed: int, count: int = 30, size: int = 12, careless: bool = False) -> list[Block]:
-    """`careless`: clients choose any partition, so that records of a key mix; otherwise their key chooses, as in a replay."""
+    """`careless`: clients choose any partition, so that records of a key mix; else the key does, as in a replay."""
     stream = _Stream(random.Random(f"workload {seed}"), careless, turns_ms=T0_MS + count * size * STEP_MS * 2 // 5)
     made = [stream.block(size) for _ in range(count)]
     return [*made, stream.last_truths()]
