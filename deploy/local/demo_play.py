@@ -20,6 +20,7 @@ from shared.contracts import control as c
 MODEL, TRANSACTIONS, CHARGEBACKS = "card_fraud", "transactions", "chargebacks"
 SOURCES = (TRANSACTIONS, CHARGEBACKS)
 BLOCK = 100
+BLOCK_IN_ROLLOUT = 25  # so that each step has traffic of its own before the next
 DRIFT_AT = 2_200
 LABELS_BREAK_AT = 2_100
 AFTER_PROMOTION = 700  # transactions that show how good the promoted version is
@@ -97,7 +98,8 @@ def play(stage: Stage, script: Script, story: Story, sent: Callable[[int], None]
     stage.tick(START_MS, SOURCES)
     stage.settle()
     while not script.is_over(story, transactions):
-        block = list(islice(stream, BLOCK))
+        rollout = stage.history.newest.model(MODEL).rollout
+        block = list(islice(stream, BLOCK if rollout is None else BLOCK_IN_ROLLOUT))
         if not block:
             break
         feed.broken = script.labels_break_at is not None and transactions >= script.labels_break_at and not story.drift

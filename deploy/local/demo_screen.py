@@ -80,13 +80,14 @@ class Screen:
 def _told(event: Event, quality: Quality) -> tuple[str, str] | None:
     match event:
         case c.RunRequested(reason=reason, position=position):
-            why = {c.RunReason.BOOTSTRAP: "enough labels for a first model", c.RunReason.DRIFT: "because of the drift"}
-            return "yellow", f"retraining asked for, {why.get(reason, reason)}: {position:,} outcomes decided"
+            if reason is c.RunReason.BOOTSTRAP:
+                return "yellow", f"enough labels for a first model: {position:,} outcomes decided"
+            return "yellow", f"retraining asked for ({reason}): {position:,} outcomes decided"
         case c.RunFinished():
             gate = event.gate
             against = "a constant" if gate.against is None else f"version {gate.against}"
             return "yellow", (
-                f"fitted {event.family} on window {event.window!r} in {event.duration_s:.1f} s: log loss "
+                f"fitted {event.family} on window {event.window!r} in {event.duration_s:.1f} s: loss "
                 f"{gate.candidate_loss:.3f} against {gate.reference_loss:.3f} of {against}, {gate.rows} newest rows"
             )
         case c.RunFailed(reason=reason):
