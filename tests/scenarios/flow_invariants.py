@@ -151,7 +151,7 @@ def _accepted_are_counted(history: TopicHistory, source: Source) -> Iterator[str
 def _predictions_are_counted(evidence: Evidence, model: Model) -> Iterator[str]:
     """accepted = before the first version + scored + dead; scored = joined + unlabelled + unmatured."""
     history, name = evidence.history, model.name
-    accepted = Counter(
+    accepted: Counter[str | None] = Counter(
         event.record_id
         for read, event in history.events(RECORDS.of(model.scores).name, RecordAccepted)
         if name in evidence.platform(read.message.control).definitions.models

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import polars as pl
 
@@ -42,8 +42,8 @@ def one_vector_and_artifact(evidence: Evidence) -> Iterator[str]:
             yield f"{_at(read)}: made under control position {made.control}, which knows no model {made.model}"
             continue
         names = _input_names(definition, platform.definitions)
-        if set(made.inputs) != names:
-            yield f"{_at(read)}: inputs {sorted(set(made.inputs) ^ names)} are missing or too many"
+        if made.inputs.keys() != names:
+            yield f"{_at(read)}: inputs {sorted(made.inputs.keys() ^ names)} are missing or too many"
         state = platform.model(made.model)
         for number, output in made.outputs.items():
             version = state.versions.get(number)
@@ -106,7 +106,7 @@ def nothing_newer_than_as_of(evidence: Evidence) -> Iterator[str]:
                 yield f"{_at(read)}: {wrong} of record {computed.record_id} are not what its log says as of its time"
 
 
-def _differing(expected: dict[str, object], found: dict[str, object]) -> list[str]:
+def _differing(expected: Mapping[str, object], found: Mapping[str, object]) -> list[str]:
     return sorted(name for name in expected.keys() | found.keys() if not _same(expected.get(name), found.get(name)))
 
 

@@ -24,13 +24,14 @@ def lockstep(
     platform = SimulatedPlatform(schedule, declared or definitions(), FITS, faults)
     platform.tick(T0_MS - LATENESS_MS)
     _settle(platform)
-    for block in blocks(workload, count):
+    played = blocks(workload, count)
+    for block in played:
         for part in (block.records, block.truths):
             _send(platform, part)
             _settle(platform)
         platform.tick(block.end_ms)
         _settle(platform)
-    _end(platform, block.end_ms)
+    _end(platform, played[-1].end_ms)
     return platform
 
 
@@ -46,14 +47,15 @@ def free(
     """Everything goes on at once; ticks come where they come, and clients choose any partition."""
     platform = SimulatedPlatform(seed, declared or definitions(), FITS, faults)
     draw, world = platform.world.random, platform.world
-    for block in blocks(seed, count, careless=True):
+    played = blocks(seed, count, careless=True)
+    for block in played:
         for sent in (*block.records, *block.truths):
             _send(platform, [sent])
             world.run(draw.randrange(60))
         if draw.random() < 0.7:
             platform.tick(block.end_ms)
     _settle(platform)
-    _end(platform, block.end_ms)
+    _end(platform, played[-1].end_ms)
     return platform
 
 
