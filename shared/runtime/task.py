@@ -9,30 +9,27 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from shared.contracts.envelope import NEVER_MS, Encoded, Mark, Message, decode, encode, encode_mark, origin
+from shared.contracts.envelope import NEVER_MS, Encoded, Mark, Message, decode, encode_mark, origin
 from shared.contracts.errors import UnreadableEvent
 from shared.contracts.identity import derived_id
 from shared.contracts.platform import Platform
-from shared.contracts.topology import Output as Target_
 from shared.contracts.topology import TaskSpec
 from shared.runtime.dead_letters import DeadLetter, dead_letter, size_bytes
+from shared.runtime.derived_events import Prepared, prepare
 from shared.runtime.history import ControlHistory
 from shared.runtime.log import LogRecord
-from shared.runtime.partitioning import partition_of
 from shared.runtime.step import (
-    Append,
     Cause,
     ClearTimer,
     Context,
     Due,
     Failed,
     Output,
-    Publish,
     SetTimer,
     Step,
     Wait,
@@ -53,14 +50,6 @@ class Counts:
     derived: int = 0
     dead: int = 0
     behind_watermark: int = 0
-
-
-@dataclass(slots=True)
-class _Prepared:
-    rows: list[tuple[str, int, Encoded]] = field(default_factory=list[tuple[str, int, Encoded]])
-    sequences: dict[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
-    timers: list[SetTimer | ClearTimer] = field(default_factory=list["SetTimer | ClearTimer"])
-    buffers: list[Append] = field(default_factory=list[Append])
 
 
 class Task:
@@ -280,48 +269,13 @@ class Task:
             self._states[key] = None if stored is None else self._codec.validate_json(stored)
         return self._states[key]
 
-    def _prepared(self, cause: Cause, outputs: Sequence[Output]) -> _Prepared:
-        prepared = _Prepared()
-        for ordinal, output in enumerate(outputs):
-            match output:
-                case Publish():
-                    prepared.rows.append(self._addressed(cause, output, ordinal, prepared.sequences))
-                case Append():
-                    prepared.buffers.append(output)
-                case _:
-                    prepared.timers.append(output)
-        return prepared
-
-    def _addressed(
-        self, cause: Cause, output: Publish, ordinal: int, sequences: dict[tuple[str, int], int]
-    ) -> tuple[str, int, Encoded]:
-        output.topic.admit(output.event)
-        topic = output.topic.name
-        partition = self._partition(topic, output.key)
-        where = (topic, partition)
-        before = sequences[where] if where in sequences else self._target(where).sequence
-        sequences[where] = before + 1
-        name = f"{topic}:{output.event.ce_type}:{output.name}"
-        message = Message(
-            id=derived_id(cause.id, name, output.key, ordinal), source=self.spec.id, time_ms=output.time_ms,
-            key=output.key, event=output.event, sequence=before + 1, control=self.control,
-        )  # fmt: skip
-        return topic, partition, encode(message)
-
-    def _partition(self, topic: str, key: str) -> int:
-        output = self._output(topic)
-        return self.spec.partition if output.keeps else partition_of(key.encode(), output.partitions)
-
-    def _output(self, topic: str) -> Target_:
-        for output in self.spec.outputs:
-            if output.topic == topic:
-                return output
-        raise KeyError(f"{self.spec.id} may not write {topic}: add it to the task's outputs in the topology")
+    def _prepared(self, cause: Cause, outputs: Sequence[Output]) -> Prepared:
+        return prepare(self.spec, cause, outputs, self.control, lambda where: self._target(where).sequence)
 
     def _target(self, where: tuple[str, int]) -> Target:
         return self.targets.setdefault(where, Target())
 
-    def _apply(self, key: str, prepared: _Prepared) -> None:
+    def _apply(self, key: str, prepared: Prepared) -> None:
         for topic, partition, encoded in prepared.rows:
             self._enqueue(topic, partition, encoded)
         for where, sequence in prepared.sequences.items():
