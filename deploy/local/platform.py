@@ -24,6 +24,7 @@ from deploy.local.supervised_process import ProcessSpec
 from deploy.local.supervisor import ProcessesFailed, Supervisor
 from shared.runtime.definition_files import load
 from shared.runtime.kafka_settings import KafkaSettings, kafka_settings
+from shared.runtime.settings import STOPPED_FOR_GOOD
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_TIMEOUT_S = 90.0
@@ -166,7 +167,7 @@ class LocalPlatform:
                     name, os.environ, ports=ports, data=folder, bootstrap=self.bootstrap,
                     broker_is_ours=self._foreign is None, embedded_pid=broker_pid,
                 ),
-                cwd=ROOT,
+                cwd=ROOT, for_good=STOPPED_FOR_GOOD,
             )
             for name in START_ORDER
         ]  # fmt: skip

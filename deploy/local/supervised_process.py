@@ -21,7 +21,8 @@ class ProcessSpec:
     """What to run. `ready`: a URL that answers 200 once it can work, a function that says so, or None: at once.
 
     `env` replaces the whole environment; None passes on this process's own. `stop_last`: others need it while they
-    stop, so it is stopped once they have ended (a broker).
+    stop, so it is stopped once they have ended (a broker). `for_good`: the exit code by which it says that starting it
+    again is of no use.
     """
 
     name: str
@@ -30,6 +31,7 @@ class ProcessSpec:
     ready: Ready = None
     cwd: Path | None = None
     stop_last: bool = False
+    for_good: int | None = None
 
 
 @dataclass
@@ -40,6 +42,7 @@ class SupervisedProcess:
     log_file: Path
     on_line: Callable[[str, str], None]
     deaths_s: deque[float] = field(default_factory=deque[float])
+    gave_up: int = 0
     _process: subprocess.Popen[bytes] | None = None
     _reader: threading.Thread | None = None
     _tail: deque[str] = field(default_factory=lambda: deque[str](maxlen=_TAIL_LINES))

@@ -34,7 +34,9 @@ class Supervisor:
 
     `data/logs/<name>.log` takes everything that a process writes; `show` takes what the terminal is to show: warnings
     and above, or everything with `verbose`. A process that ends, for whatever reason, is started again; at its fifth
-    death within a minute everything is stopped and `failure` says why. No process outlives this one.
+    death within a minute, or when it says twice within a minute that starting it again is of no use (after the first
+    time the cause may pass, and others come to say what they met), everything is stopped and `failure` says why. No
+    process outlives this one.
     """
 
     def __init__(
@@ -169,10 +171,12 @@ class Supervisor:
         with self._lock:
             if self._stopping.is_set():
                 return
-            if deaths >= DEATHS_ALLOWED:
+            process.gave_up = (process.gave_up if deaths > 1 else 0) + (code == process.spec.for_good)
+            if deaths >= DEATHS_ALLOWED or process.gave_up > 1:
+                often = f"{deaths} times within {DEATHS_WITHIN_S:.0f} s" if process.gave_up < 2 else "twice for good"
                 self._failure = (
-                    f"{name} ended {deaths} times within {DEATHS_WITHIN_S:.0f} s, the last time with {cause}, so "
-                    f"everything was stopped.\n{_last_lines(process)}"
+                    f"{name} ended {often}, the last time with {cause}, so everything was stopped.\n"
+                    f"{_last_lines(process)}"
                 )
                 return
             self._show(f"{name:<{self._width}} | ended with {cause}; starting it again ({deaths} of {DEATHS_ALLOWED})")

@@ -21,16 +21,15 @@ from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.http_server import Health, build_app, serve
 from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.kafka_settings import kafka_settings
-from shared.runtime.log import BrokerAway, LogRecord, OffsetOutOfRange, TopicMissing
+from shared.runtime.log import BrokerAway, LogError, LogRecord, OffsetOutOfRange, TopicMissing
 from shared.runtime.logs import configure_logs
 from shared.runtime.process import CONTROL_TP, Host, Process
 from shared.runtime.service import Service
-from shared.runtime.settings import ServiceSettings
+from shared.runtime.settings import STOPPED_FOR_GOOD, ServiceSettings
 from shared.runtime.snapshot import snapshot
 from shared.runtime.task_file import forgotten_log
 from shared.runtime.task_folder import TaskFolder
 
-STOPPED_FOR_GOOD = 3  # the exit code of an error that a restart cannot mend
 FLUSH_S = 5.0
 FIRST_ENTRY_S = 5.0
 LOOK_EVERY_S = 5.0
@@ -55,7 +54,7 @@ class Driver:
         self.incarnation = str(uuid4())
         self.stopping = False
         self._looked_s = time.monotonic()
-        self._away_said_s = float("-inf")
+        self._away_said_s = self._gone_said_s = float("-inf")
 
     def run(self) -> None:
         """Turn until told to stop; then send what is pending and close."""
@@ -79,7 +78,8 @@ class Driver:
         try:
             return self._turn(wait_s)
         except (OffsetOutOfRange, TopicMissing) as gone:
-            self._check_log(str(gone))
+            self._check_log("what this process reads is not there any more")
+            self._say_gone(gone)
             time.sleep(0.2)
             return 0.0
 
@@ -106,6 +106,13 @@ class Driver:
         if time.monotonic() - self._away_said_s > 10:
             self._away_said_s = time.monotonic()
             log.warning("waiting for the broker", bootstrap=away.bootstrap, reason=str(away))
+
+    def _say_gone(self, gone: LogError) -> None:
+        """The log is ours, and yet something in it is missing: it may come (a topic that is being made)."""
+        self.health.turned()
+        if time.monotonic() - self._gone_said_s > 10:
+            self._gone_said_s = time.monotonic()
+            log.warning("trying again", reason=str(gone))
 
     def _check_log(self, why: str) -> None:
         """A broker that began anew holds another log: said, and never mixed with old positions. Raises ForeignLog."""

@@ -33,3 +33,4 @@ DEFAULT_PORTS = {
     "console": 8100, "ingestion": 8101, "features": 8102, "training": 8103, "registry": 8104, "serving": 8105,
     "monitoring": 8106,
 }  # fmt: skip
+STOPPED_FOR_GOOD = 3  # the exit code of a service that met an error which a restart cannot mend

@@ -97,6 +97,18 @@ def test_the_fifth_death_within_a_minute_stops_everything_and_says_why(tmp_path:
     supervisor.stop()
 
 
+def test_a_process_that_says_twice_that_a_restart_is_of_no_use_is_not_tried_again(tmp_path: Path) -> None:
+    script = "import sys; print('the reason', flush=True); sys.exit(3)"
+    specs = [ProcessSpec("steady", _SLEEP), ProcessSpec("broken", (sys.executable, "-c", script), for_good=3)]
+    supervisor = Supervisor(specs, tmp_path, show=lambda _: None)
+    supervisor.start()
+    with pytest.raises(ProcessesFailed, match=r"(?s)broken ended twice for good.*exit code 3.*the reason"):
+        supervisor.wait(20)
+    assert supervisor.process_ids == {}
+    assert (tmp_path / "logs" / "broken.log").read_text() == "the reason\n" * 2
+    supervisor.stop()
+
+
 def test_deaths_that_lie_more_than_a_minute_apart_do_not_add_up(tmp_path: Path) -> None:
     [process] = Supervisor([ProcessSpec("one", _SLEEP)], tmp_path)._processes
     assert [process.died(now_s, within_s=60.0) for now_s in (0, 10, 20, 30, 61, 200)] == [1, 2, 3, 4, 4, 1]
