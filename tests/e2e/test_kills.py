@@ -1,0 +1,160 @@
+"""kill -9 of every service during a replay, and of all at once, changes no count, no decision and no prediction.
+
+A replay over Apache Kafka, in which each service is killed with work in hand, is compared with an undisturbed one over
+the embedded broker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from deploy.kafka.cluster import KafkaCluster
+from deploy.local.options import BrokerKind, ReplayOptions
+from deploy.local.platform import LocalPlatform
+from deploy.local.platform_environment import START_ORDER
+from deploy.local.replay import run_replay
+from shared.runtime.artifacts import ArtifactStore
+from shared.runtime.kafka_broker import KafkaBroker
+from shared.runtime.kafka_settings import KafkaSettings
+from tests.e2e.decided import Said, decisions, predictions, without_facts
+from tests.e2e.killer import Blow, Hit, Killer
+from tests.scenarios.invariants import check
+from tests.scenarios.topic_history import TopicHistory
+
+ROOT = Path(__file__).resolve().parents[2]
+FILE = ROOT.parent / "shared" / "data" / "electricity.csv"
+EXAMPLE = ROOT / "examples" / "electricity" / "definitions.yaml"
+ALL = tuple(START_ORDER)
+MODEL = "price_up_evidence"
+# So that a first version, a drift, a second version and its rollout fit into a few hundred rows.
+EARLIER = {
+    "minimum_rows: 2000": "minimum_rows: 120",
+    "rows: 2000}": "rows: 400}",
+    "expected_run_length: 100000": "expected_run_length: 200",
+    "horizon: 5000, cost: 20, cooldown: 5d": "horizon: 1000, cost: 5, cooldown: 24h",
+    "alpha: 0.05, deadline: 30d, watch: 5d": "alpha: 0.3, deadline: 4d, watch: 1d",
+}
+
+
+@dataclass(frozen=True)
+class Course:
+    """A replay of the file's first `rows`, of these models, and who is killed when."""
+
+    rows: int
+    models: tuple[str, ...]
+    blows: tuple[Blow, ...]
+    block: int = 24
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of a replay."""
+
+    report: dict[str, Any]
+    decisions: Said
+    predictions: Said
+    hits: list[Hit]
+    violations: list[str]
+
+
+# The first fits are at rows 240 and 340 or so, the third at 430; its rollout ends at row 500.
+SHORT = Course(
+    480, (MODEL,),
+    (
+        Blow(24, ("ingestion",)), Blow(72, ("features",)), Blow(120, ("console",)), Blow(168, ("monitoring",)),
+        Blow(200, ("training",), at_work=True), Blow(340, ("serving",)), Blow(364, ("registry",)), Blow(388, ALL),
+    ),
+)  # fmt: skip
+LONG = Course(
+    3_000, ("price_up_never", "price_up_every", MODEL),
+    (
+        *(Blow(96 + 240 * n, (victim,)) for n, victim in enumerate(ALL)),
+        Blow(1_780, ("training",), at_work=True),
+        Blow(1_800, ALL),
+        *(Blow(1_900 + 120 * n, (victim,)) for n, victim in enumerate(reversed(ALL))),
+        Blow(2_850, ALL),
+    ),
+    block=48,
+)  # fmt: skip
+
+
+def definitions(folder: Path, models: tuple[str, ...]) -> Path:
+    """The example's sources, replay and these of its models."""
+    text = EXAMPLE.read_text()
+    for before, after in EARLIER.items():
+        assert before in text, f"{EXAMPLE} no longer says {before}"
+        text = text.replace(before, after)
+    documents = text.split("\n---\n")
+    kept = [d for d in documents if "kind: Model" not in d or any(f"name: {name}\n" in d for name in models)]
+    file = folder / "definitions.yaml"
+    file.write_text("\n---\n".join(kept))
+    return file
+
+
+def replayed(course: Course, folder: Path, broker: BrokerKind, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Replay it in lockstep, with kills over Apache Kafka and without over the embedded broker."""
+    data, kills = folder / broker.value, broker is BrokerKind.KAFKA
+    file = definitions(folder, course.models)
+    with LocalPlatform(data, broker=broker, any_ports=True) as platform:
+        killer = Killer(platform, "electricity/0", course.blows if kills else ())
+        killer.start()
+        options = ReplayOptions(
+            file, FILE, limit=course.rows, block=course.block, json=True, data=data, console=platform.console
+        )
+        capsys.readouterr()
+        status = run_replay(options)
+        killer.stop()
+        report = orjson.loads(capsys.readouterr().out)
+        history = None if kills else TopicHistory.read(KafkaBroker(platform.kafka))
+    if history is None:
+        # Apache Kafka keeps its logs: read once nothing is written any more.
+        with KafkaCluster(data / "kafka") as cluster:
+            history = TopicHistory.read(KafkaBroker(KafkaSettings(bootstrap=cluster.bootstrap)))
+    objects = data / "objects" if kills else data / "embedded" / "objects"
+    violations = [str(one) for one in check(history, ArtifactStore.at(str(objects)))]
+    assert status == 0, report
+    return Run(report, decisions(history), predictions(history), killer.hits, violations)
+
+
+def compare(course: Course, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The whole test."""
+    disturbed = replayed(course, folder, BrokerKind.KAFKA, capsys)
+    undisturbed = replayed(course, folder, BrokerKind.EMBEDDED, capsys)
+    assert undisturbed.violations == []
+    assert disturbed.violations == []
+    for hit in disturbed.hits:
+        with capsys.disabled():
+            print(f"\nkilled {', '.join(hit.victims)}: {dict(hit.in_hand)}", end="")
+    assert [hit.victims for hit in disturbed.hits] == [blow.victims for blow in course.blows]
+    assert all(hit.in_hand for hit in disturbed.hits)
+    happened = undisturbed.decisions.keys()
+    assert {f"DriftDetected {MODEL}", f"RolloutAdvanced {MODEL}", f"VersionPromoted {MODEL}"} <= happened
+    assert_same(undisturbed.decisions, disturbed.decisions)
+    assert_same(undisturbed.predictions, disturbed.predictions)
+    assert without_facts(disturbed.report) == without_facts(undisturbed.report)
+
+
+def assert_same(undisturbed: Said, disturbed: Said) -> None:
+    """Says where they first differ."""
+    assert disturbed.keys() == undisturbed.keys()
+    for where, expected in undisturbed.items():
+        found = disturbed[where]
+        for n, (one, other) in enumerate(zip(expected, found, strict=False)):
+            assert other == one, f"{where}, number {n + 1}"
+        assert len(found) == len(expected), where
+
+
+@pytest.mark.timeout(900)
+def test_a_short_replay_with_kills_decides_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    compare(SHORT, tmp_path, capsys)
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(3_600)
+def test_a_long_replay_with_kills_decides_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    compare(LONG, tmp_path, capsys)
