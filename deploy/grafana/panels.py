@@ -96,9 +96,9 @@ PANELS = (
         "RecordAccepted",
     ),
     Panel(
-        "Dead letters", "Records that handlers could not take", "none",
-        (Query('sum by (job, step) ({__name__=~"headrace_.*_dead_events_total"})', "{{step}}"),),
-        "RecordAccepted",
+        "Derived events", "Events a second that each step has derived", "eps",
+        (Query('sum by (job, step) (rate({__name__=~"headrace_.*_derived_events_total"}[1m]))', "{{step}}"),),
+        "PredictionMade",
     ),
     Panel(
         "Control log", "Entries of control.v1", "none",

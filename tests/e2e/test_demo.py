@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from shared.contracts import control as c
-
-ROOT = Path(__file__).parents[2]
-HEADRACE = Path(sys.executable).with_name("headrace")
-
-
-def run_demo(*arguments: str) -> tuple[int, dict[str, Any]]:
-    """Exit code and the object on standard output."""
-    ended = subprocess.run(
-        [str(HEADRACE), "demo", "--json", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert ended.stdout, ended.stderr[-4_000:]
-    return ended.returncode, json.loads(ended.stdout)
+from tests.e2e.conftest import WatchedDemo
 
 
 def events_of(result: dict[str, Any], kind: type[Any]) -> list[dict[str, Any]]:
@@ -30,8 +15,8 @@ def events_of(result: dict[str, Any], kind: type[Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.timeout(900)
-def test_the_demo_heals_its_model_while_it_is_asked() -> None:
-    code, result = run_demo("--seed", "7")
+def test_the_demo_heals_its_model_while_it_is_asked(watched_demo: WatchedDemo) -> None:
+    code, result = watched_demo.code, watched_demo.result
     assert result["missing"] == []
     assert (code, result["whole"], result["story"]) == (0, True, "drift")
     assert result["http"]["asked"] >= 5_000

@@ -62,7 +62,7 @@ def running(checkout: Path) -> Iterator[None]:
             up.send_signal(signal.SIGINT)
             assert up.wait(timeout=60) == 0, (checkout / "up.log").read_text()
         finally:
-            end(up, grace_s=10)
+            end([up], grace_s=10)
 
 
 def run(command: str, folder: Path) -> str:
