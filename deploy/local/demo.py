@@ -44,7 +44,7 @@ from shared.runtime.kafka_broker import KafkaBroker
 
 DEFINITIONS = ROOT / "examples" / "card_fraud" / "definitions.yaml"
 ASKED_A_SECOND = 150.0
-ASKS_ON_FOR_S = 60.0
+ASKS_ON_FOR_S = 180.0
 
 
 def run_demo(options: DemoOptions) -> int:
