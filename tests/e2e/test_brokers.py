@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from deploy.kafka.cluster import KafkaCluster
 from deploy.local.embedded import EmbeddedBroker
 from deploy.local.platform import LocalPlatform
 from deploy.local.platform_environment import START_ORDER, Ports, any_free_ports, environment
@@ -79,17 +80,30 @@ def test_a_broker_that_is_missing_and_one_that_has_forgotten(tmp_path: Path) -> 
         assert accepted(platform.console) == 0
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 def test_apache_kafka_keeps_what_was_and_state_of_another_log_is_refused(tmp_path: Path) -> None:
-    with LocalPlatform(tmp_path, broker="kafka", any_ports=True) as platform:
+    with (
+        KafkaCluster(tmp_path / "kafka") as cluster,
+        LocalPlatform(tmp_path, broker=cluster.bootstrap, any_ports=True) as platform,
+    ):
         apply(platform.console)
         publish(platform.urls["ingestion"], ["1", "2"])
         eventually(lambda: accepted(platform.console) == 2, 30, "two records are accepted")
-        log_ids = log_ids_of(platform)
+        log_ids, pids = log_ids_of(platform), platform.process_ids
+        cluster.kill(1)
+        for name, url in platform.urls.items():
+            eventually(lambda url=url: "kafka" in readiness(url)[1], 60, f"{name} says that the broker is away")
+        cluster.restart(1)
+        for name, url in platform.urls.items():
+            eventually(lambda url=url: readiness(url)[0] == 200, 60, f"{name} goes on: {readiness(url)}")
+        publish(platform.urls["ingestion"], ["2", "3"])
+        eventually(lambda: accepted(platform.console) == 3, 60, "the new record is accepted, the old one counts once")
+        assert platform.process_ids == pids, "nobody had to be started again"
+    # The same folder as `headrace up --broker kafka` has it.
     with LocalPlatform(tmp_path, broker="kafka", any_ports=True) as platform:
         assert log_ids_of(platform) == log_ids
-        publish(platform.urls["ingestion"], ["2", "3"])
-        eventually(lambda: accepted(platform.console) == 3, 30, "the new record is accepted, the old one counts once")
+        publish(platform.urls["ingestion"], ["3", "4"])
+        eventually(lambda: accepted(platform.console) == 4, 30, "the new record is accepted, the old one counts once")
         assert not list(tmp_path.glob("aside-*"))
     with EmbeddedBroker() as other:
         found_platform(other.bootstrap)
