@@ -210,7 +210,7 @@ class Policy(StrEnum):
 
 
 class Retrain(Contract):
-    """When a model is fitted anew. `every` refits after `rows` outcomes and goes live at once; `never` keeps the first."""
+    """When a model is fitted anew. `every`: after `rows` outcomes, live at once; `never`: the first stays."""
 
     policy: Policy = Policy.EVIDENCE
     rows: Annotated[int, Field(ge=50)] | None = None

@@ -73,7 +73,7 @@ class ModelState:
 
     @property
     def in_play(self) -> tuple[int, ...]:
-        """Versions whose outputs stand in each prediction: champion, candidate in shadow or on steps, former on watch."""
+        """Versions whose outputs stand in each prediction: champion, candidate in shadow or on steps, former."""
         rollout = self.rollout
         candidate = rollout.candidate if rollout and rollout.phase in (c.Phase.SHADOW, c.Phase.STEP) else None
         return tuple(dict.fromkeys(v for v in (self.champion, candidate, self.former) if v is not None))
@@ -155,7 +155,7 @@ class Platform:
         return replace(
             self,
             ticks={**self.ticks, **fresh},
-            last_ticks={**self.last_ticks, **{clock: (self.position, tick) for clock in fresh}},
+            last_ticks={**self.last_ticks, **dict.fromkeys(fresh, (self.position, tick))},
         )
 
 

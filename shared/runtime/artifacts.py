@@ -18,7 +18,7 @@ class ArtifactMissing(HeadraceError):
 
     def __init__(self, uri: str, reason: str) -> None:
         super().__init__(
-            f"The object store does not give {uri}: {reason}. Check HEADRACE_OBJECT_STORE; every service needs the same one"
+            f"The object store does not give {uri}: {reason}. Check HEADRACE_OBJECT_STORE: all need the same"
         )
 
 

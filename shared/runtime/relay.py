@@ -1,4 +1,4 @@
-"""Publishes a task's outbox in order. The cursor moves over the acknowledged prefix; after a failure the rest goes again."""
+"""Publishes a task's outbox in order. The cursor moves over what is acknowledged; after a failure the rest goes."""
 
 from __future__ import annotations
 

@@ -217,7 +217,7 @@ def test_definitions_may_refer_to_those_in_force(file: Path) -> None:
     file.write_text(
         "kind: FeatureView\nname: v\nsource: transactions\nentity: card_id\nfeatures: {n: {aggregate: count, over: 1h}}"
     )
-    with pytest.raises(DefinitionsInvalid, match="definitions.yaml:3: FeatureView v: source"):
+    with pytest.raises(DefinitionsInvalid, match=r"definitions.yaml:3: FeatureView v: source"):
         load(file)
     assert len(load(file, b.definitions()).published) == 1
 

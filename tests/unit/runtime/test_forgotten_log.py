@@ -43,7 +43,7 @@ def test_our_own_log_is_known_again(driver: Driver) -> None:
 @pytest.mark.parametrize("begun", [False, True])
 def test_a_broker_that_holds_nothing_has_forgotten_our_log(driver: Driver, begun: bool) -> None:
     restarted(driver, with_control() if begun else MemoryBroker())
-    with pytest.raises(ForeignLog, match="gone: the broker has forgotten log ours.* 2 entries.*headrace up --fresh"):
+    with pytest.raises(ForeignLog, match=r"gone: the broker has forgotten log ours.* 2 entries.*headrace up --fresh"):
         driver._check_log("gone")
 
 

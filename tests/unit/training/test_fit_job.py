@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from services.training.dataset import Kind
 from services.training.fit import TooFewRows
 from services.training.fit_job import run_job
 from services.training.fit_process import FitFailed, FitProcess
@@ -16,7 +17,7 @@ from services.training.job import DecidedRow, FitJob
 from shared.runtime.onnx_model import OnnxModel
 from tests.builders import model
 
-SPEC = (("amount", "number"), ("category", "category"))
+SPEC: tuple[tuple[str, Kind], ...] = (("amount", "number"), ("category", "category"))
 
 
 def rows(count: int, turn: int | None = None, seed: int = 1) -> list[DecidedRow]:
