@@ -74,14 +74,19 @@ def test_invariants_hold_under_faults_in_many_histories(seed: int) -> None:
 # --- lockstep
 
 
-def decisions(platform: SimulatedPlatform) -> list[tuple[str, int, Event]]:
-    """Everything decided: id, time and event, in order. Positions of control.v1 differ, for facts stand between."""
+def decisions(platform: SimulatedPlatform) -> dict[str, list[tuple[str, int, Event]]]:
+    """Everything that each writer decided, in its order: id, time and event.
+
+    Positions of control.v1 differ, for facts stand between. So may the order of two writers within one block: an alarm
+    and a rollout that begins because a replica has loaded its candidate wait for nothing of each other.
+    """
     log_id = platform.newest.log_id or ""
-    found: list[tuple[str, int, Event]] = []
+    found: dict[str, list[tuple[str, int, Event]]] = {}
     for message in platform.decided():
         if not isinstance(message.event, (*FACTS, c.ApplyDefinitions)):
             text = message.event.model_dump_json().replace(log_id, "LOG")
-            found.append((message.id, message.time_ms, type(message.event).model_validate_json(text)))
+            event = type(message.event).model_validate_json(text)
+            found.setdefault(message.source, []).append((message.id, message.time_ms, event))
     return found
 
 
