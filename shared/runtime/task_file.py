@@ -209,7 +209,8 @@ def foreign_log(what: str, held: str, found: str) -> ForeignLog:
     """The error for state that belongs to another log, with the command that mends it."""
     return ForeignLog(
         f"{what} was made beside log {held}, but the broker holds log {found}. The two never mix: "
-        "point HEADRACE_KAFKA_BOOTSTRAP at the broker that it belongs to, or set it aside with `headrace up --fresh`."
+        "point HEADRACE_KAFKA_BOOTSTRAP at the broker that it belongs to, or set it aside with "
+        "`headrace up --fresh` (and --broker kafka, if that is the broker)."
     )
 
 
