@@ -142,7 +142,7 @@ class Process:
         if self.admin.partitions(CONTROL.name) is None:
             self.waiting["control.v1"] = "the registry founds the platform; it has not yet"
             return False
-        self.waiting.pop("control.v1", None)
+        self.waiting["control.v1"] = "its first entry has not been read yet"
         self._control_open = True
         self._assign()
         return True

@@ -73,7 +73,7 @@ def test_a_broker_that_is_missing_and_one_that_has_forgotten(tmp_path: Path) -> 
                 said = (data / f"{name}.log").read_text()
                 assert MENDS_IT in said, said
                 assert process.returncode == STOPPED_FOR_GOOD
-            assert KafkaBroker(KafkaSettings(bootstrap=bootstrap, embedded=True)).admin().topics() == frozenset()
+            assert topics(bootstrap) == frozenset(), "nobody has begun anew"
     # What the message names: `headrace up --fresh`, with the same data folder.
     with LocalPlatform(tmp_path, any_ports=True, fresh=True) as platform:
         apply(platform.console)
@@ -116,6 +116,14 @@ def test_apache_kafka_keeps_what_was_and_state_of_another_log_is_refused(tmp_pat
 
 def log_ids_of(platform: LocalPlatform) -> set[str]:
     return {httpx.get(f"{url}/progress").json()["log_id"] for url in platform.urls.values()}
+
+
+def topics(bootstrap: str) -> frozenset[str]:
+    admin = KafkaBroker(KafkaSettings(bootstrap=bootstrap, embedded=True)).admin()
+    try:
+        return admin.topics()
+    finally:
+        admin.close()
 
 
 def found_platform(bootstrap: str) -> None:
