@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from services.training.dataset import Dataset, LabelledRow
 from services.training.evaluation import Comparison, Loss, compare_losses, constant_predictor, evaluate
 from services.training.export import artifact_bytes, manifest
-from services.training.fit import LEAST_HELD_BACK, MINIMUM_ROWS, Progress, TooFewRows, fit, held_back_rows
+from services.training.fit import LEAST_HELD_BACK, MINIMUM_ROWS, OneClassOnly, Progress, TooFewRows, fit, held_back_rows
 from services.training.fitted_model import FittedModel
 from services.training.job import DecidedRow, FitJob, FitResult, Report
 from services.training.parity import check_parity
@@ -43,10 +43,7 @@ def run_job(job: FitJob, report: Report) -> FitResult:
     loss = loss_of(job.model)
     windows = _windows(job, rows)
     held_back = _held_back(len(rows) - max(windows.values()))
-    candidates = [
-        _fitted(job, whole, name, first, held_back, loss, _share(report, number, len(windows)))
-        for number, (name, first) in enumerate(windows.items())
-    ]
+    candidates = _candidates(job, whole, windows, held_back, loss, report)
     best = min(candidates, key=lambda candidate: candidate.loss)
     report(0.95, "export and parity")
     artifact = artifact_bytes(best.model)
@@ -99,6 +96,20 @@ def _windows(job: FitJob, rows: Sequence[DecidedRow]) -> dict[str, int]:
 def _held_back(shortest: int) -> int:
     """Rows that judge: a quarter of the shortest window, or as many as a lone fit would hold back."""
     return max(LEAST_HELD_BACK, min(shortest // 4, max(held_back_rows(shortest), 200)))
+
+
+def _candidates(
+    job: FitJob, whole: Dataset, windows: dict[str, int], held_back: int, loss: Loss, report: Report
+) -> list[_Candidate]:
+    """Each window that can be fitted. A short one may hold one class only, where labels are rare; the whole may not."""
+    found: list[_Candidate] = []
+    for number, (name, first) in enumerate(windows.items()):
+        try:
+            found.append(_fitted(job, whole, name, first, held_back, loss, _share(report, number, len(windows))))
+        except (OneClassOnly, TooFewRows):
+            if not found and number == len(windows) - 1:
+                raise
+    return found
 
 
 def _fitted(

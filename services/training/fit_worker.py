@@ -20,8 +20,18 @@ from shared.runtime.artifacts import ArtifactMissing
 from shared.runtime.decided_outcomes import DecidedOutcomes
 from shared.runtime.process import Process
 
-RETRY_S = 1.0
+Fitted = tuple[FitResult, c.Reference]
 REFERENCE_KNOTS = 33
+
+
+class NotAllRead(HeadraceError):
+    """Outcomes that a run reads have not all come yet."""
+
+    def __init__(self, model: str, position: int) -> None:
+        super().__init__(f"outcomes of {model} are not read up to {position} yet; the run waits for them")
+
+
+RETRY_S: dict[type[HeadraceError], float] = {ArtifactMissing: 1.0, NotAllRead: 0.02}
 
 
 class Fitter(Protocol):
@@ -37,7 +47,7 @@ class FitWorker:
 
     def __init__(self, process: Process, outcomes: DecidedOutcomes, fitter: Fitter) -> None:
         self._process, self._outcomes, self._fitter = process, outcomes, fitter
-        self._job: tuple[RunState, str, Future[FitResult]] | None = None
+        self._job: tuple[RunState, str, Future[Fitted]] | None = None
         self._ended: set[str] = set()
         self._progress: queue.SimpleQueue[tuple[RunState, str, float, str]] = queue.SimpleQueue()
         self._reported = 0
@@ -71,19 +81,17 @@ class FitWorker:
 
     def _start(self, platform: Platform, name: str, run: RunState) -> None:
         definition, state = platform.definitions.models[name], platform.models[name]
-        rows = self._outcomes.rows(name, 0, run.position, run.request.last_record_id or "")
-        if rows is None:
-            return  # not all of them are read yet
         self._publish(run, name, c.RunStarted(run_id=run.run_id, model=name, worker=self._process.outside.identity))
         spec = InputPlan.of(definition, platform.definitions).names_and_kinds
         self._reported = 0
-        future = self._process.executor.submit(self._fit, definition, spec, state, run, name, rows)
+        future = self._process.executor.submit(self._fit, definition, spec, state, run, name)
         self._job = (run, name, future)
 
-    def _fit(
-        self, definition: Model, spec: Any, state: ModelState, run: RunState, name: str, rows: list[dict[str, Any]]
-    ) -> FitResult:
-        """On a thread of its own."""
+    def _fit(self, definition: Model, spec: Any, state: ModelState, run: RunState, name: str) -> Fitted:
+        """On a thread of its own: whatever the object store does, polling goes on."""
+        rows = self._outcomes.rows(name, 0, run.position, run.request.last_record_id or "")
+        if rows is None:
+            raise NotAllRead(name, run.position)
         champion = run.request.champion
         artifact = None if champion is None else self._process.artifacts.get(state.versions[champion].artifact)
         labelled = [
@@ -95,7 +103,9 @@ class FitWorker:
             run_id=run.run_id, model=definition, input_spec=tuple(spec), rows=labelled, since=run.request.since,
             seed=run.request.seed, champion=champion, champion_artifact=artifact,
         )  # fmt: skip
-        return self._fitter(job, lambda fraction, doing: self._progress.put((run, name, fraction, doing)))
+        result = self._fitter(job, lambda fraction, doing: self._progress.put((run, name, fraction, doing)))
+        log_id = self._process.history.log_id or ""
+        return result, self._process.artifacts.put(log_id, "models", result.artifact, ".onnx")
 
     def _publish_progress(self) -> None:
         while not self._progress.empty():
@@ -104,14 +114,15 @@ class FitWorker:
             event = c.RunProgressed(run_id=run.run_id, model=name, fraction=fraction, doing=doing)
             self._publish(run, name, event, self._reported)
 
-    def _end(self, run: RunState, name: str, future: Future[FitResult]) -> None:
+    def _end(self, run: RunState, name: str, future: Future[Fitted]) -> None:
         error = future.exception()
-        if isinstance(error, ArtifactMissing):
-            self._not_before_s = self._process.clock.now_s() + RETRY_S  # the store is away: the run is not to blame
+        if isinstance(error, (ArtifactMissing, NotAllRead)):
+            # The store is away, or a row still on its way: the run is not to blame.
+            self._not_before_s = self._process.clock.now_s() + RETRY_S[type(error)]
             return
         event: Event
         if error is None:
-            event = self._finished(run, name, future.result())
+            event = self._finished(run, name, *future.result())
         elif isinstance(error, (ValueError, ArithmeticError, HeadraceError, RuntimeError)):
             event = c.RunFailed(run_id=run.run_id, model=name, reason=f"{type(error).__name__}: {error}")
         else:
@@ -119,8 +130,7 @@ class FitWorker:
         self._ended.add(run.run_id)
         self._publish(run, name, event)
 
-    def _finished(self, run: RunState, name: str, result: FitResult) -> c.RunFinished:
-        log_id = self._process.history.log_id or ""
+    def _finished(self, run: RunState, name: str, result: FitResult, artifact: c.Reference) -> c.RunFinished:
         loss, reference = result.manifest["loss"], result.manifest["reference"]
         held_back = None
         if loss.get("bounded_mean") is not None:
@@ -129,7 +139,7 @@ class FitWorker:
         return c.RunFinished(
             run_id=run.run_id,
             model=name,
-            artifact=self._process.artifacts.put(log_id, "models", result.artifact, ".onnx"),
+            artifact=artifact,
             family=result.family,
             parameters=result.parameters,
             metrics=result.metrics,

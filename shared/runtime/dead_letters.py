@@ -10,7 +10,7 @@ from shared.contracts.flow import EventBuried
 from shared.contracts.identity import derived_id
 from shared.contracts.topics import dead_letters
 from shared.contracts.topology import TaskSpec
-from shared.runtime.log import LogRecord
+from shared.runtime.log import LogRecord, record_bytes
 from shared.runtime.step import Cause
 
 KEPT_BYTES = 65_536
@@ -28,9 +28,12 @@ class DeadLetter:
     def too_large(spec: TaskSpec, event: Encoded, topic: str, size: int, limit: int) -> DeadLetter:
         """An event that the broker would refuse: its first 64 kB, its length and sha256."""
         value = event.value or b""
+        letter_id = derived_id(dict(event.headers)["ce_id"].decode(), "dead", topic)
         headers = (
             *event.headers,
-            *_why(spec, topic, spec.partition, -1, "EventTooLarge", f"{size} bytes, at most {limit} fit", ""),
+            *_why(
+                letter_id, spec, topic, spec.partition, -1, "EventTooLarge", f"{size} bytes, at most {limit} fit", ""
+            ),
             *_whole(value),
         )
         letter = Encoded(_kept(event.key), value[:KEPT_BYTES], headers)
@@ -49,8 +52,8 @@ def _kept(key: bytes | None) -> bytes | None:
 
 
 def size_bytes(encoded: Encoded) -> int:
-    """What a record weighs for the broker's limit, without the frame around it."""
-    return len(encoded.key or b"") + len(encoded.value or b"") + sum(len(n) + len(v) for n, v in encoded.headers)
+    """What a record weighs for the broker's limit."""
+    return record_bytes(encoded.key, encoded.value, encoded.headers)
 
 
 def dead_letter(
@@ -64,7 +67,9 @@ def dead_letter(
     value = record.value if record else None
     where = (record.topic, record.partition, record.offset) if record else (spec.topic, spec.partition, -1)
     kept = tuple(record.headers) if record else (("headrace_timer", getattr(cause, "name", "").encode()),)
-    headers = (*kept, *_why(spec, *where, type(error).__name__, str(error), trace))
+    offset = str(record.offset) if record else ""
+    letter_id = derived_id(spec.id, "dead", offset or getattr(cause, "id", ""))
+    headers = (*kept, *_why(letter_id, spec, *where, type(error).__name__, str(error), trace))
     letter = Encoded(key, value, headers)
     if value and size_bytes(letter) > limit:
         letter = Encoded(_kept(key), value[:KEPT_BYTES], (*headers, *_whole(value)))
@@ -79,9 +84,8 @@ def _whole(value: bytes) -> tuple[tuple[str, bytes], ...]:
 
 
 def _why(
-    spec: TaskSpec, topic: str, partition: int, offset: int, kind: str, message: str, trace: str
+    letter_id: str, spec: TaskSpec, topic: str, partition: int, offset: int, kind: str, message: str, trace: str
 ) -> tuple[tuple[str, bytes], ...]:
-    letter_id = derived_id(spec.id, "dead", f"{topic}/{partition}", offset)
     return (
         ("headrace_dead_id", letter_id.encode()),
         ("__connect.errors.topic", topic.encode()),

@@ -18,15 +18,11 @@ from shared.runtime.log import (
     RecordTooLarge,
     TopicMissing,
     TopicPartition,
+    record_bytes,
 )
 
 MAX_IN_FLIGHT = 5_000
 _SILENCE_S = 1.5
-
-
-def _size_bytes(key: bytes | None, value: bytes | None, headers: Headers) -> int:
-    named = sum(len(name.encode()) + len(data) + 10 for name, data in headers)
-    return len(key or b"") + len(value or b"") + named + 100  # what a batch of its own adds, rounded up
 
 
 class KafkaWriter:
@@ -62,7 +58,7 @@ class KafkaWriter:
         while self._in_flight >= MAX_IN_FLIGHT:
             self.drain(0.5)
         ticket = Ticket(tp, on_done)
-        size = _size_bytes(key, value, headers)
+        size = record_bytes(key, value, headers)
         if size > MAX_RECORD_BYTES:
             self._in_flight += 1
             self._refused.append((ticket, None, RecordTooLarge(tp, size, MAX_RECORD_BYTES)))

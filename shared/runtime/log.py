@@ -151,6 +151,12 @@ class SendFailed(SendError):
         self.tp, self.reason = tp, reason
 
 
+def record_bytes(key: bytes | None, value: bytes | None, headers: Headers) -> int:
+    """What a record weighs against a limit of bytes, with the frame of a batch of its own, rounded up."""
+    named = sum(len(name.encode()) + len(data) + 10 for name, data in headers)
+    return len(key or b"") + len(value or b"") + named + 100
+
+
 OnDone = Callable[[int | None, SendError | None], None]
 
 

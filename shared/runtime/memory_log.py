@@ -26,6 +26,7 @@ from shared.runtime.log import (
     TopicMissing,
     TopicPartition,
     TopicRefused,
+    record_bytes,
 )
 
 BOOTSTRAP = "memory"
@@ -292,7 +293,7 @@ class MemoryWriter:
         self._broker.require()
         self._broker.log(tp)
         send = _Send(tp, key, value, tuple(headers), on_done)
-        size = len(key or b"") + len(value or b"") + sum(len(name) + len(data) for name, data in headers)
+        size = record_bytes(key, value, headers)
         self._sends.append(send)
         if size > MAX_RECORD_BYTES:
             send.error = RecordTooLarge(tp, size, MAX_RECORD_BYTES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -30,5 +31,9 @@ def test_panels_do_not_overlap() -> None:
 
 def test_compose_accepts_the_file() -> None:
     compose = Path(sys.executable).parent / "docker-compose"
-    ran = subprocess.run([compose, "config", "--quiet"], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
+    for token, accepted in (("secret", True), ("", False)):
+        environment = {**os.environ, "HEADRACE_TOKEN": token}
+        ran = subprocess.run(
+            [compose, "config", "--quiet"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
+        assert (ran.returncode == 0) == accepted, ran.stderr

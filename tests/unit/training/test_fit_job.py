@@ -105,3 +105,11 @@ def test_a_reference_fits_into_an_event() -> None:
     assert len(reference["numbers"]["amount"]["quantiles"]) == 33
     assert reference["numbers"]["amount"]["quantiles"][::16] == full[::128]
     assert len(json.dumps(reference)) < 2_000
+
+
+def test_a_window_of_one_class_leaves_the_others() -> None:
+    before = run_job(job(rows(900)), silent)
+    rare = [replace(row, label=0.0) if row.position >= 900 else row for row in rows(1300)]
+    result = run_job(job(rare, since=900, champion=1, champion_artifact=before.artifact), silent)
+    assert "since change" not in result.windows
+    assert "all" in result.windows
