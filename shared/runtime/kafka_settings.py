@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.contracts.errors import HeadraceError
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
@@ -65,7 +67,22 @@ class _Environment(BaseSettings):
         return self
 
 
+class SettingsInvalid(HeadraceError):
+    """Environment variables that do not fit."""
+
+    def __init__(self, error: ValidationError) -> None:
+        found = "; ".join(
+            f"{'_'.join(['HEADRACE_KAFKA', *map(str, one['loc'])]).upper()}: {one['msg']}" for one in error.errors()
+        )
+        super().__init__(
+            f"The settings of the Kafka cluster do not fit: {found}. Mend the environment and start again."
+        )
+
+
 def kafka_settings() -> KafkaSettings:
-    """Settings from the environment. Raises pydantic's ValidationError, which names the variable."""
-    environment = _Environment()
+    """Settings from the environment. Raises SettingsInvalid, which names the variables."""
+    try:
+        environment = _Environment()
+    except ValidationError as error:
+        raise SettingsInvalid(error) from error
     return KafkaSettings(**{name: getattr(environment, name) for name in _Environment.model_fields})
