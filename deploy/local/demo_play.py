@@ -20,7 +20,8 @@ from shared.contracts import control as c
 MODEL, TRANSACTIONS, CHARGEBACKS = "card_fraud", "transactions", "chargebacks"
 SOURCES = (TRANSACTIONS, CHARGEBACKS)
 BLOCK = 100
-BLOCK_IN_ROLLOUT = 25  # so that each step has traffic of its own before the next
+BLOCK_IN_SHADOW = 25
+BLOCK_IN_CANARY = 5  # so that each step has traffic of its own before the next
 DRIFT_AT = 2_200
 # The alarm comes within the first run's cool-down, so that the next run waits until many labels are wrong.
 LABELS_BREAK_AT = 1_880
@@ -104,8 +105,7 @@ def play(stage: Stage, script: Script, story: Story, sent: Callable[[int], None]
     stage.tick(START_MS, SOURCES)
     stage.settle()
     while not script.is_over(story, transactions):
-        rollout = stage.history.newest.model(MODEL).rollout
-        block = list(islice(stream, BLOCK if rollout is None else BLOCK_IN_ROLLOUT))
+        block = list(islice(stream, _block(stage)))
         if not block:
             break
         feed.broken = script.breaks(story, transactions)
@@ -121,6 +121,13 @@ def play(stage: Stage, script: Script, story: Story, sent: Callable[[int], None]
     stage.tick(last_ms + matures_after_ms + 1, SOURCES)
     stage.settle()
     return transactions
+
+
+def _block(stage: Stage) -> int:
+    rollout = stage.history.newest.model(MODEL).rollout
+    if rollout is None:
+        return BLOCK
+    return BLOCK_IN_CANARY if rollout.step else BLOCK_IN_SHADOW
 
 
 def _labels_and_tick(stage: Stage, feed: Feed, end_ms: int) -> None:

@@ -250,16 +250,17 @@ class KafkaReader:
         if self._beyond_end is not None:
             (tp, asked, end), self._beyond_end = self._beyond_end, None
             raise OffsetOutOfRange(tp, asked, consumer.first_offset(self._wire(tp)), end)
-        if self._trouble_since_s is not None:
-            trouble_s = now_s - self._trouble_since_s
-            if trouble_s > _TROUBLE_LIMIT_S or (trouble_s > _TROUBLE_GRACE_S and not reachable(self._settings)):
-                raise BrokerAway(self._settings.bootstrap)
-            return
+        trouble_s = 0.0 if self._trouble_since_s is None else now_s - self._trouble_since_s
+        if trouble_s > _TROUBLE_GRACE_S and not reachable(self._settings):
+            raise BrokerAway(self._settings.bootstrap)
+        # A broker that came back without the topic is never asked for it again: silence, not failures.
         for tp, heard_s in self._heard_s.items():
             if now_s - heard_s > _SILENCE_S and tp not in self._paused:
                 self._heard_s[tp] = now_s
                 if not consumer.knows_topic(self._wire(tp).topic):
                     raise TopicMissing(tp)
+        if trouble_s > _TROUBLE_LIMIT_S:
+            raise BrokerAway(self._settings.bootstrap)
 
 
 def _record(topic: str, raw: Any) -> LogRecord:

@@ -58,10 +58,10 @@ class Prometheus:
             return False
 
     def range(self, query: str, from_s: float, to_s: float) -> list[list[float]]:
-        """Values of each series, oldest first, one a second."""
+        """Values of each series, oldest first, one a scrape."""
         answer = httpx.get(
             f"http://127.0.0.1:{self._port}/api/v1/query_range",
-            params={"query": query, "start": from_s, "end": to_s, "step": 1},
+            params={"query": query, "start": from_s, "end": to_s, "step": 0.5},
         ).json()
         assert answer["status"] == "success", answer
         return [[float(value) for _, value in series["values"]] for series in _series(answer)]
