@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import orjson
 
 from services.ingestion.intake import read, too_large
-from services.ingestion.refusal import Refusal
 from services.ingestion.routing import Routed, route
 from services.ingestion.validation import validate
 from shared.contracts.definitions import Source
+from shared.contracts.record_fields import Refusal
 
 
 @dataclass(frozen=True, slots=True)

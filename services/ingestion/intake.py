@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import orjson
 
 from services.ingestion.quarantine import quarantined
-from services.ingestion.refusal import Refusal
 from services.ingestion.routing import Routed, route
 from shared.contracts.definitions import Clock, Source
 from shared.contracts.flow import IntakeRecord, RejectReason
+from shared.contracts.identity import record_cause
+from shared.contracts.record_fields import Refusal
 from shared.contracts.topics import INTAKE
 from shared.runtime.cloud_events import MalformedRecord, UserRecord, read_record
 from shared.runtime.log import LogRecord
@@ -30,9 +32,9 @@ def intake_step(largest_record_bytes: int = LARGEST_RECORD_BYTES) -> Step:
         if isinstance(found, Refusal):
             return newest_ms, [_refused(found, source, record)]
         routed, text = found
-        output = Publish(
-            INTAKE.of(source.name), routed.key, _taken(source, record, routed, newest_ms, text), routed.time_ms
-        )
+        taken = _taken(source, record, routed, newest_ms, text)
+        cause = record_cause(source.name, routed.record_id)
+        output = Publish(INTAKE.of(source.name), routed.key, taken, routed.time_ms, first_cause=cause)
         return newest_after(newest_ms, source, routed.time_ms, record.timestamp_ms), [output]
 
     return Step("intake", int, raw=on_raw, newest_ms=lambda newest_ms: newest_ms)
@@ -92,4 +94,6 @@ def _taken(source: Source, record: LogRecord, routed: Routed, newest_ms: int | N
 
 def _refused(refusal: Refusal, source: Source, record: LogRecord) -> Publish:
     where = (record.topic, record.partition, record.offset)
-    return quarantined(refusal, source.name, *where, record.value or b"", "", record.timestamp_ms)
+    rejected = quarantined(refusal, source.name, *where, record.value or b"", "", record.timestamp_ms)
+    # Its id is unknown, or not to be trusted: the bytes, which name the rejection, tell it apart.
+    return replace(rejected, first_cause=record_cause(source.name, ""))
