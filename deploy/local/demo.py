@@ -36,6 +36,7 @@ from deploy.local.demo_story import PREDICTIONS_ASKED, Story, missing, missing_o
 from deploy.local.options import DemoOptions
 from deploy.local.platform import ROOT, LocalPlatform
 from deploy.local.progress_client import ProgressClient
+from deploy.local.staying import stay
 from shared.contracts import control as c
 from shared.contracts.definitions import Model
 from shared.contracts.envelope import Message
@@ -52,20 +53,29 @@ def run_demo(options: DemoOptions) -> int:
     console = Console(stderr=options.json, highlight=False)
     with ExitStack() as ends:
         data = options.data or Path(ends.enter_context(TemporaryDirectory(prefix="headrace-demo-")))
-        screen = ends.enter_context(Screen(console))
+        screen = Screen(console)
         began_s = time.monotonic()
         platform = LocalPlatform(
             data, port_base=options.port_base, any_ports=options.port_base is None, show=screen.say
         )
-        ends.enter_context(platform)
         demo = _Demo(options, platform, screen, began_s)
-        result = demo.run()
-    if options.json:
+        with screen:
+            ends.enter_context(platform)
+            result = demo.run()
+        if options.stay:
+            _tell(demo, result)
+            stay(platform, screen.say)
+    if not options.stay:
+        _tell(demo, result)
+    return 0 if result["whole"] else 1
+
+
+def _tell(demo: _Demo, result: dict[str, Any]) -> None:
+    if demo.options.json:
         sys.stdout.buffer.write(orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n")
         sys.stdout.flush()
     else:
-        demo.show_end(console)
-    return 0 if result["whole"] else 1
+        demo.show_end()
 
 
 @dataclass
@@ -105,7 +115,7 @@ class _Demo:
         self.lacks = self._missing()
         return self._shown(script)
 
-    def show_end(self, console: Console) -> None:
+    def show_end(self) -> None:
         """The summary, once everything else has been said."""
         self.screen.end(self.story, self.quality, self.asked, self.seconds, self.lacks)
 

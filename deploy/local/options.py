@@ -34,7 +34,7 @@ class ReplayOptions:
     """`pace`: lockstep, max, or a factor such as 100x. `label_delay`: records (`48`) or a duration (`30m`).
 
     `block`: records of a lockstep block; `limit`: so many records of the file at most. `console`: the running platform
-    to publish into; `local`: one that the replay starts (with `broker` and `data`) and stops.
+    to publish into; `local`: one that the replay starts (with `broker` and `data`) and stops; `stay`: only on Ctrl-C.
     """
 
     definitions: Path
@@ -48,11 +48,12 @@ class ReplayOptions:
     json: bool = False
     data: Path | None = None
     console: str = "http://127.0.0.1:8100"
+    stay: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """`data` None: a folder of its own that is removed afterwards."""
+    """`data` None: a folder of its own that is removed afterwards. `stay`: the platform runs on until Ctrl-C."""
 
     seed: int = 7
     bad_candidate: bool = False
@@ -60,3 +61,4 @@ class DemoOptions:
     json: bool = False
     port_base: int | None = None
     data: Path | None = None
+    stay: bool = False

@@ -27,6 +27,7 @@ from deploy.local.replay_rows import ReplayRefused, ReplayRows, read_rows
 from deploy.local.replay_run import ReplayRun
 from deploy.local.running_platform import noted_broker
 from deploy.local.settle import Settling
+from deploy.local.staying import stay
 from shared.contracts.definitions import Replay
 from shared.contracts.topology import NO_DEFINITIONS, Definitions
 from shared.runtime.definition_files import LoadedDefinitions, load
@@ -39,12 +40,16 @@ _DEFAULT_DATA = Path(".headrace")
 
 @dataclass(frozen=True)
 class Target:
-    """The platform that a replay publishes into. `check` raises if it was stopped because something failed."""
+    """The platform that a replay publishes into. `check` raises if it was stopped because something failed.
+
+    `stay` returns when somebody stops it: at once for one that the replay did not start.
+    """
 
     console: str
     kafka: KafkaSettings
     urls: Mapping[str, str]
     check: Callable[[], None]
+    stay: Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,10 @@ def run_replay(options: ReplayOptions) -> int:
             run = _run(prepared, target, progress, closing)
             run.run(pace, prepared.block)
         counts = ask_console(target.console, "/v1/counts")
-    return _tell(options, prepared, counts, time.monotonic() - began_s, run, terminal)
+        status = _tell(options, prepared, counts, time.monotonic() - began_s, run, terminal)
+        if options.stay:
+            target.stay()
+    return status
 
 
 def _prepare(options: ReplayOptions, in_force: Definitions) -> Prepared:
@@ -101,17 +109,19 @@ def _chosen(loaded: LoadedDefinitions, options: ReplayOptions) -> Replay:
 def _target(options: ReplayOptions, terminal: Console) -> Generator[Target]:
     if not options.local:
         console = options.console.rstrip("/")
-        yield Target(console, _kafka(options, console), ask_console(console, "/v1/services"), lambda: None)
+        urls = ask_console(console, "/v1/services")
+        yield Target(console, _kafka(options, console), urls, lambda: None, lambda: None)
         return
+
+    def say(line: str) -> None:
+        terminal.print(line, highlight=False, markup=False, soft_wrap=True)
+
     with ExitStack() as stack:
         data = options.data or Path(stack.enter_context(TemporaryDirectory(prefix="headrace-replay-")))
-        platform = stack.enter_context(
-            LocalPlatform(
-                data, broker=options.broker, any_ports=True,
-                show=lambda line: terminal.print(line, highlight=False, markup=False, soft_wrap=True),
-            )
-        )  # fmt: skip
-        yield Target(platform.console, platform.kafka, platform.urls, platform.raise_if_failed)
+        platform = stack.enter_context(LocalPlatform(data, broker=options.broker, any_ports=True, show=say))
+        yield Target(
+            platform.console, platform.kafka, platform.urls, platform.raise_if_failed, lambda: stay(platform, say)
+        )
 
 
 def _kafka(options: ReplayOptions, console: str) -> KafkaSettings:
@@ -155,6 +165,7 @@ def _tell(
     found = report(counts, source, models, seconds)
     if options.json:
         sys.stdout.write(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode() + "\n")
+        sys.stdout.flush()
     else:
         show_table(found, Console())
     spent = ", ".join(f"{what} {seconds:.1f} s" for what, seconds in run.spent.seconds.items())

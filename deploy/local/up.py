@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Generator
-from contextlib import contextmanager
-
 from deploy.local.options import UpOptions
 from deploy.local.platform import LocalPlatform, to_standard_error
-
-_LOOK_EVERY_S = 1.0
+from deploy.local.staying import terminates_as_interrupted, until_interrupted
 
 
 def run_up(options: UpOptions) -> int:
@@ -18,11 +13,10 @@ def run_up(options: UpOptions) -> int:
         options.data, broker=options.broker, port_base=options.port_base, verbose=options.verbose, fresh=options.fresh
     )
     try:
-        with _terminates_as_interrupted(), platform:
+        with terminates_as_interrupted(), platform:
             platform.apply(options.definitions)
             to_standard_error(welcome(platform, options))
-            while True:
-                platform.wait(_LOOK_EVERY_S)
+            until_interrupted(platform)
     except KeyboardInterrupt:
         to_standard_error("everything has stopped")
     return 0
@@ -46,13 +40,3 @@ def welcome(platform: LocalPlatform, options: UpOptions) -> str:
         f"  headrace status{console} --watch\n"
         f"  headrace replay{console} examples/electricity/definitions.yaml electricity.csv\n"
     )
-
-
-@contextmanager
-def _terminates_as_interrupted() -> Generator[None]:
-    """SIGTERM does what Ctrl-C does: everything is stopped in order."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -27,6 +27,9 @@ BrokerName = Annotated[
 PortBase = Annotated[
     int | None, typer.Option("--port-base", min=1024, max=65_000, help="the console's port; the services follow it")
 ]
+Stays = Annotated[
+    bool, typer.Option("--stay", help="leave its platform running at the end, to look at it; Ctrl-C stops it")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -61,6 +64,7 @@ def demo(
     no_drift: Annotated[bool, typer.Option("--no-drift", help="a stream that does not change")] = False,
     port_base: PortBase = None,
     data: Annotated[Path | None, typer.Option(help="folder of run-time data; default: one that is removed")] = None,
+    stay: Stays = False,
     as_json: AsJson = False,
 ) -> None:
     """The whole loop in about 90 s, on a made-up stream."""
@@ -68,7 +72,7 @@ def demo(
     from deploy.local.demo import run_demo
     from deploy.local.options import DemoOptions
 
-    raise typer.Exit(run_demo(DemoOptions(seed, bad_candidate, no_drift, as_json, port_base, data)))
+    raise typer.Exit(run_demo(DemoOptions(seed, bad_candidate, no_drift, as_json, port_base, data, stay)))
 
 
 def replay(
@@ -83,18 +87,21 @@ def replay(
     block: Annotated[int | None, typer.Option(min=1, help="records of a lockstep block")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="only so many records of the file")] = None,
     data: Annotated[Path | None, typer.Option(help="with --local: folder of run-time data")] = None,
+    stay: Stays = False,
     as_json: AsJson = False,
     console: ConsoleUrl = DEFAULT_CONSOLE,
 ) -> None:
     """Publish a file as an event stream; report the outcome."""
     if not PACE.fullmatch(pace):
         raise typer.BadParameter(f"{pace!r} is no pace: lockstep, max, or a factor such as 100x", param_hint="--pace")
+    if stay and not local:
+        raise typer.BadParameter("it needs --local: any other platform runs on anyway", param_hint="--stay")
     _local_deployment("replay")
     from deploy.local.options import BrokerKind, ReplayOptions
     from deploy.local.replay import run_replay
 
     options = ReplayOptions(
-        definitions, file, local, BrokerKind(broker), label_delay, pace, block, limit, as_json, data, console
+        definitions, file, local, BrokerKind(broker), label_delay, pace, block, limit, as_json, data, console, stay
     )
     raise typer.Exit(run_replay(options))
 

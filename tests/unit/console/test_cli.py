@@ -212,7 +212,14 @@ def test_without_a_platform_the_command_that_starts_it_is_named(alone: Any, comm
 
 @pytest.mark.parametrize(
     "arguments",
-    [("nonsense",), ("status", "--colour"), ("promote", "m", "first"), ("replay", "a", "b", "--pace", "3"), ("why",)],
+    [
+        ("nonsense",),
+        ("status", "--colour"),
+        ("promote", "m", "first"),
+        ("replay", "a", "b", "--pace", "3"),
+        ("replay", "a", "b", "--stay"),
+        ("why",),
+    ],
 )
 def test_what_is_not_understood_exits_with_two(alone: Any, arguments: tuple[str, ...]) -> None:
     ran = alone(*arguments)
