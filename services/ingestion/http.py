@@ -13,6 +13,7 @@ from services.ingestion.http_body import BadLine, Line, lines_of
 from services.ingestion.memory_guard import Refuses
 from services.ingestion.settings import IngestionSettings
 from shared.contracts.definitions import Source
+from shared.contracts.flow import RejectReason
 from shared.runtime.http_access import asks_token
 from shared.runtime.log import RecordTooLarge, TopicPartition
 from shared.runtime.partitioning import partition_of
@@ -34,7 +35,8 @@ def router(
     async def publish(source: str, request: Request) -> JSONResponse:
         """One JSON record, or newline-delimited JSON: all of it, or nothing if a line does not fit.
 
-        The same id sent again is taken, and counts once.
+        The same id sent again is taken, and counts once. A broker that takes less than we do (413) and one that does
+        not answer in time (503) may have taken some: the first is told record by record, the second by their number.
         """
         unready = _unready(process, source) or _full(process, refuses)
         if unready is not None:
@@ -94,23 +96,38 @@ async def _published(process: Process, source: Source, lines: Sequence[Line], wi
         asyncio.wrap_future(process.outside.publish_raw(tp, line.routed.key.encode(), line.data))
         for tp, line in zip(tps, lines, strict=True)
     ]
-    try:
-        async with asyncio.timeout(within_s):
-            offsets = await asyncio.gather(*landed)
-    except TimeoutError:
-        taken = sum(future.done() and not future.cancelled() for future in landed)
+    _, waiting = await asyncio.wait(landed, timeout=within_s)
+    for future in waiting:
+        future.cancel()
+    records: list[dict[str, Any]] = []
+    problems: list[dict[str, Any]] = []
+    for x, tp, future in zip(lines, tps, landed, strict=True):
+        if future in waiting:
+            continue
+        refused = future.exception()
+        if isinstance(refused, RecordTooLarge):
+            problems.append({"line": x.number, "reason": RejectReason.TOO_LARGE, "detail": str(refused)})
+            continue
+        place = {"topic": tp.topic, "partition": tp.partition, "offset": future.result()}
+        records.append({"line": x.number, "id": x.routed.record_id, **place})
+    if waiting:
         return _error(
             503,
-            f"the broker has taken {taken} of {len(lines)} records within {within_s:g} s: send the request again when "
-            "/readyz answers 200; an id that it has already counts once",
+            f"the broker has taken {len(records)} of {len(lines)} records within {within_s:g} s: send the request "
+            "again when /readyz answers 200; an id that it has already counts once",
         )
-    except RecordTooLarge as refused:
-        return _error(413, str(refused))
-    records = [
-        {"line": x.number, "id": x.routed.record_id, "topic": tp.topic, "partition": tp.partition, "offset": offset}
-        for x, tp, offset in zip(lines, tps, offsets, strict=True)
-    ]
+    if problems:
+        return _partly(records, problems, len(lines))
     return JSONResponse({"source": source.name, "records": records}, 202)
+
+
+def _partly(records: list[dict[str, Any]], problems: list[dict[str, Any]], lines: int) -> JSONResponse:
+    """The broker takes less than we do, which only it can know: every record's fate is told."""
+    said = (
+        f"the broker took {len(records)} of {lines} records and refused {len(problems)} as too large for its topic: "
+        "make these smaller and send them alone, or raise the topic's max.message.bytes"
+    )
+    return JSONResponse({"error": said, "problems": problems, "records": records}, 413)
 
 
 def _unfit(bad: Sequence[BadLine], lines: int) -> JSONResponse:

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 from deploy.simulation.world import World
 from services.ingestion.http import router
+from services.ingestion.intake import LARGEST_EVENT_BYTES
 from services.ingestion.memory_guard import local_memory_guard, no_limit, resident_bytes
 from services.ingestion.settings import IngestionSettings
 from shared.contracts.flow import RecordAccepted
@@ -119,6 +120,30 @@ def test_a_bad_line_is_named_and_nothing_is_published() -> None:
     assert answer.json()["error"] == "3 of 4 lines do not fit; nothing was published"
     made.settle()
     assert standing(made) == []
+
+
+def test_a_line_that_would_not_fit_into_an_event_is_named_and_nothing_is_published() -> None:
+    made = ready()
+    large = orjson.dumps(value(transaction_id="b", category="x" * LARGEST_EVENT_BYTES))
+    answer = post(made, b"\n".join([orjson.dumps(value(transaction_id="a")), large]))
+    assert answer.status_code == 422
+    assert [(p["line"], p["reason"]) for p in answer.json()["problems"]] == [(2, "too_large")]
+    made.settle()
+    assert standing(made) == []
+
+
+def test_what_only_the_broker_finds_too_large_is_answered_record_by_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = ready()
+    small, other = (orjson.dumps(value(transaction_id=name)) for name in ("a", "c"))
+    large = orjson.dumps(value(transaction_id="b" * 900))
+    # A cluster whose topics take less than we do.
+    monkeypatch.setattr("shared.runtime.memory_log.MAX_RECORD_BYTES", 600)
+    answer = post(made, b"\n".join([small, large, other]))
+    assert answer.status_code == 413
+    assert [(r["line"], r["id"], r["offset"]) for r in answer.json()["records"]] == [(1, "a", 0), (3, "c", 1)]
+    assert [(p["line"], p["reason"]) for p in answer.json()["problems"]] == [(2, "too_large")]
+    assert "took 2 of 3" in answer.json()["error"]
+    assert standing(made) == [small, other]
 
 
 @pytest.mark.parametrize("body", [b"", b"\n \n"])
