@@ -33,7 +33,8 @@ class Spent:
 class ReplayRun:
     """`settle` returns once the platform has settled behind these ends; `control` says where control.v1 stands now.
 
-    `published(rows)`: how many rows of the file have been published so far.
+    `published(rows)`: how many rows of the file have been published so far. `now_s` and `sleep` keep a pace that is a
+    factor: each record goes out at its time, and with it the labels that are due by then.
     """
 
     rows: ReplayRows
@@ -43,6 +44,8 @@ class ReplayRun:
     control: Callable[[], int]
     published: Callable[[int], None]
     spent: Spent = field(default_factory=Spent)
+    now_s: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
 
     def run(self, pace: Pace, block_size: int) -> None:
         """The whole replay; returns when everything is settled."""
@@ -51,8 +54,7 @@ class ReplayRun:
         settled = self._settled("definitions")
         self._tick(records.times_ms[0] - 1, settled)
         settled = self._settled("ticks")
-        size = block_size if pace.lockstep else min(LARGEST_FREE_BLOCK, max(block_size, 1))
-        cut = blocks(records.times_ms, due_ms, size)
+        cut = blocks(records.times_ms, due_ms, _block_size(pace, block_size))
         if pace.lockstep:
             self._in_lockstep(cut, settled)
         else:
@@ -86,17 +88,17 @@ class ReplayRun:
                 self.published(block.records.stop)
 
     def _freely(self, cut: Iterable[Block], pace: Pace) -> None:
-        began_s = ticked_s = time.monotonic()
+        began_s = ticked_s = self.now_s()
         first_ms = self.rows.records.times_ms[0]
         for block in cut:
-            time.sleep(pace.wait_s(block.end_ms, first_ms, time.monotonic() - began_s))
+            self.sleep(pace.wait_s(block.end_ms, first_ms, self.now_s() - began_s))
             self._send(self.rows.records.at(row) for row in block.records)
             if self.rows.labels is not None:
                 self._send(self.rows.labels.at(row) for row in block.labels)
-            if time.monotonic() - ticked_s > _TICK_EVERY_S:
+            if self.now_s() - ticked_s > _TICK_EVERY_S:
                 self.publisher.flush()
                 self._tick(block.end_ms, Settled(self.control(), self.publisher.ends))
-                ticked_s = time.monotonic()
+                ticked_s = self.now_s()
             if block.records:
                 self.published(block.records.stop)
         self.publisher.flush()
@@ -126,3 +128,10 @@ class ReplayRun:
             time_ms, Tick(clock=Clock.EVENTS, sources=names, ends=tick_ends(ends, topics), adopt=behind.control)
         )
         self.spent.add("publishing", time.monotonic() - began_s)
+
+
+def _block_size(pace: Pace, asked: int) -> int:
+    """Records that go out together: so many as asked; one by one where each has its own time."""
+    if pace.factor is not None:
+        return 1
+    return asked if pace.lockstep else min(LARGEST_FREE_BLOCK, asked)

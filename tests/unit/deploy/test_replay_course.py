@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from deploy.local.replay_pace import Pace, PaceUnknown, parse_pace
 from deploy.local.replay_publisher import NotPublished, ReplayPublisher, tick_ends
 from deploy.local.replay_report import discrepancies, report
-from deploy.local.replay_rows import read_rows
+from deploy.local.replay_rows import Outgoing, read_rows
 from deploy.local.replay_run import ReplayRun
 from deploy.local.settle import Ends, Settled
 from shared.contracts.control import Tick
@@ -97,6 +98,45 @@ def test_without_lockstep_the_same_is_published_and_the_last_tick_is_the_same() 
         values = [orjson.loads(record.value or b"") for record in stage.broker.history(TopicPartition(topic, 0))]
         assert [value["reading"] for value in values] == list(range(120))
     assert stage.ticks()[-1].time_ms == START_MS + 119 * HALF_HOUR_MS + DAY_MS + 1
+
+
+class Stopwatch:
+    """Time that passes only while somebody sleeps, and a little at each look: the machine's own slowness."""
+
+    def __init__(self, look_s: float) -> None:
+        self.now, self._look_s = 1_000.0, look_s
+
+    def now_s(self) -> float:
+        self.now += self._look_s
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.mark.parametrize("look_s", [0.0, 0.001])
+def test_a_factor_publishes_each_record_at_its_time_and_its_label_when_it_is_due(look_s: float) -> None:
+    stage, watch = Stage(limit=60), Stopwatch(look_s)
+    seen: list[tuple[float, str, int]] = []
+    send = stage.run.publisher.send
+
+    def sent(record: Outgoing) -> None:
+        seen.append((watch.now, record.topic, orjson.loads(record.value)["reading"]))
+        send(record)
+
+    stage.run.publisher.send = sent  # the real one, looked at
+    replace(stage.run, now_s=watch.now_s, sleep=watch.sleep).run(parse_pace("100x"), 48)
+    began_s, step_s = seen[0][0], HALF_HOUR_MS / 1000 / 100
+    records = [(at, reading) for at, topic, reading in seen if topic == "electricity"]
+    labels = [(at, reading) for at, topic, reading in seen if topic == "electricity_labels"]
+    assert [reading for _, reading in records] == [reading for _, reading in labels] == list(range(60))
+    assert [at - began_s for at, _ in records] == pytest.approx([n * step_s for n in range(60)], abs=1.0)
+    # Held back by 48 records: those of the last ones follow the file, at its step.
+    assert [at - began_s for at, _ in labels] == pytest.approx([(n + 48) * step_s for n in range(60)], abs=1.0)
+    assert [at for at, _, _ in seen] == sorted(at for at, _, _ in seen)
+    ticks = [tick.time_ms for tick in stage.ticks()]
+    assert ticks == sorted(ticks)
+    assert len(ticks) > 60, "time goes on while the pace is kept"
 
 
 def test_a_record_that_the_broker_refuses_stops_the_replay() -> None:
