@@ -156,8 +156,23 @@ def on_verdict(case: Case, verdict: c.VerdictReached, platform: Platform) -> Non
     ):  # fmt: skip
         return
     hashes = (versions[rollout.champion].sha256, versions[rollout.candidate].sha256)
-    if (verdict.champion_sha256, verdict.candidate_sha256) == hashes:
-        move(case, transition(rollout, case.definition.rollout, verdict))
+    if (verdict.champion_sha256, verdict.candidate_sha256) != hashes:
+        return
+    if verdict.kind is c.VerdictKind.BETTER and _is_stale(case, verdict, platform):
+        return
+    move(case, transition(rollout, case.definition.rollout, verdict))
+
+
+def _is_stale(case: Case, verdict: c.VerdictReached, platform: Platform) -> bool:
+    """Whether the newest outcome judged fell due longer ago than a label of it would still be taken.
+
+    A judge that lags so far behind speaks of another time; until it has caught up, the champion stays.
+    """
+    definition, sources = case.definition, platform.definitions.sources
+    lateness_ms = max(
+        sources[name].time.allowed_lateness for name in (definition.scores, definition.label.source) if name in sources
+    )
+    return case.now_ms - verdict.last_time_ms > definition.label.expires_after + lateness_ms
 
 
 def on_drift(case: Case, drift: c.DriftDetected, platform: Platform) -> None:

@@ -32,6 +32,8 @@ class Stopped:
     reason: str
 
 
+_ROUNDING = 1 - 1e-9  # the judge compares logarithms
+
 Signal = ReplicasReady | c.VerdictReached | DeadlinePassed | Stopped
 
 
@@ -67,7 +69,7 @@ def _judged(rollout: Rollout, plan: Plan, verdict: c.VerdictReached) -> Move | N
     match verdict.kind:
         case c.VerdictKind.WORSE:
             return _end(rollout, f"worse than the champion{_figures(verdict)}", verdict.verdict_id)
-        case c.VerdictKind.BETTER if verdict.step > rollout.step and _has_figures(verdict):
+        case c.VerdictKind.BETTER if verdict.step > rollout.step and has_figures(verdict, plan):
             reason = f"better than the champion{_figures(verdict)}"
             if verdict.step >= len(plan.steps):
                 return Move(Phase.PROMOTED, rollout.step, 1.0, reason, verdict.verdict_id)
@@ -82,12 +84,17 @@ def _end(rollout: Rollout, reason: str, verdict_id: str | None = None) -> Move:
     return Move(phase, rollout.step, 0.0, reason, verdict_id)
 
 
-def _has_figures(verdict: c.VerdictReached) -> bool:
-    """No data is no success."""
-    difference = verdict.mean_difference
-    return (
-        verdict.outcomes > 0 and difference is not None and math.isfinite(difference) and math.isfinite(verdict.e_value)
-    )
+def has_figures(verdict: c.VerdictReached, plan: Plan) -> bool:
+    """No data is no success: whether the figures are finite, and enough for the step that they are said to reach.
+
+    Enough is what the definition asks for, evidence of (1/alpha)^(k/K) at step k of K; and as no outcome can more than
+    double the evidence (a loss difference lies in [-1, 1], a bet in [0, 1]), so many outcomes as that takes.
+    """
+    difference, evidence = verdict.mean_difference, verdict.e_value
+    if difference is None or not math.isfinite(difference) or not math.isfinite(evidence):
+        return False
+    needed = plan.alpha ** (-verdict.step / len(plan.steps))
+    return evidence >= needed * _ROUNDING and verdict.outcomes >= math.log2(evidence)
 
 
 def _figures(verdict: c.VerdictReached) -> str:

@@ -74,15 +74,34 @@ def test_what_is_undecided_changes_nothing(kind: str) -> None:
     [
         {"mean_difference": None},
         {"outcomes": 0},
+        {"outcomes": 7},
+        {"e_value": 99.9},
         {"rollout_id": "another"},
         {"champion": 7},
         {"champion_sha256": "f" * 64},
         {"candidate_sha256": "f" * 64},
     ],
-    ids=lambda over: next(iter(over)),
+    ids=lambda over: "-".join(f"{name}={value}" for name, value in over.items()),
 )
-def test_a_verdict_without_figures_or_on_something_else_never_promotes(over: dict[str, Any]) -> None:
+def test_a_verdict_without_enough_figures_or_on_something_else_never_promotes(over: dict[str, Any]) -> None:
     assert s.verdict(s.in_shadow(), 3, **over) == []
+
+
+def test_each_step_needs_its_share_of_the_evidence() -> None:
+    """Alpha 0.01 in three steps: 4.64, 21.5 and 100."""
+    plane = s.in_shadow()
+    assert s.verdict(plane, 1, e_value=4.6) == []
+    assert shares(s.verdict(plane, 1, e_value=4.65, outcomes=3)) == [0.05]
+    assert s.verdict(plane, 2, e_value=21.5) == []
+    assert shares(s.verdict(plane, 2, e_value=21.6)) == [0.25]
+
+
+def test_stale_figures_never_promote_and_stop_all_the_same() -> None:
+    plane = s.in_shadow()
+    newest_ms = plane.now_ms - b.model().label.expires_after - b.source().time.allowed_lateness
+    assert s.verdict(plane, 1, last_time_ms=newest_ms - 1) == []
+    assert shares(s.verdict(plane, 1, last_time_ms=newest_ms)) == [0.05]
+    assert s.kinds(s.verdict(plane, 0, "worse", last_time_ms=newest_ms - 1)) == ["RolloutEnded"]
 
 
 @pytest.mark.parametrize("figure", ["mean_difference", "e_value"])
