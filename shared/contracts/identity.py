@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from uuid import UUID
 
 
 def derived_id(cause: str, name: str, key: str = "", ordinal: int = 0) -> str:
@@ -33,12 +32,3 @@ def split_hash(rollout_id: str, subject: str) -> float:
     """A uniform number in [0, 1) from (rollout, entity or record id): below the share the candidate answers."""
     digest = hashlib.sha256(f"{rollout_id}\x1f{subject}".encode(), usedforsecurity=False).digest()
     return int.from_bytes(digest[:7], "big") / (1 << 56)
-
-
-def is_id(text: str) -> bool:
-    """Whether `text` is written as a UUID."""
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True

@@ -10,7 +10,7 @@ from shared.contracts.identity import derived_id
 from shared.contracts.topology import Output as Target
 from shared.contracts.topology import TaskSpec
 from shared.runtime.partitioning import partition_of
-from shared.runtime.step import Append, Cause, ClearTimer, Output, Publish, SetTimer
+from shared.runtime.step import Append, Cause, ClearTimer, Output, Publish, Raw, SetTimer
 
 Where = tuple[str, int]  # topic and partition
 
@@ -28,7 +28,10 @@ class Prepared:
 def prepare(
     spec: TaskSpec, cause: Cause, outputs: Sequence[Output], control: int, last_sequence: Callable[[Where], int]
 ) -> Prepared:
-    """Number and encode what a cause led to. Raises WrongEvent, or KeyError for a topic that the task may not write."""
+    """Number and encode what a cause led to.
+
+    Raises WrongEvent, KeyError for a topic that the task may not write, ValueError where a head step names no cause.
+    """
     prepared = Prepared()
     for ordinal, output in enumerate(outputs):
         match output:
@@ -54,10 +57,18 @@ def _addressed(
     prepared.sequences[where] = sequence
     name = f"{topic}:{output.event.ce_type}:{output.name}"
     message = Message(
-        id=derived_id(cause.id, name, output.key, ordinal), source=spec.id, time_ms=output.time_ms,
+        id=derived_id(_cause_id(cause, output), name, output.key, ordinal), source=spec.id, time_ms=output.time_ms,
         key=output.key, event=output.event, sequence=sequence, control=control,
     )  # fmt: skip
     return topic, partition, encode(message)
+
+
+def _cause_id(cause: Cause, output: Publish) -> str:
+    if not isinstance(cause, Raw):
+        return cause.id
+    if not output.first_cause:
+        raise ValueError(f"{output.event.ce_type} follows from a user's record: give the record's id as `first_cause`")
+    return output.first_cause
 
 
 def _target(spec: TaskSpec, topic: str) -> Target:

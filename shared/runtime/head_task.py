@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 from shared.contracts.definitions import Clock, Source
 from shared.contracts.envelope import NEVER_MS
-from shared.contracts.identity import derived_id
 from shared.contracts.platform import Platform
 from shared.runtime.log import LogRecord
 from shared.runtime.step import Raw
@@ -30,8 +29,7 @@ class HeadTask(Task):
 
     def _take(self, record: LogRecord) -> None:
         self.counts.read += 1
-        cause = derived_id(self.spec.id, "raw", "", record.offset)
-        self._call(Raw(cause, record), record)
+        self._call(Raw(record), record)
 
     def process(self, records: Sequence[LogRecord], now_s: float) -> int:
         """Take records: even the first of them under the definition of their source."""

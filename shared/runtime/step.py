@@ -17,13 +17,17 @@ from shared.runtime.log import LogRecord
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """Derive an event. `name` tells apart events of one kind, key and cause."""
+    """Derive an event. `name` tells apart events of one kind, key and cause.
+
+    `first_cause`: of what a head step publishes, for a record of a user's topic has no id but the one inside it.
+    """
 
     topic: Topic
     key: str
     event: Event
     time_ms: int
     name: str = ""
+    first_cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,6 @@ class Due:
 class Raw:
     """A record of a user's topic, as a head step reads it."""
 
-    id: str
     record: LogRecord
 
 

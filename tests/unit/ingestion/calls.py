@@ -41,7 +41,7 @@ def take_in(
     """One record through `intake`: the newest event time after it, and its one output."""
     handler = intake_step().raw
     assert handler is not None
-    state, [output] = handler(newest_ms, Raw("id", log_record(data, **over)), context("intake", source))
+    state, [output] = handler(newest_ms, Raw(log_record(data, **over)), context("intake", source))
     return state, output
 
 

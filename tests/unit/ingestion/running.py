@@ -44,13 +44,16 @@ def publish_many(made: World, first: int, following: int) -> None:
 
 def events(made: World, topic: str, partition: int = 0) -> list[Event]:
     """What readers accept of a log: the next of each task, what comes from outside once."""
-    found: dict[str, Event] = {}
-    acceptance = Acceptance()
+    found: list[Event] = []
+    acceptance, outside = Acceptance(), set[str]()
     for record in made.broker.history(TopicPartition(topic, partition)):
         entry = decode(record.key, record.value, record.headers)
         if isinstance(entry, Message) and acceptance.accepts(entry):
-            found.setdefault(entry.id, entry.event)
-    return list(found.values())
+            if entry.sequence is None and entry.id in outside:
+                continue
+            outside.add(entry.id)
+            found.append(entry.event)
+    return found
 
 
 def segments(made: World) -> list[SegmentWritten]:

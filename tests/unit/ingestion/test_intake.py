@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from services.ingestion.intake import intake_step
 from shared.contracts.flow import IntakeRecord, RejectReason
+from shared.contracts.identity import record_cause
 from shared.contracts.topics import INTAKE, REJECTED
 from shared.runtime.step import Raw
 from tests import builders as b
@@ -108,8 +109,24 @@ def test_a_record_that_outgrows_an_event_by_its_escapes_is_rejected_rather_than_
 def test_the_largest_record_is_a_setting() -> None:
     handler = intake_step(50).raw
     assert handler is not None
-    _, [output] = handler(None, Raw("id", log_record(value())), context("intake"))
+    _, [output] = handler(None, Raw(log_record(value())), context("intake"))
     assert rejection(output).reason is RejectReason.TOO_LARGE
+
+
+def test_what_a_record_leads_to_has_its_id_from_source_and_record_id_wherever_the_record_lies() -> None:
+    causes = {
+        published(take_in(value(amount=amount), partition=partition, offset=offset)[1]).first_cause
+        for amount, partition, offset in ((1, 0, 7), (1, 0, 8), (2, 3, 0))
+    }
+    assert causes == {record_cause(b.SOURCE, "t1")}
+    assert published(take_in(value(transaction_id="t2"))[1]).first_cause == record_cause(b.SOURCE, "t2")
+    assert record_cause(b.LABELS, "t1") not in causes
+
+
+def test_what_is_refused_is_told_apart_by_its_bytes() -> None:
+    first, again, other = (published(take_in(data, offset=n)[1]) for n, data in enumerate((b"{", b"{", b"[")))
+    assert first.first_cause == again.first_cause == other.first_cause
+    assert first.name == again.name != other.name
 
 
 def test_cloud_events_are_read_by_their_data() -> None:

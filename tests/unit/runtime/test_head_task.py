@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from shared.contracts.definitions import Source
 from shared.contracts.envelope import NEVER_MS, Message
+from shared.contracts.identity import record_cause
 from shared.contracts.topics import INTAKE
 from shared.runtime.control_task import ControlTask
 from shared.runtime.head_task import HeadTask
@@ -25,7 +27,9 @@ def on_raw(state: dict[str, int] | None, raw: Raw, context: Context) -> tuple[di
     time_ms = int(raw.record.value or b"0")
     taken = b.intake(record_id=str(time_ms))
     newest_ms = max(time_ms, (state or {}).get("newest_ms", time_ms))
-    return {"newest_ms": newest_ms}, [Publish(INTAKE.of(b.SOURCE), "card", taken, time_ms)]
+    return {"newest_ms": newest_ms}, [
+        Publish(INTAKE.of(b.SOURCE), "card", taken, time_ms, first_cause=record_cause(b.SOURCE, taken.record_id))
+    ]
 
 
 def newest_ms(state: dict[str, int] | None) -> int | None:
@@ -35,9 +39,9 @@ def newest_ms(state: dict[str, int] | None) -> int | None:
 HEAD = Step("intake", dict[str, int], raw=on_raw, newest_ms=newest_ms)
 
 
-def head(source: Source, known: ControlHistory, file: TaskFile | None = None) -> HeadTask:
+def head(source: Source, known: ControlHistory, file: TaskFile | None = None, step: Step = HEAD) -> HeadTask:
     spec = next(t for t in b.definitions(source).tasks if t.step == "intake" and t.subject == b.SOURCE)
-    return HeadTask(spec, HEAD, file or TaskFile("intake", None), known)
+    return HeadTask(spec, step, file or TaskFile("intake", None), known)
 
 
 def declared(source: Source) -> list[Any]:
@@ -73,6 +77,27 @@ def test_the_first_record_is_taken_under_the_definition_of_its_source() -> None:
     task = head(EVENTS_SOURCE, history(b.tick(), definitions=declared(EVENTS_SOURCE)))
     task.process([record(0, T0)], 1.0)
     assert [message.control for message in events(task)] == [2]
+
+
+def test_a_record_published_twice_leads_to_the_same_ids_at_another_offset_of_another_task() -> None:
+    known = history(definitions=declared(EVENTS_SOURCE))
+    task, other = head(EVENTS_SOURCE, known), head(EVENTS_SOURCE, known)
+    other.spec = replace(other.spec, partition=1)
+    task.process([record(0, T0), record(1, T0), record(2, T0 + 1)], 1.0)
+    other.process([record(0, T0)], 1.0)
+    first, again, next_one = (message.id for message in events(task))
+    assert (first, first) == (again, events(other)[0].id)
+    assert next_one != first
+
+
+def test_a_head_step_that_names_no_cause_buries_the_record_rather_than_give_it_an_id_of_its_place() -> None:
+    def nameless(state: Any, raw: Raw, context: Context) -> tuple[Any, list[Output]]:
+        return {"newest_ms": T0}, [Publish(INTAKE.of(b.SOURCE), "card", b.intake(), T0)]
+
+    step = Step("intake", dict[str, int], raw=nameless, newest_ms=newest_ms)
+    task = head(EVENTS_SOURCE, history(definitions=declared(EVENTS_SOURCE)), step=step)
+    task.process([record(0, T0)], 1.0)
+    assert (task.counts.dead, events(task)) == (1, [])
 
 
 def test_a_wall_tick_is_marked_only_after_a_fetch_that_began_later_reached_the_end() -> None:
