@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.contracts.envelope import Encoded
@@ -66,7 +67,7 @@ def dead_letter(
     key = record.key if record else getattr(cause, "key", "").encode()
     value = record.value if record else None
     where = (record.topic, record.partition, record.offset) if record else (spec.topic, spec.partition, -1)
-    kept = tuple(record.headers) if record else (("headrace_timer", getattr(cause, "name", "").encode()),)
+    kept = tuple(record.headers) if record else _timer(cause)
     offset = str(record.offset) if record else ""
     letter_id = derived_id(spec.id, "dead", offset or getattr(cause, "id", ""))
     headers = (*kept, *_why(letter_id, spec, *where, type(error).__name__, str(error), trace))
@@ -74,6 +75,26 @@ def dead_letter(
     if value and size_bytes(letter) > limit:
         letter = Encoded(_kept(key), value[:KEPT_BYTES], (*headers, *_whole(value)))
     return DeadLetter(dead_letters(spec.service), letter, letter)
+
+
+def _timer(cause: Cause | None) -> tuple[tuple[str, bytes], ...]:
+    named = ("headrace_timer", getattr(cause, "name", "")), ("headrace_timer_id", getattr(cause, "id", ""))
+    return tuple((name, text.encode()) for name, text in named)
+
+
+def letter_facts(headers: Sequence[tuple[str, bytes]]) -> dict[str, str | int | None]:
+    """What a letter's headers say, for a log line. `event_id` None: a user's record, which topic and offset name."""
+    said = {name: value.decode(errors="replace") for name, value in headers}
+    return {
+        "task": said["__connect.errors.task.id"],
+        "topic": said["__connect.errors.topic"],
+        "partition": int(said["__connect.errors.partition"]),
+        "offset": int(said["__connect.errors.offset"]),
+        "event_id": said.get("ce_id") or said.get("headrace_timer_id"),
+        "letter_id": said["headrace_dead_id"],
+        "error": said["__connect.errors.exception.class.name"],
+        "reason": said["__connect.errors.exception.message"],
+    }
 
 
 def _whole(value: bytes) -> tuple[tuple[str, bytes], ...]:

@@ -6,7 +6,7 @@ Both drivers call the same methods: over Kafka in a loop, in the simulation one 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -25,7 +25,7 @@ from shared.runtime.outside import OutsideWriter
 from shared.runtime.relay import Relay
 from shared.runtime.service import Executor, Follower, RawFollower, Service
 from shared.runtime.task import Task
-from shared.runtime.task_file import TaskFile
+from shared.runtime.task_file import OutboxRow, TaskFile
 from shared.runtime.topic_settings import topic_config
 
 CONTROL_TP = TopicPartition(CONTROL.name, 0)
@@ -74,6 +74,7 @@ class Host:
     instance: str
     folder: Path | None = None
     largest_event_bytes: int = 1_000_000
+    buried: Callable[[OutboxRow], None] = lambda row: None  # told once of each dead letter
 
 
 class Process:
@@ -268,10 +269,12 @@ class Process:
         if self.history.newest.definitions is not self._definitions:
             self.reconcile()  # no entry is taken under definitions whose outputs the task does not know yet
         task, now_s = self.tasks[task_id], self.clock.now_s()
+        dead = task.counts.dead
         if isinstance(task, ControlTask):
             moved = task.advance(limit, now_s) > 0
         else:
             moved = self._advance_data(task, limit, now_s)
+        self._say_buried(task, task.counts.dead - dead)
         if isinstance(task, HeadTask):
             tp = TopicPartition(task.spec.topic, task.spec.partition)
             # What was fetched and waits in the backlog is older than the tick: it must not come behind its mark.
@@ -296,6 +299,13 @@ class Process:
                 backlog.popleft()
         self._bound(tp, full or len(backlog) > BATCH)
         return taken > 0
+
+    def _say_buried(self, task: Task, letters: int) -> None:
+        # Only now that they are committed: what a crash undoes is buried, and said, by the next process.
+        if letters:
+            topic = dead_letters(task.spec.service)
+            for row in [row for row in task.unsent if row.topic == topic][-letters:]:
+                self._host.buried(row)
 
     def _bound(self, tp: TopicPartition, full: bool) -> None:
         if full and tp not in self._paused:

@@ -21,6 +21,7 @@ from shared.runtime.memory_log import MemoryBroker
 from shared.runtime.process import Host, Process, WrongPartitions
 from shared.runtime.service import Service
 from shared.runtime.step import Output, Step
+from shared.runtime.task_file import OutboxRow
 from tests import builders as b
 from tests.unit.runtime.test_head_task import HEAD
 from tests.unit.runtime.toy_task import (
@@ -81,13 +82,22 @@ class Bench:
         self.clock = VirtualClock()
         self.broker = MemoryBroker(self.clock.wall_ms)
         self.files = MemoryFiles()
+        self.buried: list[OutboxRow] = []
         self.service = Service("monitoring", STEPS, **service)
         self.process = self.started()
 
     def started(self) -> Process:
         self.process = Process(
             self.service,
-            Host(self.broker, self.clock, self.files, Jobs(), ArtifactStore.at("memory:"), "0"),
+            Host(
+                self.broker,
+                self.clock,
+                self.files,
+                Jobs(),
+                ArtifactStore.at("memory:"),
+                "0",
+                buried=self.buried.append,
+            ),
         )
         return self.process
 
