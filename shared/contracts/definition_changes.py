@@ -13,7 +13,7 @@ Declared = Source | FeatureView | Model
 Flat = dict[Path, Any]
 
 # What may not change, by kind; fields and features have rules of their own. The order of inputs counts as well.
-_FIXED: Mapping[type[Declared], tuple[Path, ...]] = {
+FIXED: Mapping[type[Declared], tuple[Path, ...]] = {
     Source: (("topic_name",), ("key",), ("id",), ("partitions",), ("time", "field"), ("time", "clock")),
     FeatureView: (("source",), ("entity",), ("ttl",)),
     Model: (
@@ -58,7 +58,7 @@ def _changed_meaning(definitions: Definitions, after: Declared) -> Iterator[Prob
     before = in_force(definitions, after)
     if before is None:
         return
-    for path in _FIXED[type(after)]:
+    for path in FIXED[type(after)]:
         old, new = _value(before, path), _value(after, path)
         if _ordered(old) != _ordered(new):
             where = ("topic",) if path == ("topic_name",) else path

@@ -278,8 +278,12 @@ class Model(Contract):
         metric, regression = self.metric, self.task is Task.REGRESSION
         if regression != (metric in (Metric.ABSOLUTE_ERROR, Metric.SQUARED_ERROR)):
             raise ValueError(f"monitor.metric {metric} does not fit task {self.task}")
-        if metric in (Metric.ACCURACY,):
+        if metric is Metric.ACCURACY:
             raise ValueError("monitor.metric must be a loss: use zero_one, and report accuracy")
+        if metric is Metric.SQUARED_ERROR:
+            raise ValueError(
+                "monitor.metric must be bounded: use absolute_error with a scale, and report squared_error"
+            )
         if regression and self.monitor.scale is None:
             raise ValueError("a regression needs monitor.scale: the error that counts as 1, in units of the label")
         return self

@@ -4,7 +4,16 @@ import math
 
 import pytest
 
-from services.monitoring.losses import Invalid, LossSpec, bounded_loss, invalid_output, report_metric
+from services.monitoring.losses import (
+    BOUNDED_METRICS,
+    Invalid,
+    LossSpec,
+    bounded_loss,
+    invalid_output,
+    report_metric,
+)
+from shared.contracts.definitions import Metric, Task
+from tests.builders import model
 
 BINARY = LossSpec("binary", "log_loss", clip=0.01)
 CLASSES = LossSpec("multiclass", "brier", classes=("a", "b", "c"))
@@ -100,3 +109,14 @@ def test_a_spec_that_cannot_work_says_what_it_needs(arguments: dict[str, object]
 def test_a_metric_of_another_task_is_refused() -> None:
     with pytest.raises(ValueError, match="squared_error"):
         report_metric(REGRESSION, "accuracy", [1.0], 1.0)
+
+
+@pytest.mark.parametrize("task", list(Task))
+@pytest.mark.parametrize("metric", list(Metric))
+def test_a_definition_admits_as_monitored_metric_just_what_can_be_bounded(task: Task, metric: Metric) -> None:
+    monitor = {"metric": metric, "scale": 1.0}
+    if metric in BOUNDED_METRICS[task]:
+        assert model(task=task, monitor=monitor).metric is metric
+    else:
+        with pytest.raises(ValueError, match=r"monitor\.metric"):
+            model(task=task, monitor=monitor)
