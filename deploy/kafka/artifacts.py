@@ -10,6 +10,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from shared.contracts.errors import HeadraceError
+
 KAFKA_VERSION = "4.3.0"
 
 _CHECKSUMS = Path(__file__).with_name("jars.sha256")
@@ -33,7 +35,7 @@ _POM = f"""\
 """
 
 
-class ArtifactsUnavailable(Exception):
+class ArtifactsUnavailable(HeadraceError):
     """The jars could not be fetched, or are not the ones that `jars.sha256` names."""
 
 

@@ -19,6 +19,7 @@ from deploy.kafka.artifacts import fetch, java
 from deploy.kafka.node_settings import Node, properties
 from deploy.ports import free_ports, is_free
 from deploy.spawn import collect, end, kill, spawn
+from shared.contracts.errors import HeadraceError
 
 _JVM = (
     "-Xmx512m",
@@ -29,7 +30,7 @@ _JVM = (
 _STOP_GRACE_S = 10.0
 
 
-class KafkaFailed(Exception):
+class KafkaFailed(HeadraceError):
     """A node or one of Kafka's tools did not do what it should; the message ends with its log's last lines."""
 
 

@@ -11,10 +11,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from shared.contracts.errors import HeadraceError
+
 _STATE = ("state", "objects", "kafka")
 
 
-class DataFolderInUse(Exception):
+class DataFolderInUse(HeadraceError):
     """Another platform runs from the folder."""
 
     def __init__(self, folder: Path) -> None:

@@ -15,13 +15,14 @@ from typing import IO, Self
 from deploy.broker_probe import broker_ids
 from deploy.ports import free_ports, is_free
 from deploy.spawn import collect, end, kill, spawn
+from shared.contracts.errors import HeadraceError
 
 _START_TIMEOUT_S = 15.0
 # It ends 2.3 s after a SIGTERM by itself; it keeps nothing, so waiting longer would save nothing.
 _STOP_GRACE_S = 4.0
 
 
-class EmbeddedBrokerFailed(Exception):
+class EmbeddedBrokerFailed(HeadraceError):
     """The embedded broker is not installed, did not come up, or is not in the state that was asked for."""
 
 

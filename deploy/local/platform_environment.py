@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.ports import free_ports, is_free
+from shared.contracts.errors import HeadraceError
 from shared.runtime.settings import DEFAULT_PORTS
 
 DEFAULT_BROKER_PORT = 9092
@@ -15,7 +16,7 @@ DEFAULT_BROKER_PORT = 9092
 START_ORDER = ("registry", "ingestion", "features", "serving", "monitoring", "training", "console")
 
 
-class PortsTaken(Exception):
+class PortsTaken(HeadraceError):
     """Ports that the platform wants are held by something else."""
 
     def __init__(self, taken: Mapping[str, int]) -> None:

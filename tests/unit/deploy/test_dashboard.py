@@ -8,8 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
 from deploy.grafana.generate import TARGET, the_loop
 from deploy.grafana.panels import PANELS
+from deploy.kafka.artifacts import KAFKA_VERSION
 from shared.contracts import control, flow
 
 ROOT = Path(__file__).parents[3]
@@ -37,3 +40,8 @@ def test_compose_accepts_the_file() -> None:
             [compose, "config", "--quiet"], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
         )
         assert (ran.returncode == 0) == accepted, ran.stderr
+
+
+def test_compose_runs_the_apache_kafka_that_the_tests_run() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    assert compose["services"]["kafka"]["image"] == f"apache/kafka:{KAFKA_VERSION}"
