@@ -12,12 +12,13 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from http.client import HTTPException
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Self
 
 from deploy.local.log_lines import render
 from deploy.local.supervised_process import ProcessSpec, Ready, SupervisedProcess
 from deploy.spawn import end
+from shared.contracts.errors import HeadraceError
 
 DEATHS_ALLOWED = 5
 DEATHS_WITHIN_S = 60.0
@@ -25,7 +26,7 @@ _STOP_GRACE_S = 10.0
 _WATCH_INTERVAL_S = 0.1
 
 
-class ProcessesFailed(Exception):
+class ProcessesFailed(HeadraceError):
     """A process did not become ready, or died too often; the message ends with the last lines of its log."""
 
 
@@ -59,7 +60,6 @@ class Supervisor:
         self._ended = threading.Event()
         self._watcher: threading.Thread | None = None
         self._failure: str | None = None
-        self._stop_asked = False
         self._lock = threading.Lock()
 
     @property
@@ -105,28 +105,6 @@ class Supervisor:
             raise ProcessesFailed(self._failure)
         return ended
 
-    def run_forever(self, started: Callable[[], None] | None = None) -> None:
-        """Start, call `started` once all are ready, run until SIGINT or SIGTERM, stop. For a program's main thread."""
-
-        def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
-            self._stop_asked = True
-
-        previous = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            self.start()
-            if started is not None:
-                started()
-            while not self._stop_asked and not self._ended.wait(0.2):
-                pass
-        except _StopAsked:
-            self._show("stopped before everything was ready")
-        finally:
-            self.stop()
-            for number, handler in previous.items():
-                signal.signal(number, handler)
-        if self._failure is not None:
-            raise ProcessesFailed(self._failure)
-
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -150,8 +128,8 @@ class Supervisor:
     def _raise_if_stopping(self) -> None:
         if self._failure is not None:
             raise ProcessesFailed(self._failure)
-        if self._stop_asked or self._stopping.is_set():
-            raise _StopAsked
+        if self._stopping.is_set():
+            raise ProcessesFailed("stopped before everything was ready")
 
     def _watch(self) -> None:
         while not self._stopping.wait(_WATCH_INTERVAL_S):
@@ -196,10 +174,6 @@ class Supervisor:
         shown = render(line, verbose=self._verbose)
         if shown is not None:
             self._show(f"{name:<{self._width}} | {shown}")
-
-
-class _StopAsked(Exception):
-    """A signal asked to stop while processes were still being started."""
 
 
 def _not_ready(ready: Ready) -> str | None:

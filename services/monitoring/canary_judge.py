@@ -15,22 +15,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from services.monitoring.json_state import JsonState
+from shared.contracts.control import VerdictKind
 
 BETS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9)
 # exp() of more is no double; the log figures stay exact.
 _LARGEST_EXPONENT = 700.0
-
-
-class VerdictKind(StrEnum):
-    """Better and Worse are final; Undecided and Invalid never promote."""
-
-    BETTER = "better"
-    WORSE = "worse"
-    UNDECIDED = "undecided"
-    INVALID = "invalid"
 
 
 @dataclass(frozen=True, slots=True)

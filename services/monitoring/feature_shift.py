@@ -133,11 +133,6 @@ def ranked(reference: FeatureReference, window: ShiftWindow) -> tuple[FeatureShi
     return tuple(sorted(shifts, key=lambda shift: (-shift.score, shift.feature)))
 
 
-def ranked_rows(reference: FeatureReference, rows: Iterable[Row]) -> tuple[FeatureShift, ...]:
-    """`ranked` for rows at hand."""
-    return ranked(reference, ShiftWindow(current=_whole(reference, rows)))
-
-
 def category_key(value: Any) -> str:
     """The text by which a category is counted: strings as they are, true/false, otherwise Python's str."""
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -195,13 +190,6 @@ def _finite(value: Any) -> float | None:
     except OverflowError:  # an integer beyond the largest double
         return None
     return number if math.isfinite(number) else None
-
-
-def _whole(reference: FeatureReference, rows: Iterable[Row]) -> Block:
-    block = _OpenBlock(reference, Block())
-    for row in rows:
-        block.take(row)
-    return block.close()
 
 
 def _number_shift(name: str, known: NumberReference, block: Block) -> FeatureShift:

@@ -105,12 +105,6 @@ def report_metric(spec: LossSpec, name: str, output: Sequence[float | None] | No
     return _metric(spec, name, output, label)
 
 
-def invalid_output(spec: LossSpec, output: Sequence[float | None] | None) -> Invalid | None:
-    """Why the output is no prediction of this task, or None when it is one."""
-    checked = _output(spec, output)
-    return checked if isinstance(checked, Invalid) else None
-
-
 def _metric(spec: LossSpec, name: str, output: Sequence[float | None] | None, label: Label) -> float | Invalid:
     values = _output(spec, output)
     if isinstance(values, Invalid):

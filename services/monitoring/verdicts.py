@@ -51,7 +51,7 @@ def _may_say_more(judge: RolloutJudge, after: canary_judge.JudgeState) -> bool:
         after.log_e_max > before.log_e_max
         or after.log_e_harm_max > before.log_e_harm_max
         or after.count == before.count
-        or canary_judge.VerdictKind.INVALID in judge.said
+        or VerdictKind.INVALID in judge.said
     )
 
 
@@ -60,10 +60,10 @@ def _new_verdicts(
 ) -> tuple[RolloutJudge, list[VerdictReached]]:
     steps = len(model.rollout.steps)
     figures = canary_judge.verdict(judge.pairs, model.rollout.alpha, steps)
-    if figures.kind in (canary_judge.VerdictKind.WORSE, canary_judge.VerdictKind.INVALID):
+    if figures.kind in (VerdictKind.WORSE, VerdictKind.INVALID):
         if figures.kind in judge.said:
             return judge, []
-        said = _said(VerdictKind(figures.kind), judge.step, figures, model, decided, rollout, outcome)
+        said = _said(figures.kind, judge.step, figures, model, decided, rollout, outcome)
         return judge._replace(said=(*judge.said, figures.kind.value)), [said]
     new = range(judge.step + 1, figures.step_reached + 1)
     verdicts = [_said(VerdictKind.BETTER, step, figures, model, decided, rollout, outcome) for step in new]

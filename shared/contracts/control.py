@@ -396,6 +396,8 @@ class DriftDetected(Event):
 
 
 class VerdictKind(StrEnum):
+    """Better and Worse are final; Undecided and Invalid never promote."""
+
     BETTER = "better"
     WORSE = "worse"
     UNDECIDED = "undecided"

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from services.monitoring import canary_judge, loss_monitor, reference_loss
-from services.monitoring.canary_judge import JudgeState, VerdictKind
+from services.monitoring.canary_judge import JudgeState
 from services.monitoring.feature_reference import read_reference
-from services.monitoring.feature_shift import ranked_rows
+from services.monitoring.feature_shift import ShiftWindow, ranked, update_many
+from shared.contracts.control import VerdictKind
 
 NULL_MEAN = 0.1
 RUN_LENGTH = 1e6
@@ -135,7 +136,8 @@ def named_first(rng: np.random.Generator, shift: float, records: int, runs: int)
         recent = rng.standard_normal((records, len(names)))
         recent[:, run % len(names)] += shift
         rows = [dict(zip(names, values, strict=True)) for values in recent.tolist()]
-        hits += ranked_rows(reference, rows)[0].feature == names[run % len(names)]
+        window = update_many(ShiftWindow(block_size=records), reference, rows)
+        hits += ranked(reference, window)[0].feature == names[run % len(names)]
     low, high = binomial_interval(hits, runs)
     return Row(f"named first of 50, {shift:g} sd, {records} records", hits / runs, low, high, f"{hits} of {runs}")
 

@@ -130,9 +130,10 @@ def test_it_stops_in_reverse_order_and_the_broker_last(tmp_path: Path) -> None:
     assert ends.read_text().split() == ["service", "broker"]
 
 
-_RUN_FOREVER = """
+_UNTIL_INTERRUPTED = """
 import sys
 from pathlib import Path
+from deploy.local.staying import terminates_as_interrupted
 from deploy.local.supervised_process import ProcessSpec
 from deploy.local.supervisor import Supervisor
 port = sys.argv[2]
@@ -144,16 +145,20 @@ specs = [
     ),
     ProcessSpec("sleeper", (sys.executable, "-c", "import time; time.sleep(60)")),
 ]
-supervisor = Supervisor(specs, Path(sys.argv[1]))
-supervisor.run_forever(lambda: print(*supervisor.process_ids.values(), flush=True))
-print("stopped", flush=True)
+try:
+    with terminates_as_interrupted(), Supervisor(specs, Path(sys.argv[1])) as supervisor:
+        print(*supervisor.process_ids.values(), flush=True)
+        while not supervisor.wait(0.2):
+            pass
+except KeyboardInterrupt:
+    print("stopped", flush=True)
 """
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_orphan_and_no_port_taken_however_the_supervisor_ends(tmp_path: Path, how: signal.Signals) -> None:
     [port] = free_ports(1)
-    program = python(_RUN_FOREVER, tmp_path, port)
+    program = python(_UNTIL_INTERRUPTED, tmp_path, port)
     assert program.stdout is not None
     with program.stdout:
         children = [int(one) for one in program.stdout.readline().split()]
@@ -168,7 +173,7 @@ def test_no_orphan_and_no_port_taken_however_the_supervisor_ends(tmp_path: Path,
 
 
 def test_a_signal_while_it_waits_for_readiness_stops_it(tmp_path: Path) -> None:
-    script = _RUN_FOREVER.replace('ready=f"http://127.0.0.1:{port}/"', 'ready=f"http://127.0.0.1:{port}/missing"')
+    script = _UNTIL_INTERRUPTED.replace('ready=f"http://127.0.0.1:{port}/"', 'ready=f"http://127.0.0.1:{port}/missing"')
     [port] = free_ports(1)
     program = python(script, tmp_path, port)
     eventually(lambda: not is_free(port), "the server")

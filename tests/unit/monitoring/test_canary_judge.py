@@ -8,7 +8,8 @@ import statistics
 import pytest
 
 from services.monitoring import canary_judge
-from services.monitoring.canary_judge import JudgeState, Limits, VerdictKind
+from services.monitoring.canary_judge import JudgeState, Limits
+from shared.contracts.control import VerdictKind
 
 ALPHA, STEPS = 0.05, 3
 

@@ -10,7 +10,7 @@ import pytest
 
 from services.monitoring import feature_shift
 from services.monitoring.feature_reference import FeatureReference, read_reference
-from services.monitoring.feature_shift import ShiftWindow, ranked, ranked_rows, update, update_many
+from services.monitoring.feature_shift import FeatureShift, ShiftWindow, ranked, update, update_many
 
 FEATURES = [f"x{i}" for i in range(10)]
 
@@ -43,9 +43,13 @@ def row(rng: random.Random, **changed: Any) -> dict[str, Any]:
     return values | changed
 
 
+def shifts_of(rows: list[dict[str, Any]]) -> tuple[FeatureShift, ...]:
+    return ranked(REFERENCE, update_many(ShiftWindow(block_size=len(rows)), REFERENCE, rows))
+
+
 def test_nothing_stands_out_without_a_shift_ties_and_missing_values_included() -> None:
     rng = random.Random(1)
-    shifts = ranked_rows(REFERENCE, [row(rng) for _ in range(1000)])
+    shifts = shifts_of([row(rng) for _ in range(1000)])
     assert len(shifts) == 13
     assert shifts[0].score < 4.5
 
@@ -69,7 +73,7 @@ def test_the_moved_feature_is_named_first(
     feature: str, change: Callable[[random.Random], Any], statistic: str, direction: str
 ) -> None:
     rng = random.Random(2)
-    first = ranked_rows(REFERENCE, [row(rng, **{feature: change(rng)}) for _ in range(400)])[0]
+    first = shifts_of([row(rng, **{feature: change(rng)}) for _ in range(400)])[0]
     assert (first.feature, first.statistic, first.direction) == (feature, statistic, direction)
     assert first.score > 5
 
@@ -77,13 +81,13 @@ def test_the_moved_feature_is_named_first(
 def test_another_shape_with_the_same_centre_is_seen() -> None:
     rng = random.Random(3)
     rows = [row(rng, x2=rng.choice((-0.7, 0.7))) for _ in range(400)]
-    first = ranked_rows(REFERENCE, rows)[0]
+    first = shifts_of(rows)[0]
     assert (first.feature, first.statistic, first.direction) == ("x2", "shape", "another shape")
 
 
 def test_summaries_speak_the_features_unit() -> None:
     rng = random.Random(4)
-    first = ranked_rows(REFERENCE, [row(rng, x1=rng.gauss(1, 1)) for _ in range(2000)])[0]
+    first = shifts_of([row(rng, x1=rng.gauss(1, 1)) for _ in range(2000)])[0]
     assert first.reference["median"] == pytest.approx(0.0, abs=0.05)
     assert first.recent["median"] == pytest.approx(1.0, abs=0.15)
     assert first.recent["missing"] == 0.0
