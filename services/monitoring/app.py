@@ -9,10 +9,12 @@ from services.monitoring.judge_state import StoredJudgeState
 from services.monitoring.label_join import (
     DUE,
     EXPIRE,
+    FORGET,
     ORPHAN,
     JoinState,
     on_due,
     on_expire,
+    on_forget,
     on_label,
     on_orphan,
     on_prediction,
@@ -34,7 +36,7 @@ def build(settings: MonitoringSettings) -> Service:
             "join",
             JoinState,
             events={PredictionMade: on_prediction, LabelObserved: on_label},
-            timers={DUE: on_due, EXPIRE: on_expire, ORPHAN: on_orphan},
+            timers={DUE: on_due, EXPIRE: on_expire, FORGET: on_forget, ORPHAN: on_orphan},
         ),
         Step(
             "judge",

@@ -7,8 +7,11 @@ here: otherwise the interleaving of two logs would decide. It revises the outcom
 than the label in force and says something else. A null is a label that says: not known.
 
 Every label has one fate: in the outcome, in a revision, or LabelUnused. SUPERSEDED: another label had the say before
-the decision, or the same id came again. LATE: it came for a revision and changed nothing. WITHOUT_RECORD: no prediction
-came before it expired.
+the decision, or the same id came again. LATE: it came for a revision and changed nothing, or after the outcome's labels
+had expired. WITHOUT_RECORD: no prediction came before it expired.
+
+A record has one outcome, for its id is remembered after that has expired, as long as ingestion remembers ids: a request
+about it later makes no second one. A request that is older than that when it comes is not even brought here (`rekey`).
 
 No event goes behind the watermark, for this task's marks have promised so: one whose own time has passed (a request's
 prediction, a late record) is dated by the watermark. The true time stands in `scored_ms`.
@@ -34,7 +37,7 @@ from shared.contracts.flow import (
 from shared.contracts.topics import OUTCOMES
 from shared.runtime.step import ClearTimer, Context, Due, Output, Publish, SetTimer
 
-DUE, EXPIRE, ORPHAN = "due", "expire", "orphan"
+DUE, EXPIRE, FORGET, ORPHAN = "due", "expire", "forget", "orphan"
 LabelValue = float | str | None
 
 
@@ -56,13 +59,15 @@ class Decided(Contract):
 
 
 class JoinState(Contract):
-    """Labels alone, then a prediction with at most one label to decide and one to revise, then Decided."""
+    """Labels alone, then a prediction with at most one label to decide and one to revise, then Decided, then `expired`:
+    that there was an outcome is all that is left."""
 
     prediction: PredictionMade | None = None
     scored_ms: int = 0
     due_ms: int = 0
     labels: tuple[HeldLabel, ...] = ()
     decided: Decided | None = None
+    expired: bool = False
 
 
 Joined = tuple[JoinState | None, list[Output]]
@@ -73,7 +78,7 @@ def on_prediction(state: JoinState | None, message: Message, context: Context) -
     event = message.event
     assert isinstance(event, PredictionMade)
     state = state or JoinState()
-    if state.decided is not None:
+    if state.decided is not None or state.expired:
         return state, []
     if state.prediction is not None:
         answers = state.prediction.answered_by is None and event.answered_by is not None
@@ -103,6 +108,8 @@ def on_label(state: JoinState | None, message: Message, context: Context) -> Joi
     state, model, now_ms = state or JoinState(), event.model, context.watermark_ms
     value = float(event.value) if isinstance(event.value, bool | int) else event.value
     held = HeldLabel(label_id=event.label_id, time_ms=message.time_ms, value=value, in_time=not event.late)
+    if state.expired:
+        return state, _unused(model, message.key, [held], LabelFate.LATE, now_ms)
     if state.decided is not None:
         return _revised(state, held, model, message.key, now_ms)
     if any(held.label_id == other.label_id for other in state.labels):
@@ -147,9 +154,22 @@ def on_due(state: JoinState, due: Due, context: Context) -> Joined:
     return after, outputs
 
 
-def on_expire(state: JoinState, due: Due, context: Context) -> tuple[None, list[Output]]:
+def on_expire(state: JoinState, due: Due, context: Context) -> Joined:
     """Nothing revises the outcome any more."""
+    rest_ms = remembered_ms(context.task.subject, context) - _rule(context.task.subject, context).expires_after
+    return JoinState(expired=True), [SetTimer(FORGET, due.due_ms + rest_ms)]
+
+
+def on_forget(state: JoinState, due: Due, context: Context) -> tuple[None, list[Output]]:
+    """The id may come again, as a new record."""
     return None, []
+
+
+def remembered_ms(model: str, context: Context) -> int:
+    """How long after its time it is known that a record has an outcome."""
+    definitions = context.platform.definitions
+    source = definitions.sources[definitions.models[model].scores]
+    return max(definitions.models[model].label.expires_after, source.retention.duplicates)
 
 
 def _with_label(state: JoinState, held: HeldLabel) -> tuple[JoinState, list[HeldLabel]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.monitoring.label_join import remembered_ms
 from shared.contracts.envelope import Message
 from shared.contracts.flow import LabelObserved, PredictionMade, RecordAccepted
 from shared.contracts.identity import canonical_text
@@ -10,13 +11,19 @@ from shared.runtime.step import Context, Publish
 
 
 def key_prediction(state: None, message: Message, context: Context) -> tuple[None, list[Publish]]:
-    """A prediction by its record id. One without is a question about no record: no label can answer it."""
+    """A prediction by its record id. One without is a question about no record: no label can answer it.
+
+    A request that comes so late (its replica was cut off, or it asked about a time long ago) that an outcome of its
+    record may have been forgotten makes none.
+    """
     event = message.event
     assert isinstance(event, PredictionMade)
     if event.record_id is None:
         return None, []
     time_ms = message.time_ms
     if event.origin == "http":
+        if time_ms + remembered_ms(event.model, context) < context.watermark_ms:
+            return None, []
         # A request has no part in watermarks and may be dated anywhere; behind this task's marks nothing may go.
         time_ms = max(time_ms, context.watermark_ms)
     return None, [Publish(JOINS.of(event.model), event.record_id, event, time_ms)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shared.contracts.envelope import Message, origin
+from shared.contracts.envelope import Mark, Message, origin
 
 
 class Acceptance:
@@ -20,6 +20,13 @@ class Acceptance:
     def accepts(self, message: Message) -> bool:
         """Whether the event is new. Events from outside always pass: whoever follows them goes by their id."""
         return message.sequence is None or self._next(message.source, message.sequence)
+
+    def counts(self, mark: Mark) -> bool:
+        """Whether everything that the mark stands behind has been accepted."""
+        if self._begins_late:
+            # As in a task: where the beginning has expired, the sequence that the first mark names is the baseline.
+            self._last.setdefault(mark.source, mark.sequence)
+        return mark.sequence <= self._last.get(mark.source, 0)
 
     def unreadable(self, headers: Sequence[tuple[str, bytes]]) -> None:
         """An entry that cannot be read takes its number all the same."""

@@ -2,6 +2,11 @@
 
 Decided are outcomes in the order of (event time, record id), and no outcome comes behind one that was decided. So the
 row at a position is final as soon as it is the one that whoever decided names with that position.
+
+A revised label takes the place of the one that was decided on, in rows [.., n), if the revision is no later than row
+n - 1: then everybody who reads these rows finds the same ones. All such revisions have come once the watermark has
+passed that row. What was decided, shown and archived stays as it was. Revisions are read from the topic: what it has
+let go of is no longer applied.
 """
 
 from __future__ import annotations
@@ -14,8 +19,8 @@ from typing import TYPE_CHECKING
 import orjson
 
 from shared.contracts.control import SegmentWritten
-from shared.contracts.envelope import Mark, Message
-from shared.contracts.flow import OutcomeMatured
+from shared.contracts.envelope import NEVER_MS, Mark, Message
+from shared.contracts.flow import LabelStatus, OutcomeMatured, OutcomeRevised
 from shared.contracts.platform import Platform
 from shared.contracts.topics import OUTCOMES
 from shared.runtime.log import TopicPartition
@@ -35,14 +40,19 @@ class DecidedOutcomes:
         self._process = process
         self._lock = Lock()
         self._newest: dict[str, list[_Held]] = {}
+        self._revised: dict[str, list[tuple[int, OutcomeRevised]]] = {}
+        self._watermarks: dict[TopicPartition, dict[str, int]] = {}
 
     def topics(self, platform: Platform) -> Iterable[str]:
         """The outcomes of every model."""
         return [OUTCOMES.of(name).name for name in platform.definitions.models]
 
     def on_message(self, tp: TopicPartition, message: Message) -> None:
-        """Keep a matured outcome in its place, and let go of what is archived."""
+        """Keep a matured outcome in its place, and let go of what is archived; keep what revises one."""
         event = message.event
+        if isinstance(event, OutcomeRevised):
+            with self._lock:
+                self._revised.setdefault(event.model, []).append((message.time_ms, event))
         if not isinstance(event, OutcomeMatured):
             return
         model, row = event.prediction.model, row_of(event, message.time_ms)
@@ -54,11 +64,15 @@ class DecidedOutcomes:
                 del held[: bisect_right(held, (segments[-1].to_ms,))]
 
     def on_mark(self, tp: TopicPartition, mark: Mark) -> None:
-        """Marks say nothing here: whether a row is final follows from the position that names it."""
+        """How far each writer has come: until when all revisions are known."""
+        with self._lock:
+            known = self._watermarks.setdefault(tp, {})
+            known[mark.source] = max(mark.watermark_ms, known.get(mark.source, NEVER_MS))
 
     def rows(self, model: str, first: int, last: int, last_record_id: str) -> list[Row] | None:
-        """Rows [first, last), of which number `last` - 1 is of `last_record_id`; None: not all of them are read yet.
+        """Rows [first, last), of which number `last` - 1 is of `last_record_id`, as revised by then.
 
+        None: not all of them, or not all of their revisions, are read yet.
         Reads segments from the object store: raises ArtifactMissing or ArtifactDamaged.
         """
         segments = self._segments(model)
@@ -71,7 +85,19 @@ class DecidedOutcomes:
         span = [row for row in rows if first <= row["ordinal"] < last]
         if len(span) != last - first or (span and span[-1]["record_id"] != last_record_id):
             return None
-        return span
+        return self._as_revised(model, span) if span else []
+
+    def _as_revised(self, model: str, span: list[Row]) -> list[Row] | None:
+        by_ms: int = span[-1]["due_ms"]
+        tp = TopicPartition(OUTCOMES.of(model).name, 0)
+        with self._lock:
+            marked = self._watermarks.get(tp, {})
+            writers = self._process.history.newest.definitions.writers.get(tp, frozenset())
+            if any(marked.get(writer, NEVER_MS) <= by_ms for writer in writers):
+                return None
+            # In the order of the log: of one record's revisions the last one stands.
+            revised = {event.record_id: event for time_ms, event in self._revised.get(model, ()) if time_ms <= by_ms}
+        return [_with(row, revised[row["record_id"]]) if row["record_id"] in revised else row for row in span]
 
     def _after(self, model: str, archived: tuple[int, str] | None) -> list[Row]:
         with self._lock:
@@ -92,3 +118,8 @@ class DecidedOutcomes:
                 break
             found.append(segment)
         return found
+
+
+def _with(row: Row, revision: OutcomeRevised) -> Row:
+    status = LabelStatus.UNLABELLED if revision.label is None else LabelStatus.LABELLED
+    return {**row, "label": revision.label, "label_id": revision.label_id, "status": status.value}

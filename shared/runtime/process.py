@@ -176,7 +176,7 @@ class Process:
                 acceptance.unreadable(record.headers)
                 continue
             if isinstance(entry, Mark):
-                for follower in followers:
+                for follower in followers if acceptance.counts(entry) else ():
                     follower.on_mark(tp, entry)
             elif acceptance.accepts(entry):
                 for follower in followers:

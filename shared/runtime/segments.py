@@ -95,9 +95,10 @@ class SegmentWriter:
     def _next(self, task: Task) -> tuple[int, int]:
         """Number and first row of the next segment."""
         written = self._process.history.newest.segments.get((self._kind, task.spec.subject), ())
-        own = [segment for segment in written if segment.partition == task.spec.partition]
+        own = (segment for segment in written if segment.partition == task.spec.partition)
+        newest = max(own, key=lambda segment: segment.number, default=None)
         # Not number * rows: the setting may have been another one before the last restart.
-        return len(own), own[-1].first + own[-1].rows if own else 0
+        return (0, 0) if newest is None else (newest.number + 1, newest.first + newest.rows)
 
     def _drop(self, task: Task, below: int) -> None:
         # Asked for once: each request costs the task a commit.

@@ -18,13 +18,14 @@ import pytest
 from deploy.simulation.platform import SimulatedPlatform, contents
 from deploy.simulation.world import ALL_FAULTS, DoesNotSettle
 from shared.contracts import control as c
-from shared.contracts.envelope import Event
+from shared.contracts.envelope import Event, Message, encode
 from shared.contracts.flow import OutcomeMatured, PredictionMade, RecordAccepted
-from shared.contracts.topics import OUTCOMES, PREDICTIONS, RECORDS
+from shared.contracts.identity import derived_id
+from shared.contracts.topics import JOINS, OUTCOMES, PREDICTIONS, RECORDS
 from tests.scenarios.invariants import check
-from tests.scenarios.simulated import calm, free, lockstep
+from tests.scenarios.simulated import SHORT, calm, free, lockstep
 from tests.scenarios.topic_history import TopicHistory
-from tests.scenarios.workload import MODEL, PAYMENTS
+from tests.scenarios.workload import MATURES_MS, MODEL, PAYMENTS
 
 CHOSEN = [int(os.environ["HEADRACE_SEED"])] if "HEADRACE_SEED" in os.environ else None
 SLICE, WHOLE = CHOSEN or range(1, 11), range(11, 211)
@@ -150,6 +151,24 @@ def test_the_workload_holds_what_goes_wrong_in_a_stream() -> None:
     assert sum(len(history.logs[tp]) for tp in history.partitions(PAYMENTS)) > len(accepted) + 10
     assert {str(event.status) for event in matured} == {"labelled", "unlabelled"}
     assert {kind.ce_type.split(".")[1] for kind in _kinds(history)} >= {"outcome_revised", "label_unused"}
+
+
+def test_a_request_about_a_record_whose_outcome_has_expired_makes_no_second_one() -> None:
+    platform = lockstep(2, schedule=1, count=SHORT)
+    history = history_of(platform)
+    expired = [made for _, made in history.events(PREDICTIONS.of(MODEL).name, PredictionMade)][:3]
+    assert {made.record_id for made in expired} <= outcomes(platform).keys()
+    now_ms = platform.newest.now_ms(MODEL)
+    for n, made in enumerate(expired):
+        asked = made.model_copy(update={"origin": "http", "request_id": f"q{n}"})
+        message = Message(derived_id("replica", "request", "", n), "serving/http/r1", now_ms, made.entity, asked)
+        platform.world.publish(PREDICTIONS.of(MODEL).name, 0, encode(message))
+    platform.world.settle(20_000)
+    platform.tick(now_ms + 10 * MATURES_MS)
+    platform.world.settle(20_000)
+    history = history_of(platform)
+    assert sum(made.origin == "http" for _, made in history.events(JOINS.of(MODEL).name, PredictionMade)) == 3
+    assert not violations(platform)
 
 
 def _kinds(history: TopicHistory) -> set[type[Event]]:

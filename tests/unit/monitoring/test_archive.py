@@ -10,7 +10,8 @@ import orjson
 
 from services.monitoring.archive import archive
 from shared.contracts.control import SegmentWritten
-from shared.contracts.envelope import decode
+from shared.contracts.envelope import Mark, decode
+from shared.contracts.topics import OUTCOMES
 from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.decided_outcomes import DecidedOutcomes
 from shared.runtime.history import ControlHistory
@@ -23,6 +24,7 @@ from tests import builders as b
 from tests.unit.monitoring.stepping import At, Stepping, decide, history
 
 T = b.T0_MS
+LOG = TopicPartition(OUTCOMES.of(b.MODEL).name, 0)
 ROWS = 10
 
 
@@ -125,8 +127,15 @@ def test_rows_come_back_from_parquet_as_they_were() -> None:
 def follow(process: Any, entries: list[At]) -> DecidedOutcomes:
     reader = DecidedOutcomes(process)
     for entry in entries:
-        reader.on_message(TopicPartition("outcomes", 0), b.message(entry.event, time_ms=entry.time_ms))
+        reader.on_message(LOG, b.message(entry.event, time_ms=entry.time_ms))
+    mark(reader, process, T + 1_000)
     return reader
+
+
+def mark(reader: DecidedOutcomes, process: Any, watermark_ms: int) -> None:
+    """All who write the topic have come so far."""
+    for writer in process.history.newest.definitions.writers[LOG]:
+        reader.on_mark(LOG, Mark(writer, 0, watermark_ms, 0))
 
 
 def test_decided_rows_are_the_judges_from_topic_or_archive() -> None:
@@ -157,3 +166,60 @@ def test_the_first_segment_of_a_span_counts() -> None:
     (first, *_) = written(process)
     decide(process.history, first.model_copy(update={"from_ms": 0}))
     assert process.history.newest.segments["outcomes", b.MODEL][0] == first
+
+
+def test_the_next_segment_follows_the_highest_number_in_whatever_order_they_came() -> None:
+    stepping, process = around(35)
+    first, second, third = written(process)
+    for segment in (second, third, first):
+        decide(stepping.control, segment.model_copy(update={"subject": b.MODEL, "partition": 0}))
+    made = history(b.registered(1), b.promoted(1))
+    for segment in (second, first):
+        decide(made, segment)
+    again = Around(made, {stepping.spec.id: stepping.task}, process.artifacts)
+    (only,) = written(again)
+    assert (only.number, only.first) == (2, 2 * ROWS)
+    assert only == third
+
+
+def revision(n: int, label: float | None, time_ms: int) -> At:
+    return At(time_ms, b.revised(record_id=f"t{n:03}", label=label, label_id=f"again {time_ms}", before=1.0))
+
+
+def test_a_revised_label_takes_the_place_of_the_one_decided_on_in_rows_that_end_no_earlier() -> None:
+    _, process = around(25)
+    entries = outcomes(25)
+    plain = follow(process, entries).rows(b.MODEL, 0, 25, "t025")
+    assert plain is not None
+    revisions = [revision(3, 0.0, T + 2), revision(3, 0.5, T + 5), revision(4, None, T + 6), revision(9, 0.0, T + 12)]
+    reader = follow(process, [*entries, *revisions])
+    whole = reader.rows(b.MODEL, 0, 24, "t023")  # ends at T + 11
+    assert whole is not None
+    changed = {
+        row["record_id"]: (row["label"], row["status"]) for row, was in zip(whole, plain, strict=False) if row != was
+    }
+    assert changed == {"t003": (0.5, "labelled"), "t004": (None, "unlabelled")}
+    early = reader.rows(b.MODEL, 0, 8, "t007")  # ends at T + 3
+    assert early is not None
+    assert [row["label"] for row in early if row["record_id"] == "t003"] == [0.0]
+    assert {row["due_ms"] for row in whole} == {row["due_ms"] for row in plain[:24]}
+
+
+def test_rows_wait_until_all_revisions_that_count_are_known() -> None:
+    process: Any = around(4)[1]
+    reader = DecidedOutcomes(process)
+    for entry in outcomes(4):
+        reader.on_message(LOG, b.message(entry.event, time_ms=entry.time_ms))
+    assert reader.rows(b.MODEL, 0, 4, "t003") is None
+    mark(reader, process, T + 1)
+    assert reader.rows(b.MODEL, 0, 4, "t003") is None
+    mark(reader, process, T + 2)
+    assert reader.rows(b.MODEL, 0, 4, "t003") is not None
+
+
+def test_what_is_archived_is_revised_too() -> None:
+    _, process = around(25)
+    written(process)
+    found = follow(process, [*outcomes(25), revision(0, 0.0, T + 3)]).rows(b.MODEL, 0, 25, "t025")
+    assert found is not None
+    assert [row["label"] for row in found if row["record_id"] == "t000"] == [0.0]

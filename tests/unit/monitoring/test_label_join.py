@@ -26,6 +26,7 @@ T = b.T0_MS
 MINUTE = 60_000
 DUE = T + 10 * MINUTE
 EXPIRY = T + 1440 * MINUTE
+FORGOTTEN = b.source().retention.duplicates
 
 
 def said(time_ms: int = T, **over: Any) -> At:
@@ -105,12 +106,14 @@ def test_a_late_label_that_changes_nothing_is_late() -> None:
     assert only(OutcomeRevised, derived + older) == []
 
 
-def test_after_expiry_everything_is_forgotten() -> None:
+def test_after_expiry_all_is_forgotten_but_the_id_and_later_that_too() -> None:
     stepping = Stepping("join", history())
     stepping.feed(said(), told(), EXPIRY + 1)
+    assert stepping.task.state("t1").model_dump(exclude_defaults=True) == {"expired": True}
+    stepping.feed(T + FORGOTTEN + 1)
     assert stepping.task.state("t1") is None
     assert list(stepping.task.timers()) == []
-    derived = stepping.feed(told(0.0, EXPIRY, label_id="l2", late=True), EXPIRY + 1440 * MINUTE + 1)
+    derived = stepping.feed(told(0.0, EXPIRY, label_id="l2", late=True), T + FORGOTTEN + 1440 * MINUTE + 1)
     assert [event.fate for event in only(LabelUnused, derived)] == [LabelFate.WITHOUT_RECORD]
     assert stepping.task.state("t1") is None
 
@@ -177,7 +180,7 @@ def test_every_label_has_one_fate_and_nothing_goes_behind_the_watermark(entries:
     accepted: list[str] = []
     derived: list[Message] = []
     watermark_ms = T - 10_000 * MINUTE
-    for n, entry in enumerate([*entries, EXPIRY + 5000 * MINUTE]):
+    for n, entry in enumerate([*entries, EXPIRY + 5000 * MINUTE + FORGOTTEN]):
         if isinstance(entry, tuple):
             label_id, at, value, late = entry
             label = b.label(value, label_id=f"{label_id}.{n % 3}", late=late or T + at * MINUTE < watermark_ms)
@@ -193,6 +196,24 @@ def test_every_label_has_one_fate_and_nothing_goes_behind_the_watermark(entries:
     assert stepping.task.state("t1") is None
     matured = only(OutcomeMatured, derived)
     assert len(matured) == len(only(OutcomeScored, derived))
+
+
+@pytest.mark.parametrize("origin", ["http", "stream"])
+def test_a_prediction_after_the_outcome_has_expired_makes_no_second_one(origin: str) -> None:
+    later = said(EXPIRY + MINUTE, origin=origin, request_id="q9")
+    derived = join(
+        said(), told(), DUE + 1, EXPIRY + 1, later, told(0.0, EXPIRY + 2 * MINUTE, label_id="l2"), EXPIRY * 2
+    )
+    assert [type(message.event) for message in derived] == [OutcomeScored, OutcomeMatured, LabelUnused]
+    assert [(event.label_id, event.fate) for event in only(LabelUnused, derived)] == [("l2", LabelFate.LATE)]
+
+
+def test_a_prediction_after_its_label_has_expired_makes_one_outcome_without_it() -> None:
+    late = T + MINUTE + 1440 * MINUTE + 1
+    again = said(late + 1, origin="http", request_id="q10")
+    derived = join(told(), late, said(late, origin="http", request_id="q9"), again, late + 20 * MINUTE)
+    assert [event.fate for event in only(LabelUnused, derived)] == [LabelFate.WITHOUT_RECORD]
+    assert [event.status for event in only(OutcomeMatured, derived)] == [LabelStatus.UNLABELLED]
 
 
 def test_a_label_record_goes_to_each_model_that_it_labels() -> None:
@@ -213,3 +234,10 @@ def test_predictions_go_by_record_id_and_requests_never_behind_the_watermark() -
         T + MINUTE, At(T, stream, "c1"), At(T, http, "c1"), At(T, b.prediction(record_id=None, origin="http"), "c1")
     )
     assert [(m.key, m.time_ms) for m in derived] == [("t1", T), ("t2", T + MINUTE)]
+
+
+def test_a_request_that_comes_when_its_record_may_be_forgotten_makes_no_outcome() -> None:
+    stepping, http = Stepping("key_predictions", history()), b.prediction(origin="http", request_id="q1")
+    assert len(stepping.feed(T + FORGOTTEN, At(T, http, "c1"))) == 1
+    assert stepping.feed(T + FORGOTTEN + 1, At(T, http, "c1")) == []
+    assert len(stepping.feed(At(T, b.prediction(record_id="t2"), "c1"))) == 1

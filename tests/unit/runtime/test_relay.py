@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.contracts.envelope import Message, decode
+from shared.contracts.envelope import Mark, Message, decode
 from shared.contracts.errors import ForeignLog
 from shared.runtime.acceptance import Acceptance
 from shared.runtime.log import BrokerAway, RecordTooLarge, TopicPartition
@@ -233,3 +233,14 @@ def test_followers_of_a_log_that_has_lost_its_beginning_take_the_first_number_as
     late, whole = Acceptance(begins_late=True), Acceptance()
     assert [late.accepts(predicted(n)) for n in (7, 7, 9, 8, 9)] == [True, False, False, True, True]
     assert [whole.accepts(predicted(n)) for n in (2, 1, 2)] == [False, True, True]
+
+
+def test_a_mark_counts_for_a_follower_once_all_that_it_stands_behind_has_come() -> None:
+    late, whole = Acceptance(begins_late=True), Acceptance()
+    source = predicted(1).source
+    assert [whole.counts(Mark(source, n, b.T0_MS, 0)) for n in (0, 1)] == [True, False]
+    assert whole.accepts(predicted(1))
+    assert [whole.counts(Mark(source, n, b.T0_MS, 0)) for n in (1, 2)] == [True, False]
+    # Where the beginning has expired, what the first mark names came before it.
+    assert late.counts(Mark(source, 7, b.T0_MS, 0))
+    assert [late.accepts(predicted(n)) for n in (7, 8)] == [False, True]
