@@ -27,6 +27,7 @@ class UpOptions:
     definitions: tuple[Path, ...] = ()
     verbose: bool = False
     port_base: int | None = None
+    json: bool = False
 
 
 @dataclass(frozen=True, slots=True)

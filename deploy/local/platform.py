@@ -22,6 +22,7 @@ from deploy.local.platform_environment import START_ORDER, Ports, any_free_ports
 from deploy.local.running_platform import RunningPlatform
 from deploy.local.supervised_process import ProcessSpec
 from deploy.local.supervisor import ProcessesFailed, Supervisor
+from deploy.local.telling import Tell, tell_nobody
 from shared.runtime.definition_files import load
 from shared.runtime.kafka_settings import KafkaSettings, kafka_settings
 from shared.runtime.settings import STOPPED_FOR_GOOD
@@ -41,7 +42,8 @@ class LocalPlatform:
 
     `broker`: the embedded one, Apache Kafka under `data/kafka`, or the bootstrap servers of somebody else's cluster
     (other settings of that from the environment, HEADRACE_KAFKA_*). `port_base`: see `ports_from`; `any_ports`: any
-    that are free. `data/logs` holds each process's log. State beside the embedded broker is new at every start.
+    that are free. `show` takes what people read, `tell` the same for programs. `data/logs` holds each process's log.
+    State beside the embedded broker is new at every start.
     """
 
     def __init__(
@@ -54,10 +56,12 @@ class LocalPlatform:
         verbose: bool = False,
         fresh: bool = False,
         show: Callable[[str], None] = to_standard_error,
+        tell: Tell = tell_nobody,
     ) -> None:
         self._kind = BrokerKind(broker) if broker in tuple(BrokerKind) else None
         self._foreign = None if self._kind else str(broker)
         self.data, self._fresh, self._verbose, self._show = data.absolute(), fresh, verbose, show
+        self._tell = tell
         self._choose_ports: Callable[[], Ports] = (
             any_free_ports if any_ports else lambda: ports_from(port_base, embedded=self.embedded)
         )
@@ -133,6 +137,7 @@ class LocalPlatform:
             loaded = load(path, definitions_in_force(self.console))
             put_in_force(self.console, loaded.published, by="headrace up")
             self._show(f"definitions of {path} are in force")
+            self._tell("definitions_in_force", file=str(path))
 
     def __enter__(self) -> Self:
         self.start()
@@ -175,7 +180,10 @@ class LocalPlatform:
         self._await_ready(ports)
 
     def _supervise(self, specs: Sequence[ProcessSpec]) -> Supervisor:
-        supervisor = Supervisor(specs, self.data, verbose=self._verbose, show=self._show)
+        supervisor = Supervisor(
+            specs, self.data, verbose=self._verbose, show=self._show,
+            restarted=lambda name, cause, deaths: self._tell("restarted", process=name, cause=cause, deaths=deaths),
+        )  # fmt: skip
         self._supervisors.append(supervisor)
         self._started.callback(supervisor.stop)
         supervisor.start()
@@ -191,7 +199,9 @@ class LocalPlatform:
                     waits[name] = _not_ready(client, f"{ports.urls[name]}/readyz")
                     if not waits[name]:
                         del waits[name]
-                        self._show(f"{name} is ready ({time.monotonic() - began_s:.1f} s)")
+                        seconds = round(time.monotonic() - began_s, 1)
+                        self._show(f"{name} is ready ({seconds} s)")
+                        self._tell("service_ready", service=name, seconds=seconds)
                 self.raise_if_failed()
                 if waits and time.monotonic() - began_s > READY_TIMEOUT_S:
                     said = "; ".join(f"{name}: {reason}" for name, reason in waits.items())

@@ -34,7 +34,8 @@ class Supervisor:
     """Processes that are started in the given order, watched by a thread, and stopped in reverse order.
 
     `data/logs/<name>.log` takes everything that a process writes; `show` takes what the terminal is to show: warnings
-    and above, or everything with `verbose`. A process that ends, for whatever reason, is started again; at its fifth
+    and above, or everything with `verbose`; `restarted` is told of each restart: name, cause, deaths within a minute,
+    on the thread that watches. A process that ends, for whatever reason, is started again; at its fifth
     death within a minute, or when it says twice within a minute that starting it again is of no use (after the first
     time the cause may pass, and others come to say what they met), everything is stopped and `failure` says why. No
     process outlives this one.
@@ -48,10 +49,12 @@ class Supervisor:
         verbose: bool = False,
         ready_timeout_s: float = 60.0,
         show: Callable[[str], None] | None = None,
+        restarted: Callable[[str, str, int], None] = lambda name, cause, deaths: None,
     ) -> None:
         logs = data / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         self._show = show or _to_standard_error
+        self._restarted = restarted
         self._verbose = verbose
         self._ready_timeout_s = ready_timeout_s
         self._width = max((len(spec.name) for spec in specs), default=0)
@@ -162,6 +165,8 @@ class Supervisor:
                 process.start()
             except OSError as error:
                 self._failure = f"{name} ended with {cause} and could not be started again: {error}"
+                return
+        self._restarted(name, cause, deaths)
 
     def _stop_processes(self) -> None:
         for last in (False, True):

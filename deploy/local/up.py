@@ -2,24 +2,46 @@
 
 from __future__ import annotations
 
+from pydantic import JsonValue
+
 from deploy.local.options import UpOptions
 from deploy.local.platform import LocalPlatform, to_standard_error
 from deploy.local.staying import terminates_as_interrupted, until_interrupted
+from deploy.local.telling import tell_nobody, tell_standard_output
+from shared.contracts.errors import HeadraceError
 
 
 def run_up(options: UpOptions) -> int:
     """Start everything, say what listens where, and stop all of it on Ctrl-C or SIGTERM. What fails is raised."""
+    tell = tell_standard_output if options.json else tell_nobody
     platform = LocalPlatform(
-        options.data, broker=options.broker, port_base=options.port_base, verbose=options.verbose, fresh=options.fresh
-    )
+        options.data, broker=options.broker, port_base=options.port_base, verbose=options.verbose, fresh=options.fresh,
+        tell=tell,
+    )  # fmt: skip
     try:
         with terminates_as_interrupted(), platform:
             platform.apply(options.definitions)
             to_standard_error(welcome(platform, options))
+            tell("ready", **addresses(platform))
             until_interrupted(platform)
     except KeyboardInterrupt:
         to_standard_error("everything has stopped")
+        tell("stopped", reason="interrupted")
+    except HeadraceError as failed:
+        tell("stopped", reason=str(failed))
+        raise
     return 0
+
+
+def addresses(platform: LocalPlatform) -> dict[str, JsonValue]:
+    """Where everything listens, and what lies where."""
+    return {
+        "broker": platform.bootstrap,
+        "services": dict(platform.urls),
+        "embedded": platform.embedded,
+        "data": str(platform.data),
+        "logs": str(platform.data / "logs"),
+    }
 
 
 def welcome(platform: LocalPlatform, options: UpOptions) -> str:

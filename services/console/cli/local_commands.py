@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,13 +15,9 @@ from services.console.cli.failure import CommandFailed
 PACE = re.compile(r"lockstep|max|[0-9]+(\.[0-9]+)?x")
 
 
-class Broker(StrEnum):
-    EMBEDDED = "embedded"
-    KAFKA = "kafka"
-
-
 BrokerName = Annotated[
-    Broker, typer.Option("--broker", help="embedded: in memory; kafka: Apache Kafka, which keeps its data")
+    Literal["embedded", "kafka"],
+    typer.Option("--broker", help="embedded: in memory; kafka: Apache Kafka, which keeps its data"),
 ]
 PortBase = Annotated[
     int | None, typer.Option("--port-base", min=1024, max=65_000, help="the console's port; the services follow it")
@@ -40,7 +35,7 @@ def register(app: typer.Typer) -> None:
 
 
 def up(
-    broker: BrokerName = Broker.EMBEDDED,
+    broker: BrokerName = "embedded",
     data: Annotated[Path, typer.Option(help="folder of run-time data")] = Path(".headrace"),
     fresh: Annotated[bool, typer.Option("--fresh", help="begin with empty state")] = False,
     definitions: Annotated[
@@ -48,13 +43,20 @@ def up(
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="show the logs of all services")] = False,
     port_base: PortBase = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="say on standard output what happens, a JSON object a line, nothing else")
+    ] = False,
 ) -> None:
-    """Start the platform on this machine; Ctrl-C stops it."""
+    """Start the platform on this machine; Ctrl-C stops it.
+
+    With --json each line has an `event`: service_ready (service, seconds), definitions_in_force (file), ready (broker,
+    services: URL by name, embedded, data, logs), restarted (process, cause, deaths), stopped (reason).
+    """
     _local_deployment("up")
     from deploy.local.options import BrokerKind, UpOptions
     from deploy.local.up import run_up
 
-    options = UpOptions(BrokerKind(broker), data, fresh, tuple(definitions or ()), verbose, port_base)
+    options = UpOptions(BrokerKind(broker), data, fresh, tuple(definitions or ()), verbose, port_base, as_json)
     raise typer.Exit(run_up(options))
 
 
@@ -79,7 +81,7 @@ def replay(
     definitions: Annotated[Path, typer.Argument(help="definitions, with a document of kind Replay")],
     file: Annotated[Path, typer.Argument(help="a CSV or Parquet file")],
     local: Annotated[bool, typer.Option("--local", help="start a platform for it, and stop it afterwards")] = False,
-    broker: BrokerName = Broker.EMBEDDED,
+    broker: BrokerName = "embedded",
     label_delay: Annotated[
         str | None, typer.Option(help="hold labels back by records (48) or by a duration (2h)", metavar="TEXT")
     ] = None,

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from services.console.cli import apply_command, local_commands, model_commands, record_commands, status_command
 from services.console.cli.failure import CommandFailed
@@ -27,8 +29,11 @@ for commands in (local_commands, apply_command, status_command, record_commands,
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line, that of the process by default; the exit code. What goes wrong is said in one message on
     standard error."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        app(args=None if arguments is None else list(arguments))
+        if given[1:] == ["--help"]:
+            _help(given[0])
+        app(args=given)
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 0
     except (CommandFailed, HeadraceError) as failed:
@@ -38,3 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has seen enough; what is left must not fail a second time at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def _help(name: str) -> None:
+    """Ends the program with the help of one command, if there is one of that name."""
+    # Asked through the program, typer would first check the program's own options, and load pydantic for it.
+    program = get_command(app)
+    command = program.commands.get(name) if isinstance(program, TyperGroup) else None
+    if command is not None:
+        command.main(args=["--help"], prog_name=f"{app.info.name} {name}")
