@@ -40,24 +40,38 @@ class KafkaSettings:
         return found
 
 
-class _Environment(BaseSettings):
+class KafkaEnvironment(BaseSettings):
+    """The environment variables, as they are validated."""
+
     model_config = SettingsConfigDict(env_prefix="HEADRACE_KAFKA_", extra="ignore")
 
-    bootstrap: str = Field(default="127.0.0.1:9092", pattern=r"^[^\s,]+(\s*,\s*[^\s,]+)*$")
-    security_protocol: SecurityProtocol = "PLAINTEXT"
-    sasl_mechanism: SaslMechanism | None = None
-    sasl_username: str | None = None
-    sasl_password: SecretStr | None = None
-    ssl_cafile: str | None = None
-    ssl_certfile: str | None = None
-    ssl_keyfile: str | None = None
-    topic_prefix: str = Field(default="", pattern=r"^[A-Za-z0-9._-]*$")
-    replication_factor: int = Field(default=1, ge=-1)
-    embedded: bool = False
-    client_id: str = "headrace"
+    bootstrap: str = Field(
+        default="127.0.0.1:9092",
+        pattern=r"^[^\s,]+(\s*,\s*[^\s,]+)*$",
+        description="host:port of one or more brokers, comma separated; a port left out is 9092",
+    )
+    security_protocol: SecurityProtocol = Field(
+        default="PLAINTEXT", description="PLAINTEXT, SSL (TLS), SASL_PLAINTEXT or SASL_SSL"
+    )
+    sasl_mechanism: SaslMechanism | None = Field(default=None, description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
+    sasl_username: str | None = Field(default=None, description="the user of SASL")
+    sasl_password: SecretStr | None = Field(default=None, description="the user's password; it is never logged")
+    ssl_cafile: str | None = Field(
+        default=None, description="PEM file of the authority that signed the brokers; default: the machine's own"
+    )
+    ssl_certfile: str | None = Field(default=None, description="PEM file of our certificate, where brokers ask for one")
+    ssl_keyfile: str | None = Field(default=None, description="PEM file of that certificate's key")
+    topic_prefix: str = Field(
+        default="", pattern=r"^[A-Za-z0-9._-]*$", description="stands before the name of every topic, users' included"
+    )
+    replication_factor: int = Field(
+        default=1, ge=-1, description="of the topics that are created; -1: what the cluster says"
+    )
+    embedded: bool = Field(default=False, description="the broker is the embedded one; `headrace up` sets it")
+    client_id: str = Field(default="headrace", description="how the cluster's logs and quotas name us")
 
     @model_validator(mode="after")
-    def sasl_is_whole(self) -> _Environment:
+    def sasl_is_whole(self) -> KafkaEnvironment:
         given = (self.sasl_mechanism, self.sasl_username, self.sasl_password)
         if self.security_protocol.startswith("SASL") and None in given:
             raise ValueError(
@@ -82,7 +96,7 @@ class SettingsInvalid(HeadraceError):
 def kafka_settings() -> KafkaSettings:
     """Settings from the environment. Raises SettingsInvalid, which names the variables."""
     try:
-        environment = _Environment()
+        environment = KafkaEnvironment()
     except ValidationError as error:
         raise SettingsInvalid(error) from error
-    return KafkaSettings(**{name: getattr(environment, name) for name in _Environment.model_fields})
+    return KafkaSettings(**{name: getattr(environment, name) for name in KafkaEnvironment.model_fields})

@@ -19,7 +19,7 @@ class ServiceSettings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="address that HTTP binds to")
     port: int = Field(default=0, ge=0, le=65_535, description="HTTP port; 0 takes the service's own default")
     token: str = Field(default="", description="asked for whatever changes something when HTTP is not on loopback")
-    log_level: str = "info"
+    log_level: str = Field(default="info", description="debug, info, warning or error")
 
     @property
     def store_url(self) -> str:
