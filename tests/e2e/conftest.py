@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from shared.runtime.settings import DEFAULT_PORTS
 from tests.e2e.prometheus import Prometheus
 
 ROOT = Path(__file__).parents[2]
-HEADRACE = Path(sys.executable).with_name("headrace")
 PORT_BASE = 19_100
 
 
@@ -34,12 +32,12 @@ class WatchedDemo:
 
 @pytest.fixture(scope="session")
 def watched_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WatchedDemo]:
-    """`headrace demo --json --seed 7`."""
+    """`make demo`, of which every figure is wanted, on ports of its own."""
     targets = {name: PORT_BASE + number for number, name in enumerate(DEFAULT_PORTS)}
     with Prometheus(tmp_path_factory.mktemp("prometheus"), targets) as prometheus:
         from_s = time.time()
         ended = subprocess.run(
-            [str(HEADRACE), "demo", "--json", "--seed", "7", "--port-base", str(PORT_BASE)],
+            ["make", "demo", f"ARGS=--json --seed 7 --port-base {PORT_BASE}"],
             cwd=ROOT, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert ended.stdout, ended.stderr[-4_000:]

@@ -1,13 +1,15 @@
-"""`headrace demo` for real: seven processes, the embedded broker, and a client that asks over HTTP all the while."""
+"""`make demo` for real: seven processes, the embedded broker, and a client that asks over HTTP all the while."""
 
 from __future__ import annotations
 
+import json
+import subprocess
 from typing import Any
 
 import pytest
 
 from shared.contracts import control as c
-from tests.e2e.conftest import WatchedDemo
+from tests.e2e.conftest import PORT_BASE, ROOT, WatchedDemo
 
 
 def events_of(result: dict[str, Any], kind: type[Any]) -> list[dict[str, Any]]:
@@ -33,3 +35,17 @@ def test_the_demo_heals_its_model_while_it_is_asked(watched_demo: WatchedDemo) -
     quality = result["quality"]
     assert quality["before_drift"]["log_loss"] < quality["after_promotion"]["log_loss"]
     assert quality["after_promotion"]["log_loss"] < quality["drift_to_promotion"]["log_loss"]
+
+
+@pytest.mark.proof
+@pytest.mark.timeout(900)
+def test_the_demo_of_a_worse_candidate_sees_it_stopped() -> None:
+    ended = subprocess.run(
+        ["make", "demo-bad-candidate", f"ARGS=--json --port-base {PORT_BASE}"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ended.stdout, ended.stderr[-4_000:]
+    result = json.loads(ended.stdout)
+    assert (ended.returncode, result["missing"], result["story"]) == (0, [], "bad_candidate")
+    assert [event["by"] for event in events_of(result, c.VersionPromoted)] == ["first"]
+    assert result["http"]["failed"] == 0

@@ -1,0 +1,63 @@
+"""The commands that the README and docs/operations.md show, and which test runs each."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+
+UP = "headrace up --definitions examples/orders/definitions.yaml"
+UP_KAFKA = "headrace up --broker kafka"
+UP_FRESH = "headrace up --broker kafka --fresh"
+CLONE = "git clone <this repository> headrace && cd headrace"
+SETUP = "make setup && source .venv/bin/activate"
+HELP = "make help"
+# What one reader types into one platform, in order: test_readme.py. Each start of a platform is named above.
+IN_ORDER = [
+    line.removeprefix("$ ")
+    for block in re.findall(r"^```console\n(.*?)^```", README + OPERATIONS, re.DOTALL | re.MULTILINE)
+    for line in block.splitlines()
+    if line.startswith("$ ") and line.removeprefix("$ ") not in (UP, UP_KAFKA, UP_FRESH)
+]
+# Elsewhere: the command, the test that runs it, and how it says so.
+ELSEWHERE = {
+    UP: ("test_readme.py", "UP"),
+    UP_KAFKA: ("test_start_again.py", "UP_KAFKA"),
+    UP_FRESH: ("test_start_again.py", "UP_FRESH"),
+    CLONE: ("test_start_again.py", "CLONE"),
+    SETUP: ("test_start_again.py", "SETUP"),
+    HELP: ("test_start_again.py", "HELP"),
+    "make demo": ("conftest.py", '"make", "demo"'),
+    "make demo-bad-candidate": ("test_demo.py", '"make", "demo-bad-candidate"'),
+    "python -m services.<name>": ("test_brokers.py", '"-m", f"services.{name}"'),
+}
+NOT_RUN = {
+    "make test": "the test command itself",
+    "make proof": "the test command of the long runs",
+    "HEADRACE_TOKEN=choose-a-secret docker compose up --build": "needs a Docker engine",
+}
+
+
+def shown(text: str) -> list[str]:
+    """Every command in a block of a document: `$ ` before it in a terminal's, else a line of its own."""
+    found: list[str] = []
+    for language, block in re.findall(r"^```(console|sh)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        for line in block.splitlines():
+            if language == "sh" or line.startswith("$ "):
+                found.append(line.removeprefix("$ ") if language == "console" else re.sub(r"\s+#.*", "", line))
+    return [command for command in found if command]
+
+
+def mentioned(text: str) -> list[str]:
+    """Commands within sentences."""
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    return re.findall(r"`((?:headrace|make|git|curl|docker|python|pip|sudo) [^`\n]+)`", prose)
+
+
+def is_part_of(mention: str, command: str) -> bool:
+    """In a sentence a command may lack options, and a word in capitals stands for any value."""
+    words = [word for word in mention.split() if not word.isupper()]
+    return command.split()[:2] == words[:2] and set(words) <= set(command.split())
