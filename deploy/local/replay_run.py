@@ -1,4 +1,4 @@
-"""The course of a replay: opening tick, the file's rows, the labels still held back, and a last tick."""
+"""The course of a replay: opening tick, the file's rows, the labels still held back, and two last ticks."""
 
 from __future__ import annotations
 
@@ -60,18 +60,34 @@ class ReplayRun:
         else:
             self._freely(cut, pace)
         settled = self._settled("labels")
-        self._tick(self.last_tick_ms, settled)
+        self._tick(self.maturity_ms, settled)
+        settled = self._settled("maturity tick")
+        self._tick(self.expiry_ms, settled)
         self._settled("last tick")
 
     @property
-    def last_tick_ms(self) -> int:
-        """So late that every record has matured. Not later: deadlines and cool-downs run on ticks as well."""
+    def maturity_ms(self) -> int:
+        """So late that every record has matured. Not later: deadlines run on ticks as well, and what the last outcomes
+        say of a rollout is to come first."""
         source = self.rows.records.source
         last_ms = self.rows.records.times_ms[-1]
         matured = [last_ms + model.label.matures_after for model in self.definitions.models_on(source.name)]
         due = [self.rows.labels.times_ms[-1]] if self.rows.labels else []
         lateness_ms = max(one.time.allowed_lateness for one in self.rows.sources)
         return max([last_ms, *matured, *due]) + lateness_ms + 1
+
+    @property
+    def expiry_ms(self) -> int:
+        """So late that every label has its fate: one without a record, such as that of a rejected one, has expired."""
+        known_ms = [self.rows.records.times_ms[-1], *(self.rows.labels.times_ms[-1:] if self.rows.labels else ())]
+        sources = {source.name for source in self.rows.sources}
+        waits_ms = [
+            model.label.expires_after
+            for model in self.definitions.models.values()
+            if sources & {model.scores, model.label.source}
+        ]
+        lateness_ms = max(one.time.allowed_lateness for one in self.rows.sources)
+        return max(self.maturity_ms, max(known_ms) + max(waits_ms, default=0) + lateness_ms) + 1
 
     def _in_lockstep(self, cut: Iterable[Block], opened: Settled) -> None:
         settled = opened

@@ -67,25 +67,27 @@ def test_in_lockstep_it_settles_after_the_records_after_the_labels_and_after_the
         {"electricity": 48}, {"electricity_labels": 48}, tick,
         {"electricity": 24}, {"electricity_labels": 24}, tick,
         {"electricity_labels": 48}, tick,
-        {}, tick,
+        {}, tick, tick,
     ]  # fmt: skip
 
 
 def test_ticks_stand_behind_everything_published_and_adopt_what_was_settled() -> None:
     stage = Stage(limit=96)
     stage.run.run(parse_pace("lockstep"), 48)
-    opening, first, second, tail, last = stage.ticks()
+    opening, first, second, tail, matured, expired = stage.ticks()
     assert opening.time_ms == START_MS - 1
     assert first.time_ms == START_MS + 47 * HALF_HOUR_MS
     assert second.time_ms == START_MS + 95 * HALF_HOUR_MS
     assert tail.time_ms == second.time_ms + DAY_MS
-    assert last.time_ms == tail.time_ms + 1
+    assert matured.time_ms == tail.time_ms + 1
+    # The last label comes with the tail, and is given up two days later (`expires_after`) if nobody was asked about it.
+    assert expired.time_ms == tail.time_ms + 2 * DAY_MS + 1
     ends = [tick.event.ends for tick in stage.ticks() if isinstance(tick.event, Tick)]
     assert ends[1] == {"electricity": {0: 48}}
     assert ends[-1] == {"electricity": {0: 96}, "electricity_labels": {0: 96}}
     adopted = [tick.event.adopt for tick in stage.ticks() if isinstance(tick.event, Tick)]
     assert adopted == sorted(adopted, key=lambda at: at or 0)
-    assert len({tick.id for tick in stage.ticks()}) == 5
+    assert len({tick.id for tick in stage.ticks()}) == 6
     again = Stage(limit=96)
     again.run.run(parse_pace("lockstep"), 48)
     assert [tick.id for tick in again.ticks()] == [tick.id for tick in stage.ticks()]
@@ -97,7 +99,7 @@ def test_without_lockstep_the_same_is_published_and_the_last_tick_is_the_same() 
     for topic in ("electricity", "electricity_labels"):
         values = [orjson.loads(record.value or b"") for record in stage.broker.history(TopicPartition(topic, 0))]
         assert [value["reading"] for value in values] == list(range(120))
-    assert stage.ticks()[-1].time_ms == START_MS + 119 * HALF_HOUR_MS + DAY_MS + 1
+    assert stage.ticks()[-1].time_ms == START_MS + 119 * HALF_HOUR_MS + 3 * DAY_MS + 1
 
 
 class Stopwatch:
