@@ -1,22 +1,18 @@
-"""Of decisions: 1, 2, 11, 12, 13, 16, 17, 18. All of them from control.v1, 2 with the predictions beside it."""
+"""Of decisions: 1, 2, 11, 12, 13, 17, 18. All of them from control.v1, 2 with the predictions beside it."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from shared.contracts import control as c
-from shared.contracts.definitions import Policy
 from shared.contracts.envelope import NEVER_MS
 from shared.contracts.flow import PredictionMade
-from shared.contracts.platform import ModelState, Platform
+from shared.contracts.platform import Platform
 from shared.contracts.topics import PREDICTIONS
 from tests.scenarios.evidence import Evidence
 from tests.scenarios.topic_history import Read
 
-FIRST, EVERY, ROLLOUT, AUTO = "first", "every", "rollout", "auto"
-LABELS = frozenset({FIRST, EVERY, ROLLOUT, AUTO, "watch"})
-GATE_ROWS = 30
+AUTO = "auto"
 
 
 def one_champion(evidence: Evidence) -> Iterator[str]:
@@ -86,63 +82,6 @@ def one_version_a_run(evidence: Evidence) -> Iterator[str]:
             yield f"{_at(read)}: version {event.version} of run {event.run_id}, which has not finished"
         elif seen.setdefault(event.run_id, event.version) != event.version:
             yield f"{_at(read)}: run {event.run_id} made versions {seen[event.run_id]} and {event.version}"
-
-
-def promotions_have_figures(evidence: Evidence) -> Iterator[str]:
-    """16: enough, fresh, finite and current; but by `every` and by a person, who are named."""
-    verdicts = {event.verdict_id: (read, event) for read, event in evidence.history.decided(c.VerdictReached)}
-    asked = {(e.model, e.version, e.by): read.position for read, e in evidence.history.decided(c.PromoteVersion)}
-    for read, event in evidence.history.decided(c.VersionPromoted):
-        platform = evidence.platform(read.offset)
-        match event.by:
-            case "rollout":
-                wrong = _verdict_is_wrong(platform, event, verdicts.get(event.verdict_id or ""), read)
-            case "first":
-                wrong = _gate_is_wrong(platform.model(event.model), event.version)
-            case "every":
-                policy = platform.definitions.models[event.model].retrain.policy
-                wrong = "" if policy is Policy.EVERY else f"by every, but its policy is {policy}"
-            case person:
-                at = asked.get((event.model, event.version, person))
-                wrong = "" if at is not None and at < read.position else f"by {person}, who did not ask for it before"
-        if wrong:
-            yield f"{_at(read)}: {event.model} {event.version} was promoted {wrong}"
-
-
-def _verdict_is_wrong(
-    platform: Platform, event: c.VersionPromoted, found: tuple[Read, c.VerdictReached] | None, read: Read
-) -> str:
-    rollout, model = platform.model(event.model).rollout, platform.definitions.models[event.model]
-    if rollout is None or rollout.rollout_id != event.rollout_id:
-        return f"by rollout {event.rollout_id}, which is not in progress"
-    if found is None:
-        return f"by verdict {event.verdict_id}, which nobody reached"
-    at, verdict = found
-    versions = platform.model(event.model).versions
-    figures = (verdict.e_value, verdict.mean_difference if verdict.mean_difference is not None else math.nan)
-    if not rollout.started_at < at.position < read.position or verdict.rollout_id != rollout.rollout_id:
-        return "by a verdict on another rollout, or from before it"
-    if verdict.kind is not c.VerdictKind.BETTER or verdict.step < len(model.rollout.steps):
-        return f"by a verdict that says {verdict.kind} of step {verdict.step}"
-    if not all(map(math.isfinite, figures)) or verdict.outcomes < 1:
-        return f"by figures {figures} over {verdict.outcomes} outcomes"
-    if verdict.e_value < (1 - 1e-9) / model.rollout.alpha:
-        return f"at evidence {verdict.e_value}, below 1/{model.rollout.alpha}"
-    compared = (verdict.champion, verdict.candidate, verdict.champion_sha256, verdict.candidate_sha256)
-    current = (
-        rollout.champion, event.version,
-        versions[rollout.champion or 0].artifact.sha256, versions[event.version].artifact.sha256,
-    )  # fmt: skip
-    return "" if compared == current else f"by figures of {compared}, while {current} are current"
-
-
-def _gate_is_wrong(state: ModelState, number: int) -> str:
-    gate = state.versions[number].gate
-    if state.champion is not None:
-        return f"as the first, while version {state.champion} answers"
-    if not all(map(math.isfinite, (gate.candidate_loss, gate.reference_loss))) or gate.rows < GATE_ROWS:
-        return f"on a gate of {gate.rows} rows with losses {gate.candidate_loss} and {gate.reference_loss}"
-    return "" if gate.candidate_loss < gate.reference_loss else "though a constant does as well"
 
 
 def rollouts_end(evidence: Evidence) -> Iterator[str]:

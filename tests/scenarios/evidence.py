@@ -25,7 +25,7 @@ class Violation:
         return f"invariant {self.number}: {self.text}"
 
 
-@dataclass
+@dataclass(eq=False)
 class Evidence:
     """A history and what goes with it. `steps` by `service/step`, `files` by task id: for replays."""
 

@@ -1,17 +1,17 @@
-"""Of the flow: 5, 6, 7 (what a topic alone shows of it) and 20."""
+"""Of the flow: 5 and 6."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from shared.contracts.definitions import Model, Source
-from shared.contracts.envelope import Mark, Message, decode
+from shared.contracts.envelope import NEVER_MS, Message, decode
 from shared.contracts.errors import UnreadableEvent
 from shared.contracts.flow import (
     InputsComputed,
     IntakeRecord,
-    LabelObserved,
+    LabelStatus,
     OutcomeMatured,
     OutcomeScored,
     PredictionMade,
@@ -20,10 +20,8 @@ from shared.contracts.flow import (
     WindowsChanged,
 )
 from shared.contracts.topics import (
-    CONTROL,
     FEATURES,
     INTAKE,
-    JOINS,
     OUTCOMES,
     PREDICTIONS,
     RECORDS,
@@ -33,7 +31,12 @@ from shared.contracts.topics import (
 )
 from shared.runtime.log import TopicPartition
 from tests.scenarios.evidence import Evidence
-from tests.scenarios.topic_history import TopicHistory
+from tests.scenarios.topic_history import Read, TopicHistory
+from tests.scenarios.watermarks import at_end, watermarks_ms
+
+Place = tuple[int, int]  # partition and offset in the user's topic
+Ids = Counter[str | None]
+WAYS = ("accepted", "duplicate", "rejected", "dead")
 
 
 def windows_change_once(evidence: Evidence) -> Iterator[str]:
@@ -118,172 +121,121 @@ def _intake_is_counted(history: TopicHistory, source: Source) -> Iterator[str]:
 
 
 def _accepted_are_counted(history: TopicHistory, source: Source) -> Iterator[str]:
-    """Of what was taken each id is accepted once; again only after it was forgotten; otherwise rejected or buried."""
-    taken: Counter[str] = Counter()
-    for _, event in history.events(INTAKE.of(source.name).name, IntakeRecord):
-        taken[event.record_id] += 1
-    refused: Counter[str] = Counter()
-    ids = {
-        (event.partition, event.offset): event.record_id
-        for _, event in history.events(INTAKE.of(source.name).name, IntakeRecord)
-    }
-    for read, event in history.events(REJECTED.name, RecordRejected):
-        if event.source == source.name and read.message.source.startswith("ingestion/accept/"):
-            refused[ids.get((event.partition, event.offset), "?")] += 1
-    for message in _letters(history, "ingestion"):
-        if isinstance(message.event, IntakeRecord) and message.event.source == source.name:
-            refused[message.event.record_id] += 1
-    times_ms: dict[str, list[int]] = defaultdict(list)
+    """Per partition and id: read = accepted (late ones included) + duplicate + rejected + dead, each counted alone."""
+    places: dict[Place, tuple[int, str]] = {}
+    refused, dead = _refused(history, source), _dead_places(history, source)
+    counted: dict[str, Counter[tuple[int, str]]] = defaultdict(Counter)
+    for tp in history.partitions(INTAKE.of(source.name).name):
+        for _, event in _intake(history, tp):
+            places[event.partition, event.offset] = tp.partition, event.record_id
+            counted["read"][tp.partition, event.record_id] += 1
+        for event in _duplicates(history, source, tp, refused.keys() | dead.keys()):
+            counted["duplicate"][tp.partition, event.record_id] += 1
     for read, event in history.events(RECORDS.of(source.name).name, RecordAccepted):
-        times_ms[event.record_id].append(read.message.time_ms)
-    for record_id in taken.keys() | times_ms.keys() | refused.keys():
-        accepted = times_ms[record_id]
-        duplicates = taken[record_id] - len(accepted) - refused[record_id]
-        if duplicates < 0 or (duplicates and not accepted):
-            yield (
-                f"{source.name}: record {record_id} was taken {taken[record_id]} times, accepted {len(accepted)} and "
-                f"refused {refused[record_id]} times"
-            )
-        if len(accepted) > 1 and max(accepted) - min(accepted) <= source.retention.duplicates:
-            yield f"{source.name}: record {record_id} was accepted {len(accepted)} times"
+        counted["accepted"][read.tp.partition, event.record_id] += 1
+    for what, found in (("rejected", refused), ("dead", dead)):
+        for place, times in found.items():
+            counted[what][places.get(place, (-1, f"at {place}"))] += times
+    for partition, record_id in {where for counts in counted.values() for where in counts}:
+        read, times = counted["read"][partition, record_id], {w: counted[w][partition, record_id] for w in WAYS}
+        if read != sum(times.values()):
+            yield f"{source.name}/{partition}: record {record_id} was read {read} times, and counted {times}"
+
+
+def _intake(history: TopicHistory, tp: TopicPartition) -> Iterator[tuple[Read, IntakeRecord]]:
+    for read in history.accepted(tp):
+        if isinstance(read.message.event, IntakeRecord):
+            yield read, read.message.event
+
+
+def _refused(history: TopicHistory, source: Source) -> Counter[Place]:
+    return Counter(
+        (event.partition, event.offset)
+        for read, event in history.events(REJECTED.name, RecordRejected)
+        if event.source == source.name and read.message.source.startswith("ingestion/accept/")
+    )
+
+
+def _dead_places(history: TopicHistory, source: Source) -> Counter[Place]:
+    events = (message.event for message in _letters(history, "ingestion"))
+    return Counter(
+        (event.partition, event.offset)
+        for event in events
+        if isinstance(event, IntakeRecord) and event.source == source.name
+    )
+
+
+def _duplicates(
+    history: TopicHistory, source: Source, tp: TopicPartition, stopped: Set[Place]
+) -> Iterator[IntakeRecord]:
+    """Whatever comes again under an id that fitted, before the log's watermark has passed the time to forget it."""
+    watermark_ms = watermarks_ms(history, tp)
+    forgotten_ms: dict[str, int] = {}
+    for read, event in _intake(history, tp):
+        if (event.partition, event.offset) in stopped:
+            continue
+        now_ms = watermark_ms[read.offset]
+        if now_ms <= forgotten_ms.get(event.record_id, NEVER_MS - 1):
+            yield event
+        else:
+            forgotten_ms[event.record_id] = max(read.message.time_ms, now_ms) + source.retention.duplicates
 
 
 def _predictions_are_counted(evidence: Evidence, model: Model) -> Iterator[str]:
-    """accepted = before the first version + scored + dead; scored = joined + unlabelled + unmatured."""
+    """Per streamed record: accepted = before the first version + scored + dead, on each stage of its way."""
     history, name = evidence.history, model.name
-    accepted: Counter[str | None] = Counter(
+    accepted: Ids = Counter(
         event.record_id
         for read, event in history.events(RECORDS.of(model.scores).name, RecordAccepted)
         if name in evidence.platform(read.message.control).definitions.models
     )
-    dead: Counter[str | None] = Counter()
-    for service in ("features", "serving", "monitoring"):
-        for message in _letters(history, service):
-            event = message.event
-            if (isinstance(event, RecordAccepted) and event.source == model.scores) or (
-                isinstance(event, InputsComputed | PredictionMade) and event.model == name
-            ):
-                dead[event.record_id] += 1
-    stages: dict[str, Counter[str | None]] = {
-        "inputs": Counter(e.record_id for _, e in history.events(SCORING.of(name).name, InputsComputed)),
-        "predictions": Counter(
-            e.record_id for _, e in history.events(PREDICTIONS.of(name).name, PredictionMade) if e.origin == "stream"
-        ),
-    }
-    for stage, found in stages.items():
-        for record_id in accepted.keys() | found.keys():
-            if not 0 <= accepted[record_id] - found[record_id] <= dead[record_id]:
-                yield f"{name}: {record_id} was accepted {accepted[record_id]} times, its {stage} {found[record_id]}"
-    yield from _outcomes_are_counted(history, model, {e for e in stages["predictions"] if not dead[e]})
+    inputs: Ids = Counter(e.record_id for _, e in history.events(SCORING.of(name).name, InputsComputed))
+    before: Ids = Counter()
+    scored: Ids = Counter()
+    for _, event in history.events(PREDICTIONS.of(name).name, PredictionMade):
+        if event.origin == "stream":
+            (before if event.answered_by is None else scored)[event.record_id] += 1
+    dead = {service: _dead_ids(history, service, model) for service in ("features", "serving", "monitoring")}
+    no_inputs = dead["features"]
+    no_answer = no_inputs + dead["serving"]
+    for record_id in accepted.keys() | inputs.keys() | before.keys() | scored.keys():
+        times = accepted[record_id]
+        if times != inputs[record_id] + no_inputs[record_id]:
+            yield f"{name}: {record_id} was accepted {times} times, its inputs were computed {inputs[record_id]} times"
+        if times != before[record_id] + scored[record_id] + no_answer[record_id]:
+            yield (
+                f"{name}: {record_id} was accepted {times} times, came before the first version {before[record_id]}, "
+                f"was scored {scored[record_id]} and buried {no_answer[record_id]} times"
+            )
+    yield from _outcomes_are_counted(history, model, (before + scored).keys() - dead["monitoring"].keys())
 
 
-def _outcomes_are_counted(history: TopicHistory, model: Model, predicted: set[str | None]) -> Iterator[str]:
+def _dead_ids(history: TopicHistory, service: str, model: Model) -> Ids:
+    """Records of the model's whose events a service could not take, or could not publish."""
+    events = (message.event for message in _letters(history, service))
+    return Counter(
+        event.record_id
+        for event in events
+        if (isinstance(event, RecordAccepted) and event.source == model.scores)
+        or (isinstance(event, InputsComputed | PredictionMade) and event.model == model.name)
+    )
+
+
+def _outcomes_are_counted(history: TopicHistory, model: Model, predicted: Set[str | None]) -> Iterator[str]:
+    """Per record: scored = joined (with a label, or `absent`) + unlabelled + unmatured."""
     outcomes = OUTCOMES.of(model.name).name
     scored = {event.prediction.record_id: (read, event) for read, event in history.events(outcomes, OutcomeScored)}
-    matured = {event.prediction.record_id for _, event in history.events(outcomes, OutcomeMatured)}
-    for record_id in sorted(map(str, predicted - scored.keys())):
-        yield f"{model.name}: record {record_id} was predicted and has no outcome"
-    for record_id in sorted(map(str, matured - scored.keys())):
-        yield f"{model.name}: record {record_id} matured and was not scored"
-    shown = _marked(history, TopicPartition(outcomes, 0))
+    counted: dict[str, Ids] = {"joined": Counter(), "unlabelled": Counter(), "unmatured": Counter()}
+    for _, event in history.events(outcomes, OutcomeMatured):
+        what = "unlabelled" if event.status is LabelStatus.UNLABELLED else "joined"
+        counted[what][event.prediction.record_id] += 1
+    shown_ms = at_end(history, TopicPartition(outcomes, 0)).promised_ms
     for record_id, (read, event) in scored.items():
         due_ms = max(event.scored_ms + model.label.matures_after, read.message.time_ms)
-        if record_id not in matured and due_ms < shown.get(read.message.source, due_ms):
-            yield f"{model.name}: record {record_id} was due at {due_ms}, which has passed, and has not matured"
-
-
-def _marked(history: TopicHistory, tp: TopicPartition) -> dict[str, int]:
-    newest: dict[str, int] = {}
-    for _, entry in history.entries(tp):
-        if isinstance(entry, Mark):
-            newest[entry.source] = max(newest.get(entry.source, entry.watermark_ms), entry.watermark_ms)
-    return newest
-
-
-# --- 7 and 20
-
-
-def promises_are_kept(evidence: Evidence) -> Iterator[str]:
-    """7: no task's control position goes back, and none goes behind a watermark that it has marked."""
-    history = evidence.history
-    late = _late_records(history)
-    for tp in history.logs:
-        last: dict[str, int] = {}
-        control: dict[str, int] = {}
-        promised_ms: dict[str, int] = {}
-        for record, entry in history.entries(tp):
-            task = entry.source
-            if isinstance(entry, Mark):
-                if entry.sequence <= last.get(task, 0):
-                    promised_ms[task] = max(promised_ms.get(task, entry.watermark_ms), entry.watermark_ms)
-                continue
-            if entry.sequence is None or entry.sequence != last.get(task, 0) + 1:
-                continue
-            last[task] = entry.sequence
-            if entry.control < control.get(task, 0):
-                yield f"{tp.topic}/{tp.partition} offset {record.offset}: {task} goes back to control {entry.control}"
-            control[task] = entry.control
-            behind = promised_ms.get(task)
-            if behind is not None and entry.time_ms < behind and not _may_be_late(entry, late):
-                where = f"{tp.topic}/{tp.partition} offset {record.offset}"
-                yield f"{where}: {task} at {entry.time_ms} behind its mark {behind}"
-
-
-def _late_records(history: TopicHistory) -> set[str | None]:
-    return {
-        event.record_id
-        for source in history.definitions.sources
-        for _, event in history.events(RECORDS.of(source).name, RecordAccepted)
-        if event.late
-    }
-
-
-def _may_be_late(message: Message, late: set[str | None]) -> bool:
-    """Late records pass, marked as such, up to the join; so does what a request brings in."""
-    match message.event:
-        case RecordAccepted() | InputsComputed() | LabelObserved() as event:
-            return event.late
-        case PredictionMade() as event:
-            return event.origin == "http" or event.record_id in late
-        case OutcomeScored() | OutcomeMatured():
-            return False
-        case _:
-            return True
-
-
-def repeats_say_the_same(evidence: Evidence) -> Iterator[str]:
-    """20: whatever carries a number that a reader has taken says what was taken, whoever wrote it."""
-    history = evidence.history
-    for tp in history.logs:
-        first: dict[tuple[str, int], tuple[str, bytes | None]] = {}
-        for record, entry in history.entries(tp):
-            if isinstance(entry, Mark) or entry.sequence is None:
-                continue
-            said = first.setdefault((entry.source, entry.sequence), (entry.id, record.value))
-            if said != (entry.id, record.value):
-                yield (
-                    f"{tp.topic}/{tp.partition} offset {record.offset}: number {entry.sequence} of {entry.source} is "
-                    f"event {entry.id}, and was {said[0]}"
-                )
-
-
-def unknown_writers(evidence: Evidence) -> Iterator[str]:
-    """20: and no log holds numbers of a task that may not write it."""
-    history = evidence.history
-    allowed: dict[TopicPartition, set[str]] = defaultdict(set)
-    for task in history.definitions.tasks:
-        for output in task.outputs:
-            for partition in task.targets(output):
-                allowed[TopicPartition(output.topic, partition)].add(task.id)
-    families = (INTAKE, RECORDS, SCORING, FEATURES, PREDICTIONS, JOINS, OUTCOMES)
-    for tp in history.logs:
-        ours = tp.topic == CONTROL.name or any(family.subject(tp.topic) is not None for family in families)
-        for read in history.accepted(tp) if ours else ():
-            if read.message.sequence is not None and read.message.source not in allowed[tp]:
-                yield f"{tp.topic}/{tp.partition} offset {read.offset}: {read.message.source} may not write here"
-
-
-def only_owners_count(evidence: Evidence) -> Iterator[str]:
-    """20, whole."""
-    yield from repeats_say_the_same(evidence)
-    yield from unknown_writers(evidence)
+        if due_ms >= shown_ms.get(read.message.source, NEVER_MS):
+            counted["unmatured"][record_id] += 1
+    for record_id in predicted | scored.keys() | {one for counts in counted.values() for one in counts}:
+        times = {what: counts[record_id] for what, counts in counted.items()}
+        if record_id not in scored or sum(times.values()) != 1:
+            said = "" if record_id in scored else "is no scored outcome and "
+            yield f"{model.name}: record {record_id} {said}was counted {times}"

@@ -1,7 +1,7 @@
 """The invariants of section 8 of the design, by number: which are checked from topic history, and with what besides.
 
 `check(history)` looks at topics alone. Given the object store it also scores predictions again (4), and replays every
-task of every service (7, 9); given the task files, it compares them with the replays (8).
+task of every service twice (7, 9); given the task files, it compares them with the replays (8).
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 
 from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.task_file import TaskFile
 from tests.scenarios import control_invariants as decisions
 from tests.scenarios import flow_invariants as flow
+from tests.scenarios import log_invariants as logs
 from tests.scenarios import prediction_invariants as predictions
+from tests.scenarios import promotion_invariants as promotions
 from tests.scenarios import replayed_tasks as replays
 from tests.scenarios.evidence import Check, Evidence, Violation
 from tests.scenarios.topic_history import TopicHistory
@@ -49,14 +52,14 @@ INVARIANTS: Mapping[int, Invariant] = {
     6: Invariant("what was read is accounted for", (flow.everything_is_counted,)),
     7: Invariant(
         "accepted is what a replay derives; no watermark or control position goes back",
-        (flow.promises_are_kept, replays.derived_is_accepted),
+        (logs.promises_are_kept, replays.derived_is_accepted),
         Needs.ARTIFACTS,
     ),
     8: Invariant("position and state agree", (replays.state_is_at_position,), Needs.FILES),
     9: Invariant(
         "a replay gives the same events, ids, sequences and state",
-        (replays.derived_is_accepted, replays.state_is_at_position),
-        Needs.FILES,
+        (replays.replays_agree,),
+        Needs.ARTIFACTS,
         open="from a copy of a task's file: copies in the object store come with the next issue",
     ),
     10: Invariant("no input is newer than its as-of time", (predictions.nothing_newer_than_as_of,)),
@@ -65,18 +68,26 @@ INVARIANTS: Mapping[int, Invariant] = {
     13: Invariant("one run makes at most one version", (decisions.one_version_a_run,)),
     14: Invariant("the candidate answers exactly below the share", (predictions.split_decides,)),
     15: Invariant("share 0 means none", (predictions.share_zero_is_none,)),
-    16: Invariant("no promotion without enough fresh, finite, current figures", (decisions.promotions_have_figures,)),
+    16: Invariant("no promotion without enough fresh, finite, current figures", (promotions.promotions_have_figures,)),
     17: Invariant("every rollout ends by its deadline, in ticks", (decisions.rollouts_end,)),
     18: Invariant("a rolled-back version returns only by a new approval", (decisions.rolled_back_stays_away,)),
     19: Invariant("one outcome a join id, one fate a label", (predictions.each_label_has_one_fate,)),
     20: Invariant(
         "what a process writes that lost its partition changes nothing",
-        (flow.only_owners_count,),
+        (logs.only_owners_count,),
         open="partitions do not move yet: an old owner is a killed process whose sends still land",
     ),
 }
-# A check that stands under two numbers is run once, under the first.
-_FIRST = {check: number for number, invariant in reversed(INVARIANTS.items()) for check in invariant.checks}
+
+
+def listing() -> list[str]:
+    """By number: what is checked, by looking at what, and what of it is not checked yet."""
+    return [
+        f"{number}: {one.statement}: "
+        + (f"checked, from {one.needs}" if one.checks else "not checked")
+        + (f"; not yet: {one.open}" if one.open else "")
+        for number, one in INVARIANTS.items()
+    ]
 
 
 def check(
@@ -85,16 +96,20 @@ def check(
     files: Mapping[str, TaskFile] | None = None,
     *,
     replay: bool = True,
+    steps: replays.MakeSteps | None = None,
     at_most: int = 5,
 ) -> list[Violation]:
     """What does not hold of a settled platform's topics, at most so many of each check.
 
-    `replay` False leaves 7 (but for promises), 8 and 9 out; without `artifacts` they are left out as well.
+    `replay` False leaves 7 (but for promises), 8 and 9 out; without `artifacts` they are left out as well. `steps`:
+    what tasks are replayed with, in place of the services' own.
     """
-    steps = replays.steps_of_all(history, artifacts) if artifacts is not None and replay else None
+    if artifacts is not None and replay:
+        steps = steps or replays.steps_of_all(history, artifacts)
     evidence = Evidence(history, artifacts, steps, files or {})
-    found: list[Violation] = []
-    for one, number in sorted(_FIRST.items(), key=lambda item: item[1]):
-        for _, text in zip(range(at_most), one(evidence), strict=False):
-            found.append(Violation(number, text))
-    return found
+    return [
+        Violation(number, text)
+        for number, invariant in INVARIANTS.items()
+        for one in invariant.checks
+        for text in islice(one(evidence), at_most)
+    ]

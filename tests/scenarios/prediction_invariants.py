@@ -10,7 +10,6 @@ import polars as pl
 
 from shared.contracts.control import Phase
 from shared.contracts.definitions import Model
-from shared.contracts.envelope import NEVER_MS, Mark
 from shared.contracts.flow import (
     InputsComputed,
     LabelObserved,
@@ -29,6 +28,7 @@ from shared.runtime.log import TopicPartition
 from tests.scenarios.evidence import Evidence
 from tests.scenarios.inputs_again import inputs_again
 from tests.scenarios.topic_history import Read
+from tests.scenarios.watermarks import at_end
 
 FLOAT32 = 1e-5
 
@@ -138,10 +138,13 @@ def split_decides(evidence: Evidence) -> Iterator[str]:
 
 
 def share_zero_is_none(evidence: Evidence) -> Iterator[str]:
-    """15: what says that the share was 0 was not answered by the candidate."""
+    """15: where the share is 0, by what the prediction says or because of the shadow, no candidate has answered."""
     for read, made in _predictions(evidence):
-        if made.share == 0.0 and made.candidate is not None and made.answered_by == made.candidate:
-            yield f"{_at(read)}: candidate {made.candidate} answered record {made.record_id} at share 0"
+        if made.candidate is None or made.answered_by != made.candidate:
+            continue
+        rollout = evidence.platform(made.control).model(made.model).rollout
+        if made.share == 0.0 or (rollout is not None and rollout.phase is Phase.SHADOW):
+            yield f"{_at(read)}: candidate {made.candidate} answered record {made.record_id} without a share"
 
 
 def each_label_has_one_fate(evidence: Evidence) -> Iterator[str]:
@@ -158,23 +161,13 @@ def each_label_has_one_fate(evidence: Evidence) -> Iterator[str]:
             if event.label_id is not None:
                 fates[event.label_id] += 1
         told = Counter(e.label_id for _, e in evidence.history.events(JOINS.of(name).name, LabelObserved))
-        sure_ms = _watermark_ms(evidence, outcomes) - model.label.expires_after
+        sure_ms = at_end(evidence.history, TopicPartition(outcomes, 0)).watermark_ms - model.label.expires_after
         for read, label in evidence.history.events(JOINS.of(name).name, LabelObserved):
             known, due = fates[label.label_id], told[label.label_id]
             if known > due or (known < due and read.message.time_ms < sure_ms):
                 yield f"{_at(read)}: label {label.label_id} of {name} came {due} times and has {known} fates"
         for label_id in fates.keys() - told.keys():
             yield f"{name}: label {label_id} has a fate and never came"
-
-
-def _watermark_ms(evidence: Evidence, topic: str) -> int:
-    """The lowest of the newest marks of all who write a topic of one partition."""
-    tp = TopicPartition(topic, 0)
-    newest: dict[str, int] = dict.fromkeys(evidence.history.definitions.writers.get(tp, frozenset()), NEVER_MS)
-    for _, entry in evidence.history.entries(tp):
-        if isinstance(entry, Mark):
-            newest[entry.source] = max(newest.get(entry.source, NEVER_MS), entry.watermark_ms)
-    return min(newest.values(), default=NEVER_MS)
 
 
 def _predictions(evidence: Evidence) -> Iterator[tuple[Read, PredictionMade]]:

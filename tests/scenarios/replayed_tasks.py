@@ -1,12 +1,17 @@
-"""7, 8 and 9: every task replayed from the start of its input, in other batches, by the services' own steps.
+"""7, 8 and 9: every task replayed twice from the start of its input, by the services' own steps.
 
-What it derives must be what readers accept from it, and what its file holds must be the state at the file's position.
+What it derives must be what readers accept from it (7), what its file holds must be the state at the file's position
+(8), and a replay in other batches that is killed on its way must end with the same (9).
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import zip_longest
+from weakref import WeakKeyDictionary
 
 from services.features.app import build as build_features
 from services.ingestion.app import build as build_ingestion
@@ -32,9 +37,11 @@ from tests.scenarios.evidence import Evidence, loaded
 from tests.scenarios.topic_history import TopicHistory
 
 Derived = dict[TopicPartition, list[Message]]
+MakeSteps = Callable[[], Mapping[str, Step]]
+LIVES = 3
 
 
-def steps_of_all(history: TopicHistory, artifacts: ArtifactStore) -> Callable[[], Mapping[str, Step]]:
+def steps_of_all(history: TopicHistory, artifacts: ArtifactStore) -> MakeSteps:
     """The steps of all services as they build them, by `service/step`; serving's has every version loaded."""
     models = LoadedModels()
     for state in history.newest.models.values():
@@ -56,67 +63,97 @@ def steps_of_all(history: TopicHistory, artifacts: ArtifactStore) -> Callable[[]
 
 
 def derived_is_accepted(evidence: Evidence) -> Iterator[str]:
-    """7 and 9: the same events, ids and sequences, whatever the batches."""
-    for task, derived in _replays(evidence):
-        written = _accepted_from(evidence.history, task.spec)
-        for tp in derived.keys() | written.keys():
-            for place, (again, found) in enumerate(_pairs(derived.get(tp, []), written.get(tp, []))):
-                if again is None or found is None or _essence(task, again) != _essence(task, found):
-                    where = f"{task.spec.id} to {tp.topic}/{tp.partition}, number {place + 1}"
-                    yield f"{where}: {_named(found)} stands there, a replay derives {_named(again)}"
-                    break
+    """7: what readers accept from a task is what its replay derives, whatever the batches."""
+    yield from _found(evidence).other_events
 
 
 def state_is_at_position(evidence: Evidence) -> Iterator[str]:
     """8: position, state, timers and sequences of a task's file are those of a replay up to its position."""
-    for task, _ in _replays(evidence, to_files=True):
-        file = evidence.files.get(task.spec.id)
-        if file is None:
-            continue
-        for what, again, found in (
-            ("position", task.file.position, file.position),
-            ("state", dict(task.file.states()), dict(file.states())),
-            ("timers", sorted(task.file.timers()), sorted(file.timers())),
-            ("sequences", _sequences(task.file), _sequences(file)),
-            ("accepted", _accepted(task.file), _accepted(file)),
-            ("buffers", task.file.buffer_ends(), file.buffer_ends()),
-        ):
-            if again != found:
-                yield f"{task.spec.id}: its file's {what} is not that of a replay up to position {file.position}"
+    yield from _found(evidence).other_files
 
 
-def _sequences(file: TaskFile) -> dict[tuple[str, int], int]:
-    return {where: target.sequence for where, target in file.targets().items() if target.sequence}
+def replays_agree(evidence: Evidence) -> Iterator[str]:
+    """9: a replay in other batches, killed on its way, gives the same events, ids, sequences and state hash."""
+    yield from _found(evidence).other_replays
 
 
-def _accepted(file: TaskFile) -> dict[str, int]:
-    return {task: producer.last for task, producer in file.producers().items()}
+@dataclass
+class Found:
+    """What replays say, of all tasks: from the log (7), from the files (8), from each other (9)."""
+
+    other_events: list[str] = field(default_factory=list[str])
+    other_files: list[str] = field(default_factory=list[str])
+    other_replays: list[str] = field(default_factory=list[str])
 
 
-def _replays(evidence: Evidence, to_files: bool = False) -> Iterator[tuple[Task, Derived]]:
-    if evidence.steps is None:
-        return
-    steps, draw = evidence.steps(), random.Random("batches of replays")
-    for spec in evidence.history.definitions.tasks:
-        tp = TopicPartition(spec.topic, spec.partition)
-        kept = evidence.files.get(spec.id)
-        if tp not in evidence.history.logs or (to_files and kept is None):
-            continue
-        position = kept.position if to_files and kept else None
-        task = _replayed(evidence.history, spec, steps[f"{spec.service}/{spec.step}"], draw, position)
-        yield task, _derived(task)
-        task.close()
+_FOUND: WeakKeyDictionary[Evidence, Found] = WeakKeyDictionary()
 
 
-def _replayed(history: TopicHistory, spec: TaskSpec, step: Step, draw: random.Random, position: int | None) -> Task:
+def _found(evidence: Evidence) -> Found:
+    """Each task is replayed once for all three."""
+    if evidence not in _FOUND:
+        _FOUND[evidence] = found = Found()
+        for spec in evidence.history.definitions.tasks:
+            if evidence.steps and TopicPartition(spec.topic, spec.partition) in evidence.history.logs:
+                _replay(evidence, evidence.steps, spec, found)
+    return _FOUND[evidence]
+
+
+def _replay(evidence: Evidence, steps: MakeSteps, spec: TaskSpec, found: Found) -> None:
+    history, draw = evidence.history, random.Random(f"batches of {spec.id}")
+    end, kept = len(history.logs[TopicPartition(spec.topic, spec.partition)]), evidence.files.get(spec.id)
+    task = _started(history, steps, spec, TaskFile(spec.id, None))
+    if kept is not None:
+        _go_on(history, task, min(kept.position, end), draw)
+        for what, again in _held(task.file).items():
+            if again != _held(kept)[what]:
+                where = f"a replay up to position {kept.position}"
+                found.other_files.append(f"{spec.id}: its file's {what} is not that of {where}")
+    _go_on(history, task, end, draw)
+    killed = _started(history, steps, spec, TaskFile(spec.id, None))
+    for life in range(1, LIVES + 1):
+        _go_on(history, killed, end * life // LIVES, draw)
+        killed = _started(history, steps, spec, killed.file)
+    derived, again = _derived(task), _derived(killed)
+    differs = _first_difference(spec, derived, _accepted_from(history, spec))
+    if differs:
+        found.other_events.append(f"{differs}: a replay derives the first, the second stands there")
+    differs = _first_difference(spec, derived, again)
+    if differs or _state_hash(task.file) != _state_hash(killed.file):
+        found.other_replays.append(f"{differs or spec.id + ', its state'}: two replays differ")
+    task.close()
+    killed.close()
+
+
+def _started(history: TopicHistory, steps: MakeSteps, spec: TaskSpec, file: TaskFile) -> Task:
+    """The task as a new process has it: with nothing but its file."""
     kind = HeadTask if spec.head else ControlTask if spec.topic == CONTROL.name else Task
-    task = kind(spec, step, TaskFile(spec.id, None), history.control)
-    records = history.logs[TopicPartition(spec.topic, spec.partition)][:position]
+    return kind(spec, steps()[f"{spec.service}/{spec.step}"], file, history.control)
+
+
+def _go_on(history: TopicHistory, task: Task, end: int, draw: random.Random) -> None:
+    records = history.logs[TopicPartition(task.spec.topic, task.spec.partition)][:end]
     while task.position < len(records):
         batch = records[task.position : task.position + draw.choice((1, 2, 7, 60))]
         if task.process(batch, 0.0) < len(batch):
-            raise AssertionError(f"{spec.id} waits in a replay at position {task.position}, where nothing is missing")
-    return task
+            where = f"position {task.position}"
+            raise AssertionError(f"{task.spec.id} waits in a replay at {where}, where nothing is missing")
+
+
+def _held(file: TaskFile) -> dict[str, object]:
+    return {
+        "position": file.position,
+        "state": dict(file.states()),
+        "timers": sorted(file.timers()),
+        "sequences": {where: target.sequence for where, target in file.targets().items() if target.sequence},
+        "accepted": {task: producer.last for task, producer in file.producers().items()},
+        "buffers": file.buffer_ends(),
+    }
+
+
+def _state_hash(file: TaskFile) -> str:
+    held = ((what, sorted(one.items()) if isinstance(one, dict) else one) for what, one in _held(file).items())
+    return sha256(repr(list(held)).encode()).hexdigest()
 
 
 def _derived(task: Task) -> Derived:
@@ -140,14 +177,18 @@ def _accepted_from(history: TopicHistory, spec: TaskSpec) -> Derived:
     return found
 
 
-def _pairs(one: list[Message], other: list[Message]) -> Iterator[tuple[Message | None, Message | None]]:
-    for n in range(max(len(one), len(other))):
-        yield (one[n] if n < len(one) else None), (other[n] if n < len(other) else None)
+def _first_difference(spec: TaskSpec, one: Derived, other: Derived) -> str:
+    """Where, and what stands there in each; empty if they are the same."""
+    for tp in sorted(one.keys() | other.keys()):
+        for place, (a, b) in enumerate(zip_longest(one.get(tp, []), other.get(tp, [])), 1):
+            if a is None or b is None or _essence(spec, a) != _essence(spec, b):
+                return f"{spec.id} to {tp.topic}/{tp.partition}, number {place}, {_named(a)} and {_named(b)}"
+    return ""
 
 
-def _essence(task: Task, message: Message) -> object:
+def _essence(spec: TaskSpec, message: Message) -> object:
     """All of an event; of a head step's without the control position, which comes from outside."""
-    control = None if task.spec.head else message.control
+    control = None if spec.head else message.control
     return message.id, message.sequence, message.time_ms, message.key, message.event, control
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
@@ -107,7 +107,7 @@ class TopicHistory:
         records = self.logs.get(tp, [])
         acceptance = Acceptance(begins_late=bool(records) and records[0].offset > 0)
         outside: set[str] = set()
-        for record, entry in self._decoded(tp):
+        for record, entry in self.read_entries(tp):
             if entry is None:
                 acceptance.unreadable(record.headers)
                 continue
@@ -128,9 +128,10 @@ class TopicHistory:
 
     def entries(self, tp: TopicPartition) -> Iterator[tuple[LogRecord, Message | Mark]]:
         """Everything in a log that can be read, repetitions and all."""
-        return ((record, entry) for record, entry in self._decoded(tp) if entry is not None)
+        return ((record, entry) for record, entry in self.read_entries(tp) if entry is not None)
 
-    def _decoded(self, tp: TopicPartition) -> list[tuple[LogRecord, Message | Mark | None]]:
+    def read_entries(self, tp: TopicPartition) -> list[tuple[LogRecord, Message | Mark | None]]:
+        """Everything in a log, None where it cannot be read."""
         if tp not in self._entries:
             self._entries[tp] = [(record, _entry(record)) for record in self.logs.get(tp, [])]
         return self._entries[tp]
@@ -140,13 +141,21 @@ class TopicHistory:
     def with_event(self, read: Read, event: Event, **envelope: int | str) -> TopicHistory:
         """The same history with another event (or envelope) in the place of one, in every copy of it."""
 
-        def edited(record: LogRecord) -> LogRecord:
-            encoded = encode(replace(read.message, event=event, **envelope))
-            return replace(record, key=encoded.key, value=encoded.value, headers=encoded.headers)
-
         wanted = read.message.id.encode()
-        log = [edited(r) if dict(r.headers).get("ce_id") == wanted else r for r in self.logs[read.tp]]
-        return self._with_log(read.tp, log)
+        encoded = encode(replace(read.message, event=event, **envelope))
+        return self._edited(read.tp, encoded, lambda record: dict(record.headers).get("ce_id") == wanted)
+
+    def with_entry(self, entry: LogRecord, encoded: Encoded) -> TopicHistory:
+        """The same history with something else in the place of an entry, in every copy of it."""
+        wanted = (entry.key, entry.value, entry.headers)
+        tp = TopicPartition(entry.topic, entry.partition)
+        return self._edited(tp, encoded, lambda record: (record.key, record.value, record.headers) == wanted)
+
+    def _edited(self, tp: TopicPartition, to: Encoded, where: Callable[[LogRecord], bool]) -> TopicHistory:
+        def edited(record: LogRecord) -> LogRecord:
+            return replace(record, key=to.key, value=to.value, headers=to.headers) if where(record) else record
+
+        return self._with_log(tp, [edited(record) for record in self.logs[tp]])
 
     def with_more(self, tp: TopicPartition, encoded: Iterable[Encoded]) -> TopicHistory:
         """The same history with further entries at the end of one log."""

@@ -1,0 +1,305 @@
+"""One good history, and damage to it, by the number of the invariant that each breaks, and no other."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import TypeVar
+
+from deploy.simulation.platform import SimulatedPlatform
+from shared.contracts import control as c
+from shared.contracts import flow as f
+from shared.contracts.envelope import Event, Mark, Message, encode, encode_mark
+from shared.contracts.topics import FEATURES, INTAKE, OUTCOMES, PREDICTIONS, RECORDS, SCORING
+from shared.runtime.step import Context, Output, Step
+from shared.runtime.task_file import TaskFile
+from tests import builders as b
+from tests.scenarios.evidence import Violation
+from tests.scenarios.invariants import check
+from tests.scenarios.replayed_tasks import MakeSteps, steps_of_all
+from tests.scenarios.simulated import calm
+from tests.scenarios.topic_history import CONTROL_TP, Read, TopicHistory
+from tests.scenarios.workload import MODEL, PAYMENTS, T0_MS, VIEW
+
+E = TypeVar("E", bound=Event)
+# Its story: a first version, drift, a run on it, and a rollout through all steps. See `test_the_good_history_has_all`.
+WORKLOAD = 2
+FIRST_HOUR_MS = T0_MS + 3_600_000
+
+
+def played() -> SimulatedPlatform:
+    return calm(WORKLOAD)
+
+
+@cache
+def good() -> TopicHistory:
+    return TopicHistory.of_memory(played().world.broker)
+
+
+def files() -> Mapping[str, TaskFile]:
+    return {task_id: task.file for p in played().world.processes.values() for task_id, task in p.tasks.items()}
+
+
+def decided(kind: type[E], number: int = 0, where: Callable[[E], bool] = lambda event: True) -> tuple[Read, E]:
+    return [(read, event) for read, event in good().decided(kind) if where(event)][number]
+
+
+def found(topic: str, kind: type[E], where: Callable[[E], bool] = lambda event: True) -> tuple[Read, E]:
+    return next((read, event) for read, event in good().events(topic, kind) if where(event))
+
+
+def changed(where: tuple[Read, Event], **fields: object) -> TopicHistory:
+    read, event = where
+    return good().with_event(read, event.model_copy(update=fields))
+
+
+def numbers(violations: list[Violation]) -> set[int]:
+    return {violation.number for violation in violations}
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """What the checker is given. `replay`: what is damaged shows only when tasks are replayed."""
+
+    history: TopicHistory = field(default_factory=lambda: good())
+    files: Mapping[str, TaskFile] | None = None
+    steps: MakeSteps | None = None
+    replay: bool = False
+
+    def violations(self) -> list[Violation]:
+        artifacts = played().world.artifacts
+        return check(self.history, artifacts, self.files or files(), replay=self.replay, steps=self.steps)
+
+
+# --- the damage, by the number of the invariant that it breaks
+
+
+def another_former() -> TopicHistory:
+    return changed(decided(c.VersionPromoted), former=7)
+
+
+def approved_another() -> TopicHistory:
+    return changed(decided(c.VersionApproved, 0), version=77)
+
+
+def another_artifact() -> TopicHistory:
+    read, made = found(PREDICTIONS.of(MODEL).name, f.PredictionMade, lambda made: bool(made.outputs))
+    outputs = {n: out.model_copy(update={"artifact_sha256": "f" * 64}) for n, out in made.outputs.items()}
+    return good().with_event(read, made.model_copy(update={"outputs": outputs}))
+
+
+def another_output() -> TopicHistory:
+    read, made = found(PREDICTIONS.of(MODEL).name, f.PredictionMade, lambda made: bool(made.outputs))
+    outputs = {n: out.model_copy(update={"output": (0.123,)}) for n, out in made.outputs.items()}
+    return good().with_event(read, made.model_copy(update={"outputs": outputs}))
+
+
+def windows_of_another() -> TopicHistory:
+    return changed(found(FEATURES.of(VIEW).name, f.WindowsChanged), entity="somebody")
+
+
+def a_record_that_was_never_there() -> TopicHistory:
+    return changed(found(INTAKE.of(PAYMENTS).name, f.IntakeRecord), offset=99_999)
+
+
+def a_duplicate_that_is_none() -> TopicHistory:
+    """6: what came twice came under another id, of which nothing became."""
+    topic, ids = INTAKE.of(PAYMENTS).name, set[str]()
+    for read, taken in good().events(topic, f.IntakeRecord):
+        if taken.record_id in ids:
+            return good().with_event(read, taken.model_copy(update={"record_id": "another"}))
+        ids.add(taken.record_id)
+    raise AssertionError("nothing came twice")
+
+
+def a_label_lost() -> TopicHistory:
+    """6: scored, due, and never matured."""
+    topic = OUTCOMES.of(MODEL).name
+    read, _ = found(topic, f.OutcomeMatured, lambda m: m.label_id is None)
+    return good().with_event(read, f.EventBuried())
+
+
+def control_goes_back() -> TopicHistory:
+    reads = [read for read, _ in good().events(SCORING.of(MODEL).name, f.InputsComputed)]
+    read = next(read for read in reversed(reads) if read.message.control > 3)
+    return good().with_event(read, read.message.event, control=1)
+
+
+def behind_its_own_mark() -> TopicHistory:
+    """7: dated before what its task had promised, though not late."""
+    reads = [(read, event) for read, event in good().events(OUTCOMES.of(MODEL).name, f.OutcomeScored)]
+    read, event = reads[-1]
+    return good().with_event(read, event, time_ms=1_000)
+
+
+def a_watermark_goes_back() -> TopicHistory:
+    """7: a mark somewhere in the middle says less than the one before it."""
+    tp = good().partitions(OUTCOMES.of(MODEL).name)[0]
+    marks = [(record, entry) for record, entry in good().entries(tp) if isinstance(entry, Mark)]
+    (_, before), (record, mark) = marks[len(marks) // 2 : len(marks) // 2 + 2]
+    return good().with_entry(record, encode_mark(replace(mark, watermark_ms=before.watermark_ms - 1)))
+
+
+def an_event_that_no_replay_derives() -> Damaged:
+    """7: a row of a table, which nothing else looks at so closely."""
+    read, row = found(FEATURES.of(VIEW).name, f.WindowsChanged, lambda row: bool(row.state))
+    return Damaged(good().with_event(read, row.model_copy(update={"state": {"other": 1}})), replay=True)
+
+
+def state_of_another_position() -> Damaged:
+    """8: a file whose position was stored apart from its state."""
+    task_id = next(t for t in files() if t.startswith("features/compute/"))
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    files()[task_id].connection.backup(copy)
+    copy.execute("UPDATE meta SET value = value - 40 WHERE name = 'position'")
+    return Damaged(files={**files(), task_id: TaskFile(task_id, None, copy)}, replay=True)
+
+
+def a_step_with_a_memory_of_its_own() -> Damaged:
+    """9: what it derives depends on when its process began, as no file and no log says."""
+    made = steps_of_all(good(), played().world.artifacts)
+
+    def steps() -> Mapping[str, Step]:
+        of_all = dict(made())
+        step, seen = of_all["features/compute"], list[str]()
+        handler = step.events[f.RecordAccepted]
+
+        def forgetful(state: object, message: Message, context: Context) -> tuple[object, list[Output]]:
+            seen.append(message.id)
+            after, outputs = handler(state, message, context)
+            is_first = len(seen) == 1 and message.time_ms > FIRST_HOUR_MS
+            return after, [] if is_first else list(outputs)
+
+        of_all["features/compute"] = replace(step, events={**step.events, f.RecordAccepted: forgetful})
+        return of_all
+
+    return Damaged(steps=steps, replay=True)
+
+
+def an_input_from_the_future() -> TopicHistory:
+    read, computed = found(SCORING.of(MODEL).name, f.InputsComputed)
+    name = f"{VIEW}.count"
+    return good().with_event(read, computed.model_copy(update={"inputs": {**computed.inputs, name: 41.0}}))
+
+
+def two_runs_of_one_drift() -> TopicHistory:
+    _, run = decided(c.RunRequested, 0, lambda run: run.drift_id is not None)
+    return good().with_more(CONTROL_TP, [encode(b.message(run.model_copy(update={"run_id": "another"})))])
+
+
+def a_run_in_a_run() -> TopicHistory:
+    """12: a request for another run stands where the second one says that it has begun."""
+    _, run = decided(c.RunRequested, 1)
+    started, _ = decided(c.RunStarted, 1)
+    return good().with_event(started, run.model_copy(update={"run_id": "another", "drift_id": None}))
+
+
+def a_version_of_no_run() -> TopicHistory:
+    return changed(decided(c.VersionRegistered, 1), run_id="another")
+
+
+def two_versions_of_one_run() -> TopicHistory:
+    first, second = decided(c.VersionRegistered, 0), decided(c.VersionRegistered, 1)
+    return changed(second, run_id=first[1].run_id)
+
+
+def answered_against_the_split() -> TopicHistory:
+    def is_on_a_step(made: f.PredictionMade) -> bool:
+        return made.share > 0 and made.answered_by == made.champion
+
+    read, made = found(PREDICTIONS.of(MODEL).name, f.PredictionMade, is_on_a_step)
+    return good().with_event(read, made.model_copy(update={"answered_by": made.candidate}))
+
+
+def promoting_verdict() -> tuple[Read, c.VerdictReached]:
+    promoted = decided(c.VersionPromoted, 0, lambda promoted: promoted.by == "rollout")[1]
+    return decided(c.VerdictReached, 0, lambda verdict: verdict.verdict_id == promoted.verdict_id)
+
+
+def promoted_on_nothing() -> TopicHistory:
+    return changed(promoting_verdict(), outcomes=0)
+
+
+def a_share_in_the_shadow() -> TopicHistory:
+    """15: a step with a share of the traffic calls itself the shadow."""
+    return changed(decided(c.RolloutAdvanced, 0, lambda to: to.phase is c.Phase.STEP), phase=c.Phase.SHADOW)
+
+
+def behind_its_deadline() -> TopicHistory:
+    read, started = decided(c.RolloutStarted, 0)
+    return changed((read, started), deadline_ms=read.message.time_ms + 1)
+
+
+def a_rollout_without_an_end() -> TopicHistory:
+    """17: its deadline is long past at the end of the log."""
+    _, last = decided(c.VersionPromoted, -1)
+    started = c.RolloutStarted(rollout_id="endless", model=MODEL, candidate=last.version, champion=None, deadline_ms=1)
+    return good().with_more(CONTROL_TP, [encode(b.message(started))])
+
+
+def back_without_approval() -> TopicHistory:
+    """18: rolled back at the end of the log, and there again."""
+    _, last = decided(c.VersionPromoted, -1)
+    assert last.former is not None
+    away = b.rolled_back(model=MODEL, version=last.former, former=last.version)
+    back = b.rolled_back(model=MODEL, version=last.version, former=last.former)
+    return good().with_more(CONTROL_TP, [encode(b.message(event)) for event in (away, back)])
+
+
+def a_label_used_twice() -> TopicHistory:
+    topic = OUTCOMES.of(MODEL).name
+    used = [(r, m) for r, m in good().events(topic, f.OutcomeMatured) if m.label_id is not None]
+    return good().with_event(used[1][0], used[1][1].model_copy(update={"label_id": used[0][1].label_id}))
+
+
+def a_stranger_with_a_number() -> TopicHistory:
+    """20: an old owner says something else under a number that was taken."""
+    read, accepted = found(RECORDS.of(PAYMENTS).name, f.RecordAccepted)
+    message = replace(read.message, event=accepted.model_copy(update={"late": not accepted.late}))
+    return good().with_more(read.tp, [encode(message)])
+
+
+def a_stranger() -> TopicHistory:
+    """20: a task that may not write this log."""
+    tp = good().partitions(RECORDS.of(PAYMENTS).name)[0]
+    message = replace(good().accepted(tp)[0].message, source="features/compute/other/0", sequence=1, id="a" * 36)
+    return good().with_more(tp, [encode(replace(message, event=f.EventBuried()))])
+
+
+DAMAGE: Mapping[str, tuple[int, Callable[[], TopicHistory | Damaged]]] = {
+    "another former champion": (1, another_former),
+    "another version approved": (2, approved_another),
+    "another artifact named": (3, another_artifact),
+    "another output": (4, another_output),
+    "windows of another entity": (5, windows_of_another),
+    "a record from nowhere": (6, a_record_that_was_never_there),
+    "a duplicate that is none": (6, a_duplicate_that_is_none),
+    "an outcome that never matured": (6, a_label_lost),
+    "control goes back": (7, control_goes_back),
+    "behind its own mark": (7, behind_its_own_mark),
+    "a watermark goes back": (7, a_watermark_goes_back),
+    "an event that no replay derives": (7, an_event_that_no_replay_derives),
+    "state of another position": (8, state_of_another_position),
+    "a step with a memory of its own": (9, a_step_with_a_memory_of_its_own),
+    "an input from the future": (10, an_input_from_the_future),
+    "two runs of one drift": (11, two_runs_of_one_drift),
+    "a run in a run": (12, a_run_in_a_run),
+    "two versions of one run": (13, two_versions_of_one_run),
+    "a version of no run": (13, a_version_of_no_run),
+    "answered against the split": (14, answered_against_the_split),
+    "a share in the shadow": (15, a_share_in_the_shadow),
+    "promoted on no outcomes": (16, promoted_on_nothing),
+    "behind its deadline": (17, behind_its_deadline),
+    "a rollout without an end": (17, a_rollout_without_an_end),
+    "back without approval": (18, back_without_approval),
+    "a label used twice": (19, a_label_used_twice),
+    "other words under a taken number": (20, a_stranger_with_a_number),
+    "a stranger's words": (20, a_stranger),
+}
+
+
+def damaged(name: str) -> Damaged:
+    made = DAMAGE[name][1]()
+    return Damaged(made) if isinstance(made, TopicHistory) else made

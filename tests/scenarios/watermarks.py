@@ -1,0 +1,87 @@
+"""What the marks of a log show its reader, entry by entry: computed here once more, from the rule.
+
+A mark counts once the sequence that it names has been accepted. A log's watermark is the lowest of its writers' newest;
+one that has not been heard holds it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from shared.contracts.envelope import NEVER_MS, Mark, Message, origin
+from shared.runtime.log import LogRecord, TopicPartition
+from tests.scenarios.topic_history import TopicHistory
+
+
+class Shown:
+    """By task: the last sequence accepted, and the watermark that it has promised by marks that count."""
+
+    def __init__(self, writers: frozenset[str]) -> None:
+        self._writers = writers
+        self.last: dict[str, int] = {}
+        self.promised_ms: dict[str, int] = {}
+        self.watermark_ms = NEVER_MS
+
+    def take(self, record: LogRecord, entry: Message | Mark | None) -> bool:
+        """Take the log's next entry in; whether it is an event that readers accept."""
+        if isinstance(entry, Mark):
+            if entry.sequence <= self.last.get(entry.source, 0):
+                self._promise(entry)
+            return False
+        wrote = origin(record.headers) if entry is None else entry
+        if wrote is None or wrote.sequence is None:
+            return entry is not None
+        if wrote.sequence != self.last.get(wrote.source, 0) + 1:
+            return False
+        self.last[wrote.source] = wrote.sequence
+        return entry is not None
+
+    def _promise(self, mark: Mark) -> None:
+        self.promised_ms[mark.source] = max(self.promised_ms.get(mark.source, NEVER_MS), mark.watermark_ms)
+        lowest_ms = min((self.promised_ms.get(writer, NEVER_MS) for writer in self._writers), default=NEVER_MS)
+        self.watermark_ms = max(self.watermark_ms, lowest_ms)
+
+
+def followed(history: TopicHistory, tp: TopicPartition) -> Iterator[tuple[LogRecord, Message | Mark | None, Shown]]:
+    """Each entry of a log, readable or not, with what the log had shown before it."""
+    shown = Shown(history.definitions.writers.get(tp, frozenset()))
+    for record, entry in history.read_entries(tp):
+        yield record, entry, shown
+        shown.take(record, entry)
+
+
+def watermarks_ms(history: TopicHistory, tp: TopicPartition) -> dict[int, int]:
+    """The watermark before each entry, by its offset."""
+    return {record.offset: shown.watermark_ms for record, _, shown in followed(history, tp)}
+
+
+def at_end(history: TopicHistory, tp: TopicPartition) -> Shown:
+    """What the whole log shows."""
+    shown = Shown(history.definitions.writers.get(tp, frozenset()))
+    for record, entry in history.read_entries(tp):
+        shown.take(record, entry)
+    return shown
+
+
+def falls(history: TopicHistory, tp: TopicPartition) -> Iterator[str]:
+    """Marks with which a task goes back, in the order of the log.
+
+    A mark that stood there before is said again: it falls behind nothing. And after a send that failed, everything
+    behind it is sent again: what has come to stand before it says the same once more behind it.
+    """
+    marks = [(record.offset, entry) for record, entry in history.entries(tp) if isinstance(entry, Mark)]
+    last = {mark: offset for offset, mark in marks}
+    said: set[Mark] = set()
+    highest: dict[tuple[str, str], Mark] = {}
+    for offset, mark in marks:
+        if mark in said:
+            continue
+        said.add(mark)
+        for what, value in (("watermark", mark.watermark_ms), ("control position", mark.control)):
+            before = highest.setdefault((mark.source, what), mark)
+            known = before.watermark_ms if what == "watermark" else before.control
+            if value >= known:
+                highest[mark.source, what] = mark
+            elif last[before] < offset:
+                where = f"{tp.topic}/{tp.partition} offset {offset}"
+                yield f"{where}: {mark.source} goes back from {what} {known} to {value}"
