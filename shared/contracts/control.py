@@ -1,4 +1,7 @@
-"""Events and commands of `control.v1`: everything that is decided stands there, in the order of decision."""
+"""Events and commands of `control.v1`: everything that is decided stands there, in the order of decision.
+
+This module names them all: those of training (`runs`) and of monitoring (`evidence`) as well. `topics` reads it.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,21 @@ from pydantic import Field
 from shared.contracts.contract import Contract
 from shared.contracts.definitions import Clock, Published
 from shared.contracts.envelope import Event
-
-
-class Reference(Contract):
-    """A large thing in the object store."""
-
-    uri: str
-    sha256: str
-    bytes: int
+from shared.contracts.evidence import DriftDetected as DriftDetected
+from shared.contracts.evidence import QualityMeasured as QualityMeasured
+from shared.contracts.evidence import ShiftedFeature as ShiftedFeature
+from shared.contracts.evidence import VerdictKind as VerdictKind
+from shared.contracts.evidence import VerdictReached as VerdictReached
+from shared.contracts.evidence import WatchFigures as WatchFigures
+from shared.contracts.reference import Reference as Reference
+from shared.contracts.runs import GateFigures as GateFigures
+from shared.contracts.runs import HeldBackLoss as HeldBackLoss
+from shared.contracts.runs import RunFailed as RunFailed
+from shared.contracts.runs import RunFinished as RunFinished
+from shared.contracts.runs import RunProgressed as RunProgressed
+from shared.contracts.runs import RunReason as RunReason
+from shared.contracts.runs import RunRequested as RunRequested
+from shared.contracts.runs import RunStarted as RunStarted
 
 
 class PlatformFounded(Event):
@@ -99,101 +109,6 @@ class CommandRefused(Event):
     request_id: str
     model: str
     reason: str
-
-
-# --- training
-
-
-class RunReason(StrEnum):
-    BOOTSTRAP = "bootstrap"
-    DRIFT = "drift"
-    ROWS = "rows"
-    COMMAND = "command"
-
-
-class RunRequested(Event):
-    """A fit is due. It reads the decided outcomes [0, position), whose last has `last_record_id`.
-
-    `since` is the position of the estimated change, if a drift event says so. `champion` is the version to beat.
-    """
-
-    run_id: str
-    model: str
-    reason: RunReason
-    position: int
-    last_record_id: str | None = None
-    since: int | None = None
-    drift_id: str | None = None
-    champion: int | None = None
-    seed: int
-    deadline_ms: int
-
-
-class RunStarted(Event):
-    run_id: str
-    model: str
-    worker: str
-
-
-class RunProgressed(Event):
-    run_id: str
-    model: str
-    fraction: Annotated[float, Field(ge=0, le=1)]
-    doing: str
-
-
-class GateFigures(Contract):
-    """Losses on the newest matured labels, none of which was fitted on; `against` None: the constant predictor."""
-
-    against: int | None
-    rows: int
-    candidate_loss: float
-    reference_loss: float
-    mean_difference: float
-    standard_error: float
-
-
-class HeldBackLoss(Contract):
-    """Bounded loss on rows held back from the fit: its mean, the upper bound of that, and how many rows."""
-
-    mean: float
-    upper: float
-    rows: int
-
-
-class RunFinished(Event):
-    """A fitted, exported and checked model: what made it, what it was fitted on, and how it did.
-
-    What monitors compare with: `held_back`, and `reference`, the inputs' distribution over the same rows (numbers as
-    evenly spaced quantiles, few of them). `classes`: the labels in the order of the outputs, if they are no 0 and 1.
-    """
-
-    run_id: str
-    model: str
-    artifact: Reference
-    family: str
-    parameters: dict[str, Any]
-    metrics: dict[str, float]
-    gate: GateFigures
-    fitted_from: int
-    fitted_to: int
-    window: str
-    windows: dict[str, float] = {}
-    dataset_sha256: str
-    seed: int
-    duration_s: float
-    parity_rows: int
-    parity_largest: float
-    held_back: HeldBackLoss | None = None
-    reference: dict[str, Any] | None = None
-    classes: tuple[str, ...] = ()
-
-
-class RunFailed(Event):
-    run_id: str
-    model: str
-    reason: str
-    duration_s: float = 0.0
 
 
 # --- registry
@@ -342,88 +257,7 @@ class ReplicaSeen(Event):
     figures: dict[str, RequestFigures] = {}
 
 
-# --- monitoring
-
-
-class QualityMeasured(Event):
-    """Prequential figures of the answers that went out, at a position in the decided outcomes."""
-
-    model: str
-    position: int
-    last_record_id: str
-    labelled: int
-    since_first_version: int
-    version: int | None
-    loss: float | None  # mean monitored loss in [0, 1] of the last window
-    window: dict[str, float]  # reported metrics over the newest report_every labelled outcomes
-    total: dict[str, float]  # the same since the first version
-    reference: float | None = None
-    evidence: float | None = None  # log10 of the e-detector
-
-
-class ShiftedFeature(Contract):
-    feature: str
-    score: float
-    statistic: str
-    direction: str
-    reference: str
-    recent: str
-
-
-class WatchFigures(Contract):
-    """The former champion beside the one that took over: mean of (loss of the new one - loss of the former)."""
-
-    former: int
-    outcomes: int
-    mean_difference: float
-
-
-class DriftDetected(Event):
-    """An alarm on the model's loss: evidence, position, the estimated change, and what moved most."""
-
-    model: str
-    drift_id: str
-    version: int
-    monitor: Literal["loss", "residual"]
-    position: int
-    last_record_id: str
-    since: int
-    reference: float
-    mean_since: float
-    evidence: float
-    shifts: tuple[ShiftedFeature, ...] = ()
-    watch: WatchFigures | None = None
-
-
-class VerdictKind(StrEnum):
-    """Better and Worse are final; Undecided and Invalid never promote."""
-
-    BETTER = "better"
-    WORSE = "worse"
-    UNDECIDED = "undecided"
-    INVALID = "invalid"
-
-
-class VerdictReached(Event):
-    """What the paired judge says of a candidate, with the figures that led to it."""
-
-    verdict_id: str
-    model: str
-    rollout_id: str
-    step: int
-    kind: VerdictKind
-    position: int
-    last_record_id: str
-    last_time_ms: int
-    champion: int
-    candidate: int
-    champion_sha256: str
-    candidate_sha256: str
-    outcomes: int
-    invalid: int
-    mean_difference: float | None
-    e_value: float
-    e_value_harm: float
+# --- archives
 
 
 class SegmentWritten(Event):

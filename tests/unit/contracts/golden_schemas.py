@@ -12,19 +12,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from shared.contracts import control, flow
 from shared.contracts.contract import Contract
 from shared.contracts.definitions import FeatureView, Model, Replay, Source
 from shared.contracts.envelope import event_types
 from tests.unit.contracts.compatibility import incompatibilities
 
 GOLDEN = Path(__file__).parent / "golden"
-_MODULES = (control.__name__, flow.__name__)
+_PACKAGE = "shared.contracts."
 
 
 def contracts() -> dict[str, type[Contract]]:
     """Every message and definition by the name of its golden file."""
-    events = {name: event for name, event in event_types().items() if event.__module__ in _MODULES}
+    events = {name: event for name, event in event_types().items() if event.__module__.startswith(_PACKAGE)}
     definitions = {f"definition.{kind.__name__}": kind for kind in (Source, FeatureView, Model, Replay)}
     return {**events, **definitions}
 

@@ -1,0 +1,104 @@
+"""Training's events of `control.v1`: a run, what it was asked, how far it is, and what came of it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from shared.contracts.contract import Contract
+from shared.contracts.envelope import Event
+from shared.contracts.reference import Reference
+
+
+class RunReason(StrEnum):
+    BOOTSTRAP = "bootstrap"
+    DRIFT = "drift"
+    ROWS = "rows"
+    COMMAND = "command"
+
+
+class RunRequested(Event):
+    """A fit is due. It reads the decided outcomes [0, position), whose last has `last_record_id`.
+
+    `since` is the position of the estimated change, if a drift event says so. `champion` is the version to beat.
+    """
+
+    run_id: str
+    model: str
+    reason: RunReason
+    position: int
+    last_record_id: str | None = None
+    since: int | None = None
+    drift_id: str | None = None
+    champion: int | None = None
+    seed: int
+    deadline_ms: int
+
+
+class RunStarted(Event):
+    run_id: str
+    model: str
+    worker: str
+
+
+class RunProgressed(Event):
+    run_id: str
+    model: str
+    fraction: Annotated[float, Field(ge=0, le=1)]
+    doing: str
+
+
+class GateFigures(Contract):
+    """Losses on the newest matured labels, none of which was fitted on; `against` None: the constant predictor."""
+
+    against: int | None
+    rows: int
+    candidate_loss: float
+    reference_loss: float
+    mean_difference: float
+    standard_error: float
+
+
+class HeldBackLoss(Contract):
+    """Bounded loss on rows held back from the fit: its mean, the upper bound of that, and how many rows."""
+
+    mean: float
+    upper: float
+    rows: int
+
+
+class RunFinished(Event):
+    """A fitted, exported and checked model: what made it, what it was fitted on, and how it did.
+
+    What monitors compare with: `held_back`, and `reference`, the inputs' distribution over the same rows (numbers as
+    evenly spaced quantiles, few of them). `classes`: the labels in the order of the outputs, if they are no 0 and 1.
+    """
+
+    run_id: str
+    model: str
+    artifact: Reference
+    family: str
+    parameters: dict[str, Any]
+    metrics: dict[str, float]
+    gate: GateFigures
+    fitted_from: int
+    fitted_to: int
+    window: str
+    windows: dict[str, float] = {}
+    dataset_sha256: str
+    seed: int
+    duration_s: float
+    parity_rows: int
+    parity_largest: float
+    held_back: HeldBackLoss | None = None
+    reference: dict[str, Any] | None = None
+    classes: tuple[str, ...] = ()
+
+
+class RunFailed(Event):
+    run_id: str
+    model: str
+    reason: str
+    duration_s: float = 0.0
