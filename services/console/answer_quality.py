@@ -1,9 +1,4 @@
-"""How good the answers were that went out: a figure for each outcome, its mean, and its mean by tenth of the stream.
-
-Figures as people read them, in their own unit: log loss in nats with the probability of the truth clipped to
-[clip, 1 - clip]; the Brier score as (p1 - y)^2, for several classes half the squared distance; errors in the label's
-unit.
-"""
+"""How good the answers were that went out: a figure for each outcome, its mean, and its mean by tenth of the stream."""
 
 from __future__ import annotations
 
@@ -13,7 +8,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from zlib import crc32
 
-from shared.contracts.definitions import Metric, Model, Task
+from shared.contracts.definitions import Model
+from shared.contracts.losses import Invalid, loss_spec, report_metric
 
 TENTHS = 10
 
@@ -23,30 +19,9 @@ def figure(model: Model, classes: Sequence[str], output: Sequence[float], label:
 
     `classes`: the labels in the order of the outputs, empty for 0 and 1.
     """
-    metric = model.reported[0]
-    if label is None or not output or not all(map(math.isfinite, output)):
-        return None
-    if model.task is Task.REGRESSION:
-        if isinstance(label, str):
-            return None
-        error = abs(output[0] - label)
-        return error * error if metric is Metric.SQUARED_ERROR else error
-    known: tuple[float | str, ...] = tuple(classes) or (0.0, 1.0)
-    probabilities = [1.0 - output[0], output[0]] if model.task is Task.BINARY else list(output)
-    if label not in known or len(probabilities) != len(known):
-        return None
-    return _class_figure(metric, model.monitor.clip, probabilities, known.index(label))
-
-
-def _class_figure(metric: Metric, clip: float, probabilities: list[float], truth: int) -> float:
-    if metric is Metric.LOG_LOSS:
-        return -math.log(min(1.0 - clip, max(clip, probabilities[truth])))
-    if metric is Metric.BRIER:
-        return sum((p - (k == truth)) ** 2 for k, p in enumerate(probabilities)) / 2.0
-    # With two classes a probability of one half counts as the second one.
-    highest = max(probabilities)
-    said = int(probabilities[1] >= 0.5) if len(probabilities) == 2 else probabilities.index(highest)
-    return float(said == truth) if metric is Metric.ACCURACY else float(said != truth)
+    spec = loss_spec(model, tuple(classes))
+    value = None if spec is None else report_metric(spec, model.reported[0].value, output, label)
+    return None if isinstance(value, Invalid) else value
 
 
 class AnswerFigures:

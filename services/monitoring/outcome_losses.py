@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
-from services.monitoring.losses import REPORT_METRICS, Invalid, Label, LossSpec, bounded_loss, report_metric
 from shared.contracts.definitions import Model, Task
 from shared.contracts.flow import LabelStatus
-from shared.contracts.identity import canonical_text
+from shared.contracts.losses import REPORT_METRICS, Invalid, LossSpec, bounded_loss, loss_spec, report_metric
 from shared.contracts.platform import Platform
 
 Row = Mapping[str, Any]
@@ -44,7 +42,7 @@ def judged(model: Model, platform: Platform, row: Row, position: int) -> Judged:
     for text, output in row["outputs"].items() if labelled else ():
         version = int(text)
         spec = specs[version] = spec_of(model, platform, version)
-        loss = None if spec is None else bounded_loss(spec, output, _label(spec, row["label"]))
+        loss = None if spec is None else bounded_loss(spec, output, row["label"])
         losses[version] = None if isinstance(loss, Invalid) else loss
     return Judged(position, row["record_id"], row["due_ms"], row, labelled, losses, specs)
 
@@ -55,7 +53,7 @@ def figures_of_answer(model: Model, outcome: Judged) -> Mapping[str, float | Non
     spec, output = outcome.specs.get(version), outcome.row["outputs"].get(str(version))
     figures: dict[str, float | None] = {"loss": outcome.losses.get(version)}
     for name in reported(model):
-        value = None if spec is None else report_metric(spec, name, output, _label(spec, outcome.row["label"]))
+        value = None if spec is None else report_metric(spec, name, output, outcome.row["label"])
         figures[name] = None if isinstance(value, Invalid) else value
     return figures
 
@@ -75,26 +73,4 @@ def spec_of(model: Model, platform: Platform, version: int) -> LossSpec | None:
         field = labels.fields.get(model.label.field) if labels else None
         # Sorted, as training orders classes that it finds.
         classes = tuple(sorted(field.enum)) if field and field.enum else ()
-    return _spec(model, classes)
-
-
-@lru_cache(maxsize=256)
-def _spec_cached(task: str, metric: str, clip: float, scale: float | None, classes: tuple[str, ...]) -> LossSpec | None:
-    if task == "multiclass" and len(classes) < 2:
-        return None
-    binary = classes if len(classes) == 2 else ()
-    kept = {"multiclass": classes, "binary": binary}.get(task, ())
-    return LossSpec(
-        task="multiclass" if task == "multiclass" else "binary" if task == "binary" else "regression",
-        metric=metric, clip=clip, scale=scale, classes=kept,
-    )  # fmt: skip
-
-
-def _spec(model: Model, classes: tuple[str, ...]) -> LossSpec | None:
-    # A squared error has no bound in the definition: what decides is the absolute one, on the declared scale.
-    metric = "absolute_error" if model.task is Task.REGRESSION else model.metric.value
-    return _spec_cached(model.task.value, metric, model.monitor.clip, model.monitor.scale, classes)
-
-
-def _label(spec: LossSpec, label: float | str | None) -> Label:
-    return canonical_text(label) if spec.classes and label is not None else label
+    return loss_spec(model, classes)

@@ -8,14 +8,18 @@ import math
 import numpy as np
 import pytest
 
+from services.training.dataset import Task
 from services.training.evaluation import (
+    METRICS,
     Loss,
+    Metric,
     NothingToEvaluate,
     compare,
     compare_losses,
     constant_predictor,
     evaluate,
 )
+from shared.contracts.losses import LossSpec, bounded_loss, report_metric
 
 BINARY = np.array([[0.9], [0.5], [0.2], [0.0]])
 LABELS = np.array([1, 1, 0, 1])
@@ -100,3 +104,28 @@ def test_the_constant_predictor_minimises_the_loss_among_constants() -> None:
     assert (three.classes, three.output) == (("a", "b"), (0.25, 0.75))
     with pytest.raises(NothingToEvaluate):
         constant_predictor(LABELS[:0], "binary")
+
+
+@pytest.mark.parametrize(("task", "metric"), [(task, metric) for task, known in METRICS.items() for metric in known])
+def test_losses_are_those_that_monitoring_and_console_compute(task: Task, metric: Metric) -> None:
+    """Training's formulas work on columns and stand on their own, so they are held against those of one outcome."""
+    random, rows, clip, scale = np.random.default_rng(11), 400, 0.02, 30.0
+    names: dict[Task, tuple[str, ...]] = {"multiclass": CLASSES}
+    classes = names.get(task, ())
+    if task == "regression":
+        outputs, target = random.normal(0, 40, (rows, 1)), random.normal(0, 40, rows)
+    elif task == "binary":
+        outputs, target = random.beta(0.3, 0.3, (rows, 1)), random.integers(0, 2, rows)
+        outputs[:3] = [[0.0], [1.0], [0.5]]
+    else:
+        outputs, target = random.dirichlet((0.3,) * 3, rows), random.choice(np.array(CLASSES, dtype=object), rows)
+        outputs[:2] = [[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]]
+    loss = Loss(metric, clip, scale)
+    per_row = loss.per_row(outputs, target, classes)
+    monitored: Metric = "absolute_error" if task == "regression" else metric
+    spec = LossSpec(task, monitored, clip, scale if task == "regression" else None, classes)
+    said = [report_metric(spec, metric, outputs[i].tolist(), target[i]) for i in range(rows)]
+    np.testing.assert_allclose(per_row, np.array(said, dtype=float), rtol=1e-12, atol=1e-12)
+    if metric == monitored:
+        bounded = [bounded_loss(spec, outputs[i].tolist(), target[i]) for i in range(rows)]
+        np.testing.assert_allclose(loss.bounded(per_row), np.array(bounded, dtype=float), rtol=1e-12, atol=1e-12)

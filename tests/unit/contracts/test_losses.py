@@ -4,14 +4,14 @@ import math
 
 import pytest
 
-from services.monitoring.losses import (
+from shared.contracts.definitions import Metric, Task
+from shared.contracts.losses import (
     BOUNDED_METRICS,
     Invalid,
     LossSpec,
     bounded_loss,
     report_metric,
 )
-from shared.contracts.definitions import Metric, Task
 from tests.builders import model
 
 BINARY = LossSpec("binary", "log_loss", clip=0.01)

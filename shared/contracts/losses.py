@@ -14,7 +14,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Literal
+
+from shared.contracts.definitions import Model
+from shared.contracts.identity import canonical_text
 
 Task = Literal["binary", "multiclass", "regression"]
 Label = str | int | float | bool | None
@@ -75,6 +79,23 @@ class LossSpec:
             raise ValueError("classes are missing; a multiclass model needs at least two, in the order of its outputs")
         if self.task == "binary" and len(self.classes) not in (0, 2):
             raise ValueError(f"a binary model has {len(self.classes)} classes; name two (negative, positive) or none")
+
+
+def loss_spec(model: Model, classes: tuple[str, ...]) -> LossSpec | None:
+    """How a version of the model is judged, whose outputs stand in the order of `classes` (empty: 0 and 1).
+
+    None for several classes whose order nobody has told.
+    """
+    monitor = model.monitor
+    return _loss_spec(model.task.value, model.metric.value, monitor.clip, monitor.scale, classes)
+
+
+@lru_cache(maxsize=256)
+def _loss_spec(task: Task, metric: str, clip: float, scale: float | None, classes: tuple[str, ...]) -> LossSpec | None:
+    if task == "multiclass" and len(classes) < 2:
+        return None
+    kept = classes if task == "multiclass" or (task == "binary" and len(classes) == 2) else ()
+    return LossSpec(task, metric, clip, scale, kept)
 
 
 def bounded_loss(spec: LossSpec, output: Sequence[float | None] | None, label: Label) -> float | Invalid:
@@ -164,6 +185,8 @@ def _class_index(spec: LossSpec, label: Label) -> int | Invalid:
     if label is None:
         return Invalid.MISSING_LABEL
     classes: tuple[Label, ...] = spec.classes or (0, 1)
+    # Classes are named as texts, whatever the label field's type: 3, 3.0 and "3" are one class.
+    label = canonical_text(label) if spec.classes else label
     return classes.index(label) if label in classes else Invalid.UNKNOWN_LABEL
 
 
