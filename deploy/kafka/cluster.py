@@ -7,6 +7,7 @@ import subprocess
 import time
 import uuid
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -43,14 +44,22 @@ class KafkaCluster:
     """Apache Kafka in `folder`; ports and data are kept there from one start to the next.
 
     `nodes` is 1 or 3, fixed when the folder is first used. Nodes are numbered from 1. The nodes die with this process.
+    `further` are properties that every node gets besides ours, or in their place.
     """
 
     def __init__(
-        self, folder: Path, nodes: Literal[1, 3] = 1, *, cache: Path | None = None, start_timeout_s: float = 60.0
+        self,
+        folder: Path,
+        nodes: Literal[1, 3] = 1,
+        *,
+        cache: Path | None = None,
+        start_timeout_s: float = 60.0,
+        further: Mapping[str, str] | None = None,
     ) -> None:
         self._folder = folder.absolute()
         self._cache = cache
         self._start_timeout_s = start_timeout_s
+        self._further = dict(further or {})
         self._cluster = self._remembered_or_new(nodes)
         self._running: dict[int, subprocess.Popen[bytes]] = {}
 
@@ -136,7 +145,8 @@ class KafkaCluster:
         home = self._home(node)
         data = home / "data"
         home.mkdir(exist_ok=True)
-        lines = (f"{key}={value}" for key, value in properties(node, self._cluster.nodes, data).items())
+        settings = properties(node, self._cluster.nodes, data) | self._further
+        lines = (f"{key}={value}" for key, value in settings.items())
         (home / "node.properties").write_text("\n".join(lines) + "\n")
         if (data / "meta.properties").exists():
             return

@@ -23,6 +23,9 @@ import kafka.errors as kafka_errors
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.consumer.fetcher import CompletedFetch, Fetcher
 from kafka.net import KafkaNetSocket
+from kafka.net.compat import KafkaNetClient
+from kafka.net.manager import KafkaConnectionManager
+from kafka.net.selector import NetworkSelector
 from kafka.structs import TopicPartition as WirePartition
 
 from shared.runtime.kafka_settings import KafkaSettings
@@ -32,7 +35,6 @@ from shared.runtime.log import (
     BrokerAway,
     DamagedBatch,
     Headers,
-    LogError,
     RecordTooLarge,
     SendError,
     SendFailed,
@@ -42,8 +44,6 @@ from shared.runtime.log import (
 
 _log = logging.getLogger(__name__)
 
-BOOTSTRAP_TIMEOUT_MS = 3_000
-_REQUEST_TIMEOUT_MS = 10_000
 _DELIVERY_TIMEOUT_MS = 30_000
 _BLOCK_MS = 2_000
 MAX_RECORD_BYTES = 1_000_000  # below the 1,048,588 that Apache Kafka takes unless it is told otherwise
@@ -51,25 +51,6 @@ _LARGEST_SANE_BATCH = 1_000_000
 _DENIED = (kafka_errors.AuthorizationError, kafka_errors.SaslAuthenticationFailedError)
 # All that decoding somebody else's bytes can raise.
 _BAD_BYTES = (ValueError, IndexError, OverflowError, EOFError, OSError, zlib.error, struct.error)
-
-
-def _connection(settings: KafkaSettings) -> dict[str, Any]:
-    password = settings.sasl_password.get_secret_value() if settings.sasl_password else None
-    return {
-        "bootstrap_servers": [server.strip() for server in settings.bootstrap.split(",")],
-        "client_id": settings.client_id,
-        "security_protocol": settings.security_protocol,
-        "sasl_mechanism": settings.sasl_mechanism,
-        "sasl_plain_username": settings.sasl_username,
-        "sasl_plain_password": password,
-        "ssl_cafile": settings.ssl_cafile,
-        "ssl_certfile": settings.ssl_certfile,
-        "ssl_keyfile": settings.ssl_keyfile,
-        "bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS,
-        "request_timeout_ms": _REQUEST_TIMEOUT_MS,
-        "reconnect_backoff_max_ms": 1_000,
-        "proxy_url": "direct://",
-    }
 
 
 class DirectSocket(KafkaNetSocket):
@@ -85,10 +66,48 @@ class DirectSocket(KafkaNetSocket):
         return connected
 
 
-def _why_not(settings: KafkaSettings, error: kafka_errors.KafkaError) -> LogError:
-    if isinstance(error, _DENIED):
-        return AccessDenied(f"{type(error).__name__}: {error}")
-    return BrokerAway(settings.bootstrap)
+class _Manager(KafkaConnectionManager):
+    """Remembers why a broker refused us; kafka-python tries on until its time is up, and names no reason then."""
+
+    refusal: BaseException | None = None
+
+    def get_connection(self, *args: Any, **options: Any) -> Any:
+        connection = super().get_connection(*args, **options)
+        connection.init_future.add_errback(self._note)
+        return connection
+
+    def _note(self, error: BaseException) -> None:
+        if isinstance(error, _DENIED):
+            self.refusal = error
+
+
+class _Client(KafkaNetClient):
+    def __init__(self, **options: Any) -> None:
+        net = NetworkSelector(**options)
+        super().__init__(net, _Manager(net, **options))
+
+
+def _build(settings: KafkaSettings, constructor: Callable[..., None], **options: Any) -> None:
+    """Run a constructor of kafka-python where something listens. Raises AccessDenied and BrokerAway.
+
+    Of a refusal kafka-python often sees only that the broker hung up, so that a wrong password may be told by either.
+    """
+    clients: list[_Client] = []
+
+    def client(**given: Any) -> _Client:
+        clients.append(_Client(**given))
+        return clients[-1]
+
+    try:
+        constructor(**settings.client_options(), **options, kafka_client=client)
+    except (kafka_errors.RetriableError, *_DENIED) as error:
+        refusals = [one._manager.refusal for one in clients]
+        for one in clients:
+            one.close()
+        refusal = next(filter(None, [error if isinstance(error, _DENIED) else None, *refusals]), None)
+        if refusal is not None:
+            raise AccessDenied(f"{type(refusal).__name__}: {refusal}") from error
+        raise BrokerAway(settings.bootstrap, signing_in=bool(settings.sasl_mechanism)) from error
 
 
 def _never_create_topics(metadata: Any) -> None:
@@ -211,18 +230,15 @@ class Consumer(KafkaConsumer):
     def __init__(
         self, settings: KafkaSettings, *, number: Callable[[], int], wait_ms: Callable[[FetchPlan], int]
     ) -> None:
-        try:
-            super().__init__(
-                **_connection(settings),
-                auto_offset_reset="none",
-                enable_auto_commit=False,
-                enable_incremental_fetch_sessions=False,
-                max_partition_fetch_bytes=4 * 1024 * 1024,
-                metrics_enabled=False,
-            )
-        except (kafka_errors.RetriableError, *_DENIED) as error:
-            self._client.close()
-            raise _why_not(settings, error) from error
+        _build(
+            settings,
+            super().__init__,
+            auto_offset_reset="none",
+            enable_auto_commit=False,
+            enable_incremental_fetch_sessions=False,
+            max_partition_fetch_bytes=4 * 1024 * 1024,
+            metrics_enabled=False,
+        )
         self._fetcher = _NumberingFetcher(
             self._client, self._subscription, number=number, wait_ms=wait_ms, metrics=None, **self.config
         )
@@ -272,20 +288,18 @@ class Producer(KafkaProducer):
         self.failure: SendFailed | None = None
         self._bootstrap = settings.bootstrap
         self._done = done
-        try:
-            super().__init__(
-                **_connection(settings),
-                acks="all",
-                enable_idempotence=True,
-                linger_ms=2,
-                batch_size=256 * 1024,
-                max_request_size=4 * 1024 * 1024,
-                delivery_timeout_ms=_DELIVERY_TIMEOUT_MS,
-                max_block_ms=_BLOCK_MS,
-                metrics_enabled=False,
-            )
-        except (kafka_errors.RetriableError, *_DENIED) as error:
-            raise _why_not(settings, error) from error
+        _build(
+            settings,
+            super().__init__,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=2,
+            batch_size=256 * 1024,
+            max_request_size=4 * 1024 * 1024,
+            delivery_timeout_ms=_DELIVERY_TIMEOUT_MS,
+            max_block_ms=_BLOCK_MS,
+            metrics_enabled=False,
+        )
         _never_create_topics(self._metadata)
 
     def put(
@@ -391,8 +405,4 @@ class KafkaAdmin:
 
 class _AdminClient(KafkaAdminClient):
     def __init__(self, settings: KafkaSettings) -> None:
-        try:
-            super().__init__(**_connection(settings))
-        except (kafka_errors.RetriableError, *_DENIED) as error:
-            self._client.close()
-            raise _why_not(settings, error) from error
+        _build(settings, super().__init__)

@@ -22,7 +22,7 @@ from shared.runtime.dead_letters import letter_facts
 from shared.runtime.http_server import Health, build_app, serve
 from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.kafka_settings import kafka_settings
-from shared.runtime.log import BrokerAway, LogError, LogRecord, OffsetOutOfRange, TopicMissing
+from shared.runtime.log import AccessDenied, BrokerAway, LogError, LogRecord, OffsetOutOfRange, TopicMissing
 from shared.runtime.logs import configure_logs
 from shared.runtime.process import CONTROL_TP, Host, Process
 from shared.runtime.service import Service
@@ -165,7 +165,7 @@ def run(service: Service, settings: ServiceSettings, routers: Routers = lambda p
             stop_http = serve(build_app(health, metrics, routers(process, metrics)), settings.host, port)
             log.info("started", port=port, pid=os.getpid(), folder=str(folder))
             driver.run()
-    except HeadraceError as error:
+    except (HeadraceError, AccessDenied) as error:
         log.error(str(error), error=type(error).__name__)
         sys.stderr.flush()
         # Threads of a worker may still be busy with what no longer matters.

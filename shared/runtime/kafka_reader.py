@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 from shared.runtime.end_proof import EndProof
@@ -13,6 +15,7 @@ from shared.runtime.kafka import Consumer, WirePartition
 from shared.runtime.kafka_settings import KafkaSettings
 from shared.runtime.kafka_wire import FetchPlan, PositionLost
 from shared.runtime.log import (
+    AccessDenied,
     BrokerAway,
     DamagedBatch,
     LogRecord,
@@ -22,6 +25,7 @@ from shared.runtime.log import (
 )
 
 _CONNECT_S = 0.5
+_HANDSHAKE_S = 3.0
 _TROUBLE_GRACE_S = 1.0  # a leader moves within this time; asking again earlier would only cost
 _TROUBLE_LIMIT_S = 10.0
 _SILENCE_S = 5.0
@@ -29,14 +33,30 @@ _PROOF_SLICE_MS = 5
 
 
 def reachable(settings: KafkaSettings) -> bool:
-    """Whether any bootstrap server takes a TCP connection; at most half a second each."""
+    """Whether any bootstrap server takes a connection; at most half a second each, and three more with TLS.
+
+    Raises AccessDenied if a server's certificate, or ours, is not accepted.
+    """
     for address in settings.addresses():
         try:
-            socket.create_connection(address, timeout=_CONNECT_S).close()
+            _connect(settings, address)
+        except ssl.SSLCertVerificationError as refused:
+            raise AccessDenied(
+                f"{address[0]}:{address[1]} shows a certificate that is not trusted: {refused}"
+            ) from refused
         except OSError:
             continue
         return True
     return False
+
+
+def _connect(settings: KafkaSettings, address: tuple[str, int]) -> None:
+    with ExitStack() as ends:
+        connection = ends.enter_context(socket.create_connection(address, timeout=_CONNECT_S))
+        tls = settings.tls()
+        if tls is not None:
+            connection.settimeout(_HANDSHAKE_S)
+            ends.enter_context(tls.wrap_socket(connection, server_hostname=address[0]))
 
 
 class KafkaReader:

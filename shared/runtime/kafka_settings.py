@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.contracts.errors import HeadraceError
+
+BOOTSTRAP_TIMEOUT_MS = 3_000
+_REQUEST_TIMEOUT_MS = 10_000
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
@@ -30,6 +34,33 @@ class KafkaSettings:
     replication_factor: int = 1
     embedded: bool = False
     client_id: str = "headrace"
+
+    def client_options(self) -> dict[str, Any]:
+        """What every client of kafka-python is told."""
+        return {
+            "bootstrap_servers": [server.strip() for server in self.bootstrap.split(",")],
+            "client_id": self.client_id,
+            "security_protocol": self.security_protocol,
+            "sasl_mechanism": self.sasl_mechanism,
+            "sasl_plain_username": self.sasl_username,
+            "sasl_plain_password": self.sasl_password.get_secret_value() if self.sasl_password else None,
+            "ssl_cafile": self.ssl_cafile,
+            "ssl_certfile": self.ssl_certfile,
+            "ssl_keyfile": self.ssl_keyfile,
+            "bootstrap_timeout_ms": BOOTSTRAP_TIMEOUT_MS,
+            "request_timeout_ms": _REQUEST_TIMEOUT_MS,
+            "reconnect_backoff_max_ms": 1_000,
+            "proxy_url": "direct://",
+        }
+
+    def tls(self) -> ssl.SSLContext | None:
+        """What a TLS connection is checked against; None without TLS. Raises OSError for a file that is no good."""
+        if "SSL" not in self.security_protocol:
+            return None
+        context = ssl.create_default_context(cafile=self.ssl_cafile)
+        if self.ssl_certfile:
+            context.load_cert_chain(self.ssl_certfile, self.ssl_keyfile)
+        return context
 
     def addresses(self) -> list[tuple[str, int]]:
         """(host, port) of each bootstrap server; a port left out is 9092."""

@@ -60,13 +60,19 @@ class LogError(Exception):
 
 
 class BrokerAway(LogError):
-    """Nothing answers at `bootstrap`."""
+    """Nothing answers at `bootstrap`; with `signing_in`, something listens there and hangs up while we sign in."""
 
-    def __init__(self, bootstrap: str) -> None:
-        super().__init__(
-            f"No Kafka broker answers at {bootstrap}. "
-            "Start it, or set HEADRACE_KAFKA_BOOTSTRAP to where it listens; work goes on by itself when it comes."
-        )
+    def __init__(self, bootstrap: str, *, signing_in: bool = False) -> None:
+        if signing_in:
+            said = (
+                f"What listens at {bootstrap} hangs up while we sign in. Most often the user or the password is wrong: "
+                "check HEADRACE_KAFKA_SASL_USERNAME, HEADRACE_KAFKA_SASL_PASSWORD and HEADRACE_KAFKA_SASL_MECHANISM"
+            )
+        else:
+            said = (
+                f"No Kafka broker answers at {bootstrap}. Start it, or set HEADRACE_KAFKA_BOOTSTRAP to where it listens"
+            )
+        super().__init__(f"{said}; work goes on by itself when it comes.")
         self.bootstrap = bootstrap
 
 
@@ -75,8 +81,8 @@ class AccessDenied(LogError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            f"The Kafka broker denied access: {reason}. "
-            "Check HEADRACE_KAFKA_SASL_USERNAME, HEADRACE_KAFKA_SASL_PASSWORD and the rights of that user."
+            f"The Kafka broker denied access: {reason}. Check HEADRACE_KAFKA_SASL_USERNAME, "
+            "HEADRACE_KAFKA_SASL_PASSWORD and the rights of that user, or with TLS HEADRACE_KAFKA_SSL_CAFILE."
         )
         self.reason = reason
 

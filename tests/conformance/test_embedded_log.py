@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from typing import Any
 
 import pytest
 
@@ -99,7 +100,7 @@ def test_a_topic_of_which_the_broker_knows_no_more_is_told_as_missing() -> None:
         process.kill()
         with pytest.raises(BrokerAway):
             until(lambda: bool(reader.poll(0.5, 10)), "BrokerAway")
-        consumer = reader._consumer
+        consumer: Any = reader._consumer
         assert consumer is not None
         consumer._cluster._partitions = {}  # so that it first asks which topics there are
         process.start()
