@@ -21,6 +21,14 @@ class RunningPlatform(BaseModel):
     def write(self, folder: Path) -> None:
         (folder / _NOTE).write_text(self.model_dump_json())
 
+    @classmethod
+    def noted(cls, folder: Path) -> RunningPlatform | None:
+        """What runs from the folder; None if there is no note, or none that can be read."""
+        try:
+            return cls.model_validate_json((folder / _NOTE).read_bytes())
+        except (OSError, ValidationError):
+            return None
+
     @staticmethod
     def remove(folder: Path) -> None:
         (folder / _NOTE).unlink(missing_ok=True)
@@ -28,10 +36,7 @@ class RunningPlatform(BaseModel):
 
 def noted_broker(folder: Path, console: str) -> KafkaSettings | None:
     """The broker of the platform that `console` belongs to; None if none was started from the folder."""
-    try:
-        found = RunningPlatform.model_validate_json((folder / _NOTE).read_bytes())
-    except (OSError, ValidationError):
-        return None
-    if found.console != console.rstrip("/"):
+    found = RunningPlatform.noted(folder)
+    if found is None or found.console != console.rstrip("/"):
         return None
     return KafkaSettings(bootstrap=found.bootstrap, embedded=found.embedded)

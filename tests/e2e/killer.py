@@ -1,28 +1,38 @@
-"""kill -9 for services of a running platform, at moments when they have work in hand."""
+"""kill -9 for services of a running platform, at moments when they have work in hand.
+
+Whether they have is looked up while they are frozen: what a service had not done when it was frozen it had not done
+when it died. A moment that is too early or too late passes, and the service goes on.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 from deploy.local.platform import LocalPlatform
 from deploy.local.progress_client import ProgressClient
-from deploy.local.settle import CONTROL_LOG, Pictures, known_ends
+from deploy.local.settle import Ends, Pictures, known_ends
 from shared.runtime.snapshot import Progress
+from tests.e2e.evidence_of_run import path_id, services_folder, task_paths
 
 LOOK_EVERY_S = 0.002
-DECIDE = ("registry", "training")
-FEWEST_AT_ONCE = 2  # of all seven: in lockstep the later ones wait for what the earlier ones have in hand
+SAID_WITHIN_S = 0.05  # that a worker has begun
+FEWEST_AT_ONCE = 2  # of all seven
 
 
 @dataclass(frozen=True, slots=True)
 class Blow:
     """`victims` are killed as soon as so many rows are applied and they have work in hand.
 
-    `at_work`: a worker's, such as a fit; entries in hand do not count.
+    `at_work`: a worker's, such as a fit; entries in hand do not count. Of several victims two must have some: in
+    lockstep a service gets its part of a block when the one before it has done its own and sent it on, and in between
+    all others wait. The console, which reads everything, keeps no file: of it the last look counts.
     """
 
     rows: int
@@ -32,45 +42,42 @@ class Blow:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """What was killed, and what each of them had in hand a moment before."""
+    """What was killed, and what each of them had in hand when it died."""
 
     victims: tuple[str, ...]
     in_hand: Mapping[str, str]
 
 
-def in_hand(pictures: Pictures) -> dict[str, str]:
-    """What each service is at: entries taken and not finished, work of a worker, or entries sent and not applied."""
-    ends = known_ends(pictures, {})
-    # A tick of the wall clock on its way is work only for those who decide on control.v1.
-    data = {log: end for log, end in ends.items() if log != CONTROL_LOG}
-    found = (
-        (name, _work(progress, ends if name in DECIDE else data))
-        for name, progress in pictures.items() if progress is not None
-    )  # fmt: skip
-    return {name: work for name, work in found if work}
+def undone(of_services: Path, service: str, seen: Progress | None, ends: Ends) -> str:
+    """What a frozen service has not done of what had been sent to it, by its files; empty if nothing."""
+    left: dict[str, int] = {}
+    for path in task_paths(of_services, service):
+        log = path_id(path).split("/", 2)[2]
+        left[log] = ends.get(log, 0) - _position(path)
+    if service == "console" and seen is not None:
+        left = {log: ends[log] - applied for log, applied in seen.applied.items() if log in ends}
+    found = {log: entries for log, entries in left.items() if entries > 0}
+    return f"entries that it had not applied: {found}" if found else ""
 
 
-def at_work(pictures: Pictures) -> dict[str, str]:
-    """What the workers of each service are at."""
-    return {name: one.doing[0] for name, one in pictures.items() if one is not None and one.doing}
-
-
-def _work(progress: Progress, ends: Mapping[str, int]) -> str:
-    if progress.doing:
-        return progress.doing[0]
-    if progress.pending:
-        return f"{progress.pending} entries in hand"
-    behind = {log: ends[log] - end for log, end in progress.applied.items() if ends.get(log, 0) > end}
-    return f"not applied yet: {behind}" if behind else ""
+def _position(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as file:
+        row = file.execute("SELECT value FROM meta WHERE name = 'position'").fetchone()
+    return 0 if row is None else int(row[0])
 
 
 class Killer(threading.Thread):
-    """Deals each blow in turn; the next one only when all services answer again, with nothing missing."""
+    """Deals each blow in turn; the next one only when all services answer again, with nothing missing.
+
+    `intake`: the log of which ingestion has applied so many rows.
+    """
 
     def __init__(self, platform: LocalPlatform, intake: str, blows: Sequence[Blow]) -> None:
         super().__init__(name="killer", daemon=True)
         self._platform, self._intake, self._blows = platform, intake, blows
+        self._of_services = services_folder(platform.data, embedded=platform.embedded)
         self._stop_asked = threading.Event()
+        self._doing: dict[str, str] = {}
         self.hits: list[Hit] = []
 
     def run(self) -> None:
@@ -85,18 +92,42 @@ class Killer(threading.Thread):
         self.join()
 
     def _deal(self, client: ProgressClient, blow: Blow) -> None:
-        wanted = min(len(blow.victims), FEWEST_AT_ONCE)
         while not self._stop_asked.wait(LOOK_EVERY_S):
             pictures = client.ask(list(self._platform.urls))
-            working = at_work(pictures) if blow.at_work else in_hand(pictures)
-            hit = {name: working[name] for name in blow.victims if name in working}
-            if self._rows(pictures) < blow.rows or len(hit) < wanted:
+            if self._rows(pictures) < blow.rows:
                 continue
-            pids = self._platform.process_ids
-            for victim in blow.victims:
-                os.kill(pids[victim], signal.SIGKILL)
-            self.hits.append(Hit(blow.victims, hit))
-            return
+            hit = self._at_work(blow, pictures) if blow.at_work else self._frozen(blow, pictures)
+            if hit:
+                self.hits.append(Hit(blow.victims, hit))
+                return
+
+    def _at_work(self, blow: Blow, pictures: Pictures) -> dict[str, str]:
+        before, self._doing = self._doing, {n: one.doing[0] for n, one in pictures.items() if one and one.doing}
+        found = {name: doing for name, doing in self._doing.items() if name in blow.victims and name in before}
+        if found:
+            self._send(blow.victims, signal.SIGKILL)
+        elif self._doing:
+            self._stop_asked.wait(SAID_WITHIN_S)
+        return found
+
+    def _frozen(self, blow: Blow, pictures: Pictures) -> dict[str, str]:
+        """Freeze them, look, and kill them, or let them go on."""
+        ends = known_ends(pictures, {})
+        if not any(_is_behind(pictures.get(name), ends) for name in blow.victims):
+            return {}
+        self._send(blow.victims, signal.SIGSTOP)
+        looked = {name: undone(self._of_services, name, pictures.get(name), ends) for name in blow.victims}
+        found = {name: left for name, left in looked.items() if left}
+        if len(found) < min(len(blow.victims), FEWEST_AT_ONCE):
+            self._send(blow.victims, signal.SIGCONT)
+            return {}
+        self._send(blow.victims, signal.SIGKILL)
+        return found
+
+    def _send(self, victims: Sequence[str], number: signal.Signals) -> None:
+        pids = self._platform.process_ids
+        for victim in victims:
+            os.kill(pids[victim], number)
 
     def _rows(self, pictures: Pictures) -> int:
         ingestion = pictures.get("ingestion")
@@ -109,3 +140,7 @@ class Killer(threading.Thread):
             pictures = client.ask(list(self._platform.urls))
             if all(one is not None and not one.waiting for one in pictures.values()):
                 return
+
+
+def _is_behind(seen: Progress | None, ends: Ends) -> bool:
+    return seen is not None and any(ends.get(log, 0) > applied for log, applied in seen.applied.items())

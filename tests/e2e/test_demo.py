@@ -17,6 +17,11 @@ def events_of(result: dict[str, Any], kind: type[Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.timeout(900)
+def test_what_must_always_hold_holds_of_the_demo(watched_demo: WatchedDemo) -> None:
+    assert watched_demo.evidence.violations() == []
+
+
+@pytest.mark.timeout(900)
 def test_the_demo_heals_its_model_while_it_is_asked(watched_demo: WatchedDemo) -> None:
     code, result = watched_demo.code, watched_demo.result
     assert result["missing"] == []

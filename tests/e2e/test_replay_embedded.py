@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,14 +11,15 @@ import pytest
 
 from deploy.local.options import ReplayOptions
 from deploy.local.platform import LocalPlatform
-from deploy.local.progress_client import ProgressClient
 from deploy.local.replay import run_replay
 from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.log import TopicPartition
+from tests.e2e.evidence_of_run import gathered
+from tests.e2e.killer import Blow, Killer
 from tests.scenarios.topic_history import TopicHistory
+from tests.shared_data import shared_file
 
 ROOT = Path(__file__).resolve().parents[2]
-FILE = ROOT.parent / "shared" / "data" / "electricity.csv"
 ROWS, MINIMUM_ROWS = 576, 240
 PACED_ROWS, HELD_BACK = 300, 10
 # A row a second, so that 100x takes three.
@@ -63,9 +61,11 @@ labels:
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPlatform]:
-    """One for all of them."""
+    """One for all of them; at the end the topics that they have written are looked at."""
     with LocalPlatform(tmp_path_factory.mktemp("data"), any_ports=True) as running:
         yield running
+        evidence = gathered(running.data)
+    assert evidence.violations() == []
 
 
 @pytest.fixture
@@ -96,44 +96,20 @@ def _accounted_for(found: dict[str, Any]) -> None:
     assert every["retrainings"] == every["promotions"] > 0
 
 
-class Killer(threading.Thread):
-    """Kills each victim in turn, at a moment when it has work in hand."""
-
-    def __init__(self, platform: LocalPlatform, victims: tuple[str, ...]) -> None:
-        super().__init__(name="killer", daemon=True)
-        self._platform, self._victims = platform, victims
-        self._stop_asked = threading.Event()
-        self.killed: list[str] = []
-
-    def run(self) -> None:
-        with ProgressClient(self._platform.urls) as client:
-            for victim in self._victims:
-                self._stop_asked.wait(4.0)
-                while not self._stop_asked.wait(0.002):
-                    progress = client.ask([victim])[victim]
-                    if progress is not None and progress.pending:
-                        os.kill(self._platform.process_ids[victim], signal.SIGKILL)
-                        self.killed.append(victim)
-                        break
-
-    def stop(self) -> None:
-        self._stop_asked.set()
-        self.join()
-
-
 @pytest.mark.timeout(300)
 def test_every_record_is_accounted_for_though_services_are_killed(
     definitions: Path, platform: LocalPlatform, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    killer = Killer(platform, ("features", "monitoring"))
+    file = shared_file("electricity.csv")
+    killer = Killer(platform, "electricity/0", (Blow(96, ("features",)), Blow(288, ("monitoring",))))
     killer.start()
     options = ReplayOptions(
-        definitions, FILE, limit=ROWS, json=True, data=platform.data, console=platform.console
+        definitions, file, limit=ROWS, json=True, data=platform.data, console=platform.console
     )  # fmt: skip
     status = run_replay(options)
     killer.stop()
     assert status == 0
-    assert killer.killed == ["features", "monitoring"]
+    assert [hit.victims for hit in killer.hits] == [("features",), ("monitoring",)]
     _accounted_for(orjson.loads(capsys.readouterr().out))
 
 

@@ -1,0 +1,73 @@
+"""What a platform that runs leaves as evidence for the checker: all topics, the object store, and every task's file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.definitions_in_force import ask_console
+from deploy.local.progress_client import ProgressClient
+from deploy.local.running_platform import RunningPlatform
+from deploy.local.settle import Settling
+from shared.runtime.artifacts import ArtifactStore
+from shared.runtime.kafka_broker import KafkaBroker
+from shared.runtime.kafka_settings import KafkaSettings
+from shared.runtime.task_file import TaskFile
+from tests.scenarios.invariants import check
+from tests.scenarios.topic_history import TopicHistory
+
+
+@dataclass(frozen=True)
+class EvidenceOfRun:
+    """The platform may have stopped since."""
+
+    history: TopicHistory
+    artifacts: ArtifactStore
+    files: Mapping[str, TaskFile]
+
+    def violations(self) -> list[str]:
+        """What does not hold, of all invariants."""
+        assert self.files.keys() == {task.id for task in self.history.definitions.tasks}
+        return [str(one) for one in check(self.history, self.artifacts, self.files)]
+
+
+def gathered(data: Path) -> EvidenceOfRun:
+    """Of the platform that runs from this folder, once it has settled. Raises DoesNotSettle.
+
+    The files are copied before the topics are read: whatever position a file has, the topics hold everything up to it.
+    """
+    running = RunningPlatform.noted(data)
+    assert running is not None, f"no platform runs from {data}"
+    urls = ask_console(running.console, "/v1/services")
+    with ProgressClient(urls) as client:
+        Settling(list(urls), client.ask).settle({})
+    of_services = services_folder(data, embedded=running.embedded)
+    files = {path_id(path): copied(path) for path in task_paths(of_services)}
+    history = TopicHistory.read(KafkaBroker(KafkaSettings(bootstrap=running.bootstrap, embedded=running.embedded)))
+    return EvidenceOfRun(history, ArtifactStore.at(str(of_services / "objects")), files)
+
+
+def services_folder(data: Path, *, embedded: bool) -> Path:
+    """Where the services keep their state below a folder of run-time data."""
+    return data / "embedded" if embedded else data
+
+
+def task_paths(of_services: Path, service: str = "*") -> list[Path]:
+    """The files of the tasks of all services, or of one."""
+    return sorted((of_services / "state").glob(f"{service}/*/*~*.sqlite"))
+
+
+def path_id(path: Path) -> str:
+    """The task that a file belongs to."""
+    return path.stem.replace("~", "/")
+
+
+def copied(path: Path) -> TaskFile:
+    """The file as of its last commit, in memory: its process may go on with it."""
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    with closing(sqlite3.connect(path)) as file:
+        file.backup(copy)
+    return TaskFile(path_id(path), None, copy)
