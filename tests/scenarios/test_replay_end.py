@@ -19,9 +19,9 @@ from shared.contracts.topics import OUTCOMES
 from shared.contracts.topology import NO_DEFINITIONS
 from shared.runtime.definition_files import load
 from tests.scenarios.topic_history import TopicHistory
+from tests.shared_data import shared_file
 
 ROOT = Path(__file__).resolve().parents[2]
-FILE = ROOT.parent / "shared" / "data" / "electricity.csv"
 MODEL = "price_up_never"
 ROWS, REJECTED, NO_LABEL = 120, {5, 119}, {7, 118}
 
@@ -43,7 +43,7 @@ def test_at_the_end_of_a_replay_every_record_has_matured_and_every_label_has_its
     loaded = load(ROOT / "examples" / "electricity" / "definitions.yaml")
     declared = [one for one in loaded.published if not isinstance(one, Model) or one.name == MODEL]
     definitions = NO_DEFINITIONS.with_applied(declared)
-    rows = read_rows(loaded.replays[0], definitions, FILE, limit=ROWS)
+    rows = read_rows(loaded.replays[0], definitions, shared_file("electricity.csv"), limit=ROWS)
     platform = SimulatedPlatform(1, declared, RememberedFits())
 
     def settle(ends: Ends) -> Settled:

@@ -21,9 +21,9 @@ from shared.contracts.topology import NO_DEFINITIONS
 from shared.runtime.definition_files import load
 from shared.runtime.log import TopicPartition
 from shared.runtime.memory_log import Fate, MemoryBroker
+from tests.shared_data import shared_file
 
 ROOT = Path(__file__).resolve().parents[3]
-FILE = ROOT.parent / "shared" / "data" / "electricity.csv"
 START_MS, HALF_HOUR_MS, DAY_MS = epoch_ms("1996-05-07T00:00:00Z"), 1_800_000, 86_400_000
 TOPICS = ("electricity", "electricity_labels", "control.v1")
 
@@ -34,7 +34,7 @@ class Stage:
     def __init__(self, limit: int) -> None:
         loaded = load(ROOT / "examples" / "electricity" / "definitions.yaml")
         self.definitions = NO_DEFINITIONS.with_applied(loaded.published)
-        rows = read_rows(loaded.replays[0], self.definitions, FILE, limit=limit)
+        rows = read_rows(loaded.replays[0], self.definitions, shared_file("electricity.csv"), limit=limit)
         self.broker = MemoryBroker(lambda: 0)
         for topic in TOPICS:
             self.broker.admin().create(topic, 1, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,9 +17,9 @@ from shared.contracts.definitions import HoldBack
 from shared.contracts.envelope import epoch_ms
 from shared.contracts.topology import NO_DEFINITIONS
 from shared.runtime.definition_files import load
+from tests.shared_data import shared_file
 
 ROOT = Path(__file__).resolve().parents[3]
-DATA = ROOT.parent / "shared" / "data"
 HALF_HOUR_MS, HOUR_MS, DAY_MS = 1_800_000, 3_600_000, 86_400_000
 START_MS = epoch_ms("1996-05-07T00:00:00Z")
 
@@ -30,11 +31,11 @@ def rows_of(example: str, file: Path, *, limit: int | None = None, label_delay: 
 
 
 def electricity(limit: int | None = None, label_delay: str | None = None) -> ReplayRows:
-    return rows_of("electricity", DATA / "electricity.csv", limit=limit, label_delay=label_delay)
+    return rows_of("electricity", shared_file("electricity.csv"), limit=limit, label_delay=label_delay)
 
 
 def bike(limit: int | None = None, label_delay: str | None = None) -> ReplayRows:
-    return rows_of("bike", DATA / "bike-hour.csv", limit=limit, label_delay=label_delay)
+    return rows_of("bike", shared_file("bike-hour.csv"), limit=limit, label_delay=label_delay)
 
 
 def test_electricity_gets_id_key_and_time_that_its_file_lacks() -> None:
@@ -53,7 +54,7 @@ def test_electricity_gets_id_key_and_time_that_its_file_lacks() -> None:
 def test_electricity_labels_carry_their_own_row_and_come_48_rows_later() -> None:
     rows = electricity()
     assert rows.labels is not None
-    truth = pl.read_csv(DATA / "electricity.csv")["class"].to_list()
+    truth = pl.read_csv(shared_file("electricity.csv"))["class"].to_list()
     for row in (0, 1, 20_000, 45_311):
         value = orjson.loads(rows.labels.at(row).value)
         assert (value["reading"], value["up"]) == (row, truth[row])
@@ -102,9 +103,15 @@ def test_a_delay_longer_than_maturity_is_refused() -> None:
         electricity(limit=200, label_delay="a while")
 
 
-@pytest.mark.parametrize("rows", [electricity(2_000), bike(2_000), electricity(500, "10"), bike(500, "3h")])
+@pytest.mark.parametrize(
+    ("example", "limit", "label_delay"),
+    [(electricity, 2_000, None), (bike, 2_000, None), (electricity, 500, "10"), (bike, 500, "3h")],
+)
 @pytest.mark.parametrize("size", [1, 7, 48, 1_000])
-def test_in_blocks_no_label_is_early_and_none_is_missed(rows: ReplayRows, size: int) -> None:
+def test_in_blocks_no_label_is_early_and_none_is_missed(
+    example: Callable[[int, str | None], ReplayRows], limit: int, label_delay: str | None, size: int
+) -> None:
+    rows = example(limit, label_delay)
     assert rows.labels is not None
     times_ms, due_ms = rows.records.times_ms, rows.labels.times_ms
     published = labelled = 0

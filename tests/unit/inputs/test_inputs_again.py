@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -16,6 +14,7 @@ from shared.contracts.definitions import Aggregate
 from shared.contracts.flow import Inputs, InputValue
 from shared.contracts.topology import Definitions
 from tests.scenarios.inputs_again import inputs_again
+from tests.shared_data import shared_file
 from tests.unit.inputs.streams import (
     EVERY_AGGREGATE,
     Record,
@@ -27,7 +26,6 @@ from tests.unit.inputs.streams import (
     view,
 )
 
-DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
 FIELDS: dict[str, Any] = {"x": {"type": "number", "optional": True}, "c": {"type": "string", "optional": True}}
 SCHEMA: dict[str, Any] = {"x": pl.Float64, "c": pl.String}
 # Two float32 apart at most: the sums of polars round at each step, ours once.
@@ -103,16 +101,6 @@ def test_the_comparison_sees_a_record_that_looks_ahead() -> None:
         assert_equal(known, ahead, again, records)
 
 
-def _data(name: str) -> pl.DataFrame:
-    path = DATA / name
-    if not path.exists():
-        message = f"{path} is absent: this test reads the shared data beside the repository"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    return pl.read_csv(path)
-
-
 def _compare_file(
     frame: pl.DataFrame, times_ms: list[int], fields: list[str], views: dict[str, Any], derived: Any
 ) -> None:
@@ -126,7 +114,7 @@ def _compare_file(
 
 
 def test_electricity() -> None:
-    frame = _data("electricity.csv")
+    frame = pl.read_csv(shared_file("electricity.csv"))
     _compare_file(
         frame,
         [831_427_200_000 + 1_800_000 * i for i in range(len(frame))],
@@ -144,7 +132,7 @@ def test_electricity() -> None:
 
 
 def test_bike_hours_with_hours_missing() -> None:
-    frame = _data("bike-hour.csv")
+    frame = pl.read_csv(shared_file("bike-hour.csv"))
     days = frame["dteday"].cast(pl.String).str.to_date("%Y%m%d").cast(pl.Datetime("ms")).dt.epoch("ms")
     _compare_file(
         frame,

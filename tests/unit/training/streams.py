@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-from pathlib import Path
 
 import numpy as np
 
 from services.training.dataset import Dataset, Kind, LabelledRow, Task
+from tests.shared_data import shared_file
 
-DATA = Path(__file__).parents[4] / "shared" / "data"
 ELECTRICITY_INPUTS = ("period", "nswprice", "nswdemand", "vicprice", "vicdemand", "transfer")
 BIKE_INPUTS = ("hr", "season", "temp", "hum", "windspeed", "workingday", "weathersit")
 SHOP_SPEC: list[tuple[str, Kind]] = [
@@ -58,7 +57,7 @@ def _band(level: float) -> str:
 
 
 def _read(name: str, inputs: tuple[str, ...], label: str, rows: int, task: Task) -> Dataset:
-    with (DATA / name).open(encoding="utf-8", newline="") as file:
+    with shared_file(name).open(encoding="utf-8", newline="") as file:
         records = [record for record, _ in zip(csv.DictReader(file), range(rows), strict=False)]
     made = [
         LabelledRow(f"{number:06d}", number, {key: float(record[key]) for key in inputs}, float(record[label]))
