@@ -2,7 +2,8 @@
 
 The champion is watched on outcomes that were predicted while it was champion; what it said in shadow does not count,
 for it was promoted because that went well. Positions are those of the decided outcomes: `since` is the ordinal of the
-first one after the estimated change, `position` counts those decided up to the alarm.
+first one after the estimated change, `position` counts those decided up to the alarm. One alarm is raised for one
+change (`standing_alarm`).
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from services.monitoring import feature_shift, loss_watch, reference_loss
+from services.monitoring import feature_shift, loss_watch, reference_loss, standing_alarm
 from services.monitoring.feature_reference import FeatureReference
 from services.monitoring.feature_shift import FeatureShift, ShiftWindow
 from services.monitoring.judge_state import ChampionWatch, JudgeState, ShiftWatch
 from services.monitoring.loss_monitor import LossAlarm
 from services.monitoring.outcome_losses import Judged
+from services.monitoring.standing_alarm import StandingAlarm
 from shared.contracts.control import DriftDetected, ShiftedFeature, WatchFigures
 from shared.contracts.definitions import Model
 from shared.contracts.identity import derived_id
@@ -47,7 +49,7 @@ def inputs_seen(
 def watch_champion(
     state: JudgeState, model: Model, decided: ModelState, outcome: Judged, reference: ReferenceOf
 ) -> tuple[JudgeState, DriftDetected | None]:
-    """The champion's loss, and the alarm if it has risen."""
+    """The champion's loss, and the alarm if it has risen and none stands that says so."""
     champion = decided.champion
     if champion is None:
         return (state._replace(champion=None) if state.champion else state), None
@@ -60,8 +62,25 @@ def watch_champion(
     loss = outcome.losses.get(champion)
     watch, alarm = loss_watch.update(watched.watch, loss, outcome.ordinal)
     watched = _paired(watched._replace(watch=watch), loss, outcome.losses.get(decided.former or 0))
+    watched = watched._replace(standing=_standing(watched, model, loss))
     state = state._replace(champion=watched)
-    return state, _detected(state, model, decided, alarm, outcome, reference) if alarm else None
+    if alarm is None:
+        return state, None
+    found, policy = _detected(state, model, decided, alarm, outcome, reference), model.retrain.policy
+    outcomes, before = alarm.count_since_change, watched.standing
+    if before is not None:
+        if standing_alarm.holds_back(before, found, policy, decided):
+            return state, None
+        found, outcomes = standing_alarm.same_change(before, found), before.outcomes
+    stands = standing_alarm.of(found, outcomes, policy, decided)
+    return state._replace(champion=watched._replace(standing=stands)), found
+
+
+def _standing(watched: ChampionWatch, model: Model, loss: float | None) -> StandingAlarm | None:
+    standing, monitor = watched.standing, watched.watch.monitor
+    if standing is None or monitor is None:
+        return standing
+    return standing_alarm.after(standing, loss, monitor.null_mean, model.monitor.reference_outcomes)
 
 
 def _start(model: Model, decided: ModelState, champion: int, since: int, ordinal: int) -> ChampionWatch:

@@ -15,12 +15,14 @@ from services.monitoring.decided_order import Waiting
 from services.monitoring.feature_shift import ShiftWindow
 from services.monitoring.loss_watch import WatchState
 from services.monitoring.prequential import PrequentialState
+from services.monitoring.standing_alarm import StandingAlarm
 
 
 class ChampionWatch(NamedTuple):
     """The loss of a version since it answers, and beside it that of the former champion, paired.
 
-    `since` is the control position of its promotion: a version that comes back is watched anew.
+    `since` is the control position of its promotion: a version that comes back is watched anew. `standing`: the alarm
+    that stands, if one does.
     """
 
     version: int
@@ -28,15 +30,18 @@ class ChampionWatch(NamedTuple):
     watch: WatchState
     pairs: int = 0
     difference: float = 0.0  # sum of champion's - former's loss over the pairs
+    standing: StandingAlarm | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {**self._asdict(), "watch": self.watch.to_json()}
+        standing = self.standing and self.standing.to_json()
+        return {**self._asdict(), "watch": self.watch.to_json(), "standing": standing}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ChampionWatch:
         """The state that `to_json` wrote."""
         watch = WatchState.from_json(data["watch"])
-        return cls(data["version"], data["since"], watch, data["pairs"], data["difference"])
+        standing = StandingAlarm.from_json(data["standing"]) if data["standing"] else None
+        return cls(data["version"], data["since"], watch, data["pairs"], data["difference"], standing)
 
 
 class ShiftWatch(NamedTuple):

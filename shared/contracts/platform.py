@@ -55,7 +55,7 @@ class ModelState:
     """What is decided of one model. `former` is on watch: it answers nothing, but is scored beside the champion.
 
     `pending`: versions on their way to a rollout, in one, or about to answer. `labelled`: decided outcomes with a
-    label, as far as the quality was measured.
+    label, as far as the quality was measured. `answered`: the drift event that the newest run on drift was for.
     """
 
     versions: Mapping[int, VersionState] = field(default_factory=dict[int, VersionState])
@@ -70,6 +70,7 @@ class ModelState:
     drift: c.DriftDetected | None = None
     pending: tuple[int, ...] = ()
     labelled: int = 0
+    answered: str | None = None
 
     @property
     def in_play(self) -> tuple[int, ...]:
@@ -162,7 +163,8 @@ class Platform:
 def _model_after(state: ModelState, event: object, position: int) -> ModelState:
     match event:
         case c.RunRequested() as request:
-            return replace(state, run=RunState(request.run_id, request.reason, request.position, position, request))
+            run = RunState(request.run_id, request.reason, request.position, position, request)
+            return replace(state, run=run, answered=request.drift_id or state.answered)
         case c.RunProgressed(run_id=run_id, fraction=fraction, doing=doing) if state.run and state.run.run_id == run_id:
             return replace(state, run=replace(state.run, fraction=fraction, doing=doing))
         case (c.RunFinished() | c.RunFailed()) as ended if state.run and state.run.run_id == ended.run_id:
