@@ -24,7 +24,7 @@ from tests.shared_data import SHARED_DATA, shared_file
 FILE = "electricity.csv"
 CONSOLE, SERVING = "http://127.0.0.1:8100", "http://127.0.0.1:8105"
 ORDERS = 1_500
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
