@@ -2,7 +2,8 @@
 
 Rows are in time order and never shuffled. The newest (10 %, at least 20, at most 1,000) are held back from everything.
 Of the rest, trials are fitted on the first 80 % and judged on the last 20 %; the chosen parameters are fitted again on
-all of it. So the held-back rows, `dataset[model.fitted_rows:]`, had no part in fit or choice, and a gate may use them.
+all of it. So the held-back rows, `dataset[model.fitted_rows:]`, had no part in this fit or this choice; who compares
+several fits on them, as `fit_job` does with windows, makes another choice there.
 """
 
 from __future__ import annotations

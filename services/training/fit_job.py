@@ -1,7 +1,9 @@
 """One run, from decided outcomes to a checked artifact: windows, fit, parity, and the comparison with the champion.
 
 Pure: the same job gives the same result, but for the duration. Every window is judged on the same newest rows, which no
-fit has seen; the best one becomes the candidate.
+fit has seen; the best one becomes the candidate, and meets the champion on these rows too. So where windows are
+compared, the gate is a little too kind to the candidate: it is the best of at most three on rows that chose it. What
+may go live is decided on live outcomes, which chose nothing (decision 0009).
 """
 
 from __future__ import annotations
