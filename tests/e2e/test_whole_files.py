@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.decided import Said, decisions
+from tests.e2e.decided import Said, decisions, without_facts
 from tests.e2e.evidence_of_run import gathered
 from tests.e2e.staying_command import ROOT, staying
 from tests.shared_data import shared_file
@@ -40,7 +40,8 @@ class Run:
     @property
     def figures(self) -> dict[str, Any]:
         """All but what the machine's speed may change."""
-        return {name: value for name, value in self.result.items() if name != "seconds"}
+        figures: dict[str, Any] = without_facts(self.result)
+        return figures
 
 
 @cache
@@ -83,8 +84,8 @@ def test_what_must_always_hold_holds(example: str, broker: str, time: int) -> No
 def test_three_runs_on_two_brokers_give_the_same_figures_and_decisions(example: str) -> None:
     first, *others = (replayed(example, broker, time) for broker, time in RUNS)
     for other in others:
-        for name, model in first.result["models"].items():
-            again = other.result["models"][name]
+        for name, model in first.figures["models"].items():
+            again = other.figures["models"][name]
             for what in ("retrainings", "promotions", "rollbacks", "alarms", "quality"):
                 assert again[what] == model[what], f"{name}: {what}"
         assert other.figures == first.figures
