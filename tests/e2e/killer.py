@@ -1,7 +1,7 @@
 """kill -9 for services of a running platform, at moments when they have work in hand.
 
-Whether they have is looked up while they are frozen: what a service had not done when it was frozen it had not done
-when it died. A moment that is too early or too late passes, and the service goes on.
+A service is frozen until something has come to stand in a log that it reads, and killed: what it had not done when it
+was frozen it had not done when it died.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import os
 import signal
 import sqlite3
 import threading
+import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,22 +19,27 @@ from pathlib import Path
 
 from deploy.local.platform import LocalPlatform
 from deploy.local.progress_client import ProgressClient
-from deploy.local.settle import Ends, Pictures, known_ends
-from shared.runtime.snapshot import Progress
+from deploy.local.settle import Pictures
+from shared.runtime.kafka_broker import KafkaBroker
+from shared.runtime.log import TopicPartition
 from tests.e2e.evidence_of_run import path_id, services_folder, task_paths
+from tests.scenarios.topic_history import CONTROL_TP
 
 LOOK_EVERY_S = 0.002
+POLL_S = 0.1
 SAID_WITHIN_S = 0.05  # that a worker has begun
-FEWEST_AT_ONCE = 2  # of all seven
+FROZEN_AT_MOST_S = 12.0  # a wall tick comes every 10 s
+# Who is frozen first of all seven: what the others go on with comes to stand before these.
+LAST = ("monitoring", "training", "console")
 
 
 @dataclass(frozen=True, slots=True)
 class Blow:
     """`victims` are killed as soon as so many rows are applied and they have work in hand.
 
-    `at_work`: a worker's, such as a fit; entries in hand do not count. Of several victims two must have some: in
-    lockstep a service gets its part of a block when the one before it has done its own and sent it on, and in between
-    all others wait. The console, which reads everything, keeps no file: of it the last look counts.
+    `at_work`: a worker's, such as a fit; entries in hand do not count. Of all seven, monitoring, training and the
+    console must have some. Of the others only by chance: in lockstep a service gets its part of a block when those
+    before it have done theirs, so where monitoring has work, ingestion, features and serving have finished it.
     """
 
     rows: int
@@ -48,16 +55,36 @@ class Hit:
     in_hand: Mapping[str, str]
 
 
-def undone(of_services: Path, service: str, seen: Progress | None, ends: Ends) -> str:
-    """What a frozen service has not done of what had been sent to it, by its files; empty if nothing."""
-    left: dict[str, int] = {}
-    for path in task_paths(of_services, service):
-        log = path_id(path).split("/", 2)[2]
-        left[log] = ends.get(log, 0) - _position(path)
-    if service == "console" and seen is not None:
-        left = {log: ends[log] - applied for log, applied in seen.applied.items() if log in ends}
-    found = {log: entries for log, entries in left.items() if entries > 0}
-    return f"entries that it had not applied: {found}" if found else ""
+class Undone:
+    """What frozen services have not done of what stands in the logs that their tasks read. For one thread."""
+
+    def __init__(self, platform: LocalPlatform) -> None:
+        self._of_services = services_folder(platform.data, embedded=platform.embedded)
+        self._reader = KafkaBroker(platform.kafka).reader()
+
+    def of(self, service: str, frozen_at_ms: int) -> str:
+        """The logs and how many entries of each were found, empty if none.
+
+        The console keeps no file: of it what came after it was frozen counts.
+        """
+        tasks = {path: path_id(path) for path in task_paths(self._of_services, service)}
+        positions = {_log(task): _position(path) for path, task in tasks.items()} or {CONTROL_TP: 0}
+        self._reader.assign({})
+        self._reader.assign(positions)
+        token, found = self._reader.fetch_token(), Counter[str]()
+        while not all(self._reader.end_reached_since(tp, token) for tp in positions):
+            for tp, records in self._reader.poll(POLL_S, 10_000).items():
+                left = [r for r in records if tasks or r.timestamp_ms > frozen_at_ms]
+                found.update({f"{tp.topic}/{tp.partition}": len(left)} if left else {})
+        return f"entries not applied: {dict(found)}" if found else ""
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+def _log(task: str) -> TopicPartition:
+    _, _, topic, partition = task.split("/")
+    return TopicPartition(topic, int(partition))
 
 
 def _position(path: Path) -> int:
@@ -75,13 +102,14 @@ class Killer(threading.Thread):
     def __init__(self, platform: LocalPlatform, intake: str, blows: Sequence[Blow]) -> None:
         super().__init__(name="killer", daemon=True)
         self._platform, self._intake, self._blows = platform, intake, blows
-        self._of_services = services_folder(platform.data, embedded=platform.embedded)
         self._stop_asked = threading.Event()
         self._doing: dict[str, str] = {}
         self.hits: list[Hit] = []
 
     def run(self) -> None:
-        with ProgressClient(self._platform.urls) as client:
+        if not self._blows:
+            return
+        with ProgressClient(self._platform.urls) as client, closing(Undone(self._platform)) as self._undone:
             for blow in self._blows:
                 self._until_all_answer(client)
                 self._deal(client, blow)
@@ -96,7 +124,7 @@ class Killer(threading.Thread):
             pictures = client.ask(list(self._platform.urls))
             if self._rows(pictures) < blow.rows:
                 continue
-            hit = self._at_work(blow, pictures) if blow.at_work else self._frozen(blow, pictures)
+            hit = self._at_work(blow, pictures) if blow.at_work else self._frozen(blow)
             if hit:
                 self.hits.append(Hit(blow.victims, hit))
                 return
@@ -110,19 +138,22 @@ class Killer(threading.Thread):
             self._stop_asked.wait(SAID_WITHIN_S)
         return found
 
-    def _frozen(self, blow: Blow, pictures: Pictures) -> dict[str, str]:
-        """Freeze them, look, and kill them, or let them go on."""
-        ends = known_ends(pictures, {})
-        if not any(_is_behind(pictures.get(name), ends) for name in blow.victims):
+    def _frozen(self, blow: Blow) -> dict[str, str]:
+        """Freeze them until something has come to stand before each, and kill them; or let them go on."""
+        first = LAST if len(blow.victims) > 1 else blow.victims
+        frozen_at_ms, until_s = time.time_ns() // 1_000_000, time.monotonic() + FROZEN_AT_MOST_S
+        self._send(first, signal.SIGSTOP)
+        found: dict[str, str] = {}
+        while len(found) < len(first) and time.monotonic() < until_s and not self._stop_asked.is_set():
+            looked = {name: self._undone.of(name, frozen_at_ms) for name in first if name not in found}
+            found |= {name: left for name, left in looked.items() if left}
+        if len(found) < len(first):
+            self._send(first, signal.SIGCONT)
             return {}
         self._send(blow.victims, signal.SIGSTOP)
-        looked = {name: undone(self._of_services, name, pictures.get(name), ends) for name in blow.victims}
-        found = {name: left for name, left in looked.items() if left}
-        if len(found) < min(len(blow.victims), FEWEST_AT_ONCE):
-            self._send(blow.victims, signal.SIGCONT)
-            return {}
+        others = {name: self._undone.of(name, frozen_at_ms) for name in blow.victims if name not in first}
         self._send(blow.victims, signal.SIGKILL)
-        return found
+        return found | {name: left for name, left in others.items() if left}
 
     def _send(self, victims: Sequence[str], number: signal.Signals) -> None:
         pids = self._platform.process_ids
@@ -140,7 +171,3 @@ class Killer(threading.Thread):
             pictures = client.ask(list(self._platform.urls))
             if all(one is not None and not one.waiting for one in pictures.values()):
                 return
-
-
-def _is_behind(seen: Progress | None, ends: Ends) -> bool:
-    return seen is not None and any(ends.get(log, 0) > applied for log, applied in seen.applied.items())

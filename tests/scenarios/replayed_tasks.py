@@ -7,7 +7,7 @@ What it derives must be what readers accept from it (7), what its file holds mus
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import zip_longest
@@ -39,6 +39,7 @@ from tests.scenarios.topic_history import TopicHistory
 Derived = dict[TopicPartition, list[Message]]
 MakeSteps = Callable[[], Mapping[str, Step]]
 LIVES = 3
+SMALL, LARGE = (1, 2, 40, 200), (7, 500)  # batches of the two replays
 
 
 def steps_of_all(history: TopicHistory, artifacts: ArtifactStore) -> MakeSteps:
@@ -104,15 +105,15 @@ def _replay(evidence: Evidence, steps: MakeSteps, spec: TaskSpec, found: Found) 
     end, kept = len(history.logs[TopicPartition(spec.topic, spec.partition)]), evidence.files.get(spec.id)
     task = _started(history, steps, spec, TaskFile(spec.id, None))
     if kept is not None:
-        _go_on(history, task, min(kept.position, end), draw)
+        _go_on(history, task, min(kept.position, end), draw, SMALL)
         for what, again in _held(task.file).items():
             if again != _held(kept)[what]:
                 where = f"a replay up to position {kept.position}"
                 found.other_files.append(f"{spec.id}: its file's {what} is not that of {where}")
-    _go_on(history, task, end, draw)
+    _go_on(history, task, end, draw, SMALL)
     killed = _started(history, steps, spec, TaskFile(spec.id, None))
     for life in range(1, LIVES + 1):
-        _go_on(history, killed, end * life // LIVES, draw)
+        _go_on(history, killed, end * life // LIVES, draw, LARGE)
         killed = _started(history, steps, spec, killed.file)
     derived, again = _derived(task), _derived(killed)
     differs = _first_difference(spec, derived, _accepted_from(history, spec))
@@ -131,10 +132,10 @@ def _started(history: TopicHistory, steps: MakeSteps, spec: TaskSpec, file: Task
     return kind(spec, steps()[f"{spec.service}/{spec.step}"], file, history.control)
 
 
-def _go_on(history: TopicHistory, task: Task, end: int, draw: random.Random) -> None:
+def _go_on(history: TopicHistory, task: Task, end: int, draw: random.Random, sizes: Sequence[int]) -> None:
     records = history.logs[TopicPartition(task.spec.topic, task.spec.partition)][:end]
     while task.position < len(records):
-        batch = records[task.position : task.position + draw.choice((1, 2, 7, 60))]
+        batch = records[task.position : task.position + draw.choice(sizes)]
         if task.process(batch, 0.0) < len(batch):
             where = f"position {task.position}"
             raise AssertionError(f"{task.spec.id} waits in a replay at {where}, where nothing is missing")
