@@ -9,7 +9,7 @@ from __future__ import annotations
 
 # Not 0: the embedded broker then answers before it has looked, and names no partition at all.
 AT_ONCE_MS = 3
-ACTIVE_MS = 10
+ACTIVE_MS = 20
 SETTLING_MS = 50
 IDLE_MS = 500
 PAUSED_MS = 20
