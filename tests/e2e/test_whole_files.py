@@ -1,6 +1,6 @@
 """Whole files replayed in lockstep: every record accounted for, the same figures each time and on both brokers.
 
-Each file three times: twice on the embedded broker, once on Apache Kafka. After each run the invariants are checked on
+Each file three times: once on the embedded broker, twice on Apache Kafka. After each run the invariants are checked on
 all that it left.
 """
 
@@ -24,7 +24,7 @@ HEADRACE = Path(sys.executable).with_name("headrace")
 FILES = {"electricity": "electricity.csv", "bike": "bike-hour.csv"}
 # Of the bike file hours are missing: its definition holds labels back by a duration.
 OPTIONS = {"electricity": ("--label-delay", "48"), "bike": ()}
-RUNS = (("embedded", 1), ("embedded", 2), ("kafka", 1))
+RUNS = (("embedded", 1), ("kafka", 1), ("kafka", 2))
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(7_200)]
 
 
