@@ -7,13 +7,7 @@ from functools import partial
 
 from services.console.app import build, routers
 from services.console.settings import ConsoleSettings
-from shared.runtime.kafka_driver import run
-
-
-def main() -> int:
-    settings = ConsoleSettings()
-    return run(build(), settings, partial(routers, settings))
-
+from shared.runtime.kafka_driver import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("console", ConsoleSettings, lambda settings: build(), lambda settings: partial(routers, settings)))

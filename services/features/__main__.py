@@ -6,12 +6,7 @@ import sys
 
 from services.features.app import build, routers
 from services.features.settings import FeaturesSettings
-from shared.runtime.kafka_driver import run
-
-
-def main() -> int:
-    return run(build(), FeaturesSettings(), routers)
-
+from shared.runtime.kafka_driver import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("features", FeaturesSettings, lambda settings: build(), lambda settings: routers))

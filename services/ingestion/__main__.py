@@ -7,13 +7,7 @@ from functools import partial
 
 from services.ingestion.app import build, routers
 from services.ingestion.settings import IngestionSettings
-from shared.runtime.kafka_driver import run
-
-
-def main() -> int:
-    settings = IngestionSettings()
-    return run(build(settings), settings, partial(routers, settings))
-
+from shared.runtime.kafka_driver import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("ingestion", IngestionSettings, build, lambda settings: partial(routers, settings)))

@@ -6,14 +6,7 @@ import sys
 
 from services.monitoring.app import build
 from services.monitoring.settings import MonitoringSettings
-from shared.runtime.kafka_driver import run
-
-
-def main() -> int:
-    """Run until told to stop; the exit code."""
-    settings = MonitoringSettings()
-    return run(build(settings), settings)
-
+from shared.runtime.kafka_driver import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("monitoring", MonitoringSettings, build))

@@ -6,14 +6,7 @@ import sys
 
 from services.registry.app import build
 from services.registry.settings import RegistrySettings
-from shared.runtime.kafka_driver import run
-
-
-def main() -> int:
-    """The exit status."""
-    settings = RegistrySettings()
-    return run(build(settings), settings)
-
+from shared.runtime.kafka_driver import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("registry", RegistrySettings, build))

@@ -6,12 +6,7 @@ import sys
 
 from services.serving.app import build, routers
 from services.serving.settings import ServingSettings
-from shared.runtime.kafka_driver import run
-
-
-def main() -> int:
-    return run(build(ServingSettings()), ServingSettings(), routers)
-
+from shared.runtime.kafka_driver import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("serving", ServingSettings, build, lambda settings: routers))

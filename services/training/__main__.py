@@ -6,12 +6,7 @@ import sys
 
 from services.training.app import build
 from services.training.settings import TrainingSettings
-from shared.runtime.kafka_driver import run
-
-
-def main() -> int:
-    return run(build(), TrainingSettings())
-
+from shared.runtime.kafka_driver import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("training", TrainingSettings, lambda settings: build()))

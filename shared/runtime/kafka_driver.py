@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 from uuid import uuid4
 
 import structlog
@@ -26,7 +27,7 @@ from shared.runtime.log import AccessDenied, BrokerAway, LogError, LogRecord, Of
 from shared.runtime.logs import configure_logs
 from shared.runtime.process import CONTROL_TP, Host, Process
 from shared.runtime.service import Service
-from shared.runtime.settings import STOPPED_FOR_GOOD, ServiceSettings
+from shared.runtime.settings import STOPPED_FOR_GOOD, ServiceSettings, SettingsInvalid, from_environment
 from shared.runtime.snapshot import snapshot
 from shared.runtime.task_file import OutboxRow, forgotten_log
 from shared.runtime.task_folder import TaskFolder
@@ -35,6 +36,7 @@ FLUSH_S = 5.0
 FIRST_ENTRY_S = 5.0
 LOOK_EVERY_S = 5.0
 
+Settings = TypeVar("Settings", bound=ServiceSettings)
 Routers = Callable[[Process, CollectorRegistry], Sequence[APIRouter]]
 log = structlog.get_logger()
 
@@ -149,7 +151,23 @@ class Driver:
         self.process.close()
 
 
-def run(service: Service, settings: ServiceSettings, routers: Routers = lambda process, metrics: ()) -> int:
+def main(
+    name: str,
+    kind: type[Settings],
+    build: Callable[[Settings], Service],
+    routers: Callable[[Settings], Routers] = lambda settings: lambda process, metrics: (),
+) -> int:
+    """Run a service with the settings of the environment until SIGTERM or SIGINT; the exit code."""
+    try:
+        settings = from_environment(kind)
+    except SettingsInvalid as invalid:
+        configure_logs(name, "0", "info")
+        log.error(str(invalid), error=type(invalid).__name__)
+        return STOPPED_FOR_GOOD
+    return run(build(settings), settings, routers(settings))
+
+
+def run(service: Service, settings: ServiceSettings, routers: Routers) -> int:
     """Run until SIGTERM or SIGINT; the exit code."""
     configure_logs(service.name, settings.instance, settings.log_level)
     health, metrics = Health(service.name), CollectorRegistry()

@@ -6,10 +6,10 @@ import ssl
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from shared.contracts.errors import HeadraceError
+from shared.runtime.settings import from_environment
 
 BOOTSTRAP_TIMEOUT_MS = 3_000
 _REQUEST_TIMEOUT_MS = 10_000
@@ -112,22 +112,7 @@ class KafkaEnvironment(BaseSettings):
         return self
 
 
-class SettingsInvalid(HeadraceError):
-    """Environment variables that do not fit."""
-
-    def __init__(self, error: ValidationError) -> None:
-        found = "; ".join(
-            f"{'_'.join(['HEADRACE_KAFKA', *map(str, one['loc'])]).upper()}: {one['msg']}" for one in error.errors()
-        )
-        super().__init__(
-            f"The settings of the Kafka cluster do not fit: {found}. Mend the environment and start again."
-        )
-
-
 def kafka_settings() -> KafkaSettings:
     """Settings from the environment. Raises SettingsInvalid, which names the variables."""
-    try:
-        environment = KafkaEnvironment()
-    except ValidationError as error:
-        raise SettingsInvalid(error) from error
+    environment = from_environment(KafkaEnvironment)
     return KafkaSettings(**{name: getattr(environment, name) for name in KafkaEnvironment.model_fields})

@@ -3,9 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal, TypeVar
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.contracts.errors import HeadraceError
+
+Settings = TypeVar("Settings", bound=BaseSettings)
+
+
+class SettingsInvalid(HeadraceError):
+    """Environment variables that do not fit, by name."""
+
+    def __init__(self, prefix: str, error: ValidationError) -> None:
+        found = "; ".join(
+            f"{'_'.join([prefix.rstrip('_'), *map(str, one['loc'])]).upper()}: {one['msg']}" for one in error.errors()
+        )
+        super().__init__(f"The settings do not fit: {found}. Mend the environment and start again.")
+
+
+def from_environment(kind: type[Settings]) -> Settings:
+    """Settings of a kind. Raises SettingsInvalid, which names the variables."""
+    try:
+        return kind()
+    except ValidationError as error:
+        raise SettingsInvalid(kind.model_config.get("env_prefix", ""), error) from error
 
 
 class ServiceSettings(BaseSettings):
@@ -19,7 +42,9 @@ class ServiceSettings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="address that HTTP binds to")
     port: int = Field(default=0, ge=0, le=65_535, description="HTTP port; 0 takes the service's own default")
     token: str = Field(default="", description="asked for whatever changes something when HTTP is not on loopback")
-    log_level: str = Field(default="info", description="debug, info, warning or error")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="debug, info, warning or error"
+    )
 
     @property
     def store_url(self) -> str:

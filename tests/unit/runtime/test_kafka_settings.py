@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from shared.runtime.kafka_settings import SettingsInvalid, kafka_settings
+from shared.runtime.kafka_settings import kafka_settings
+from shared.runtime.settings import SettingsInvalid
 
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
