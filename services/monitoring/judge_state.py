@@ -61,12 +61,14 @@ class ShiftWatch(NamedTuple):
 
 
 class RolloutJudge(NamedTuple):
-    """The paired judge of one rollout, and what it has said: the highest step, and the kinds that are said once."""
+    """The paired judge of one rollout, and what it has said: the highest step, after which of the outcomes decided, and
+    the kinds that are said once."""
 
     rollout_id: str
     pairs: canary_judge.JudgeState = canary_judge.JudgeState()
     step: int = 0
     said: tuple[str, ...] = ()
+    said_at: int = 0
 
     def to_json(self) -> dict[str, Any]:
         return {**self._asdict(), "pairs": self.pairs.to_json(), "said": list(self.said)}
@@ -75,7 +77,7 @@ class RolloutJudge(NamedTuple):
     def from_json(cls, data: Mapping[str, Any]) -> RolloutJudge:
         """The state that `to_json` wrote."""
         pairs = canary_judge.JudgeState.from_json(data["pairs"])
-        return cls(data["rollout_id"], pairs, data["step"], tuple(data["said"]))
+        return cls(data["rollout_id"], pairs, data["step"], tuple(data["said"]), data["said_at"])
 
 
 class JudgeState(NamedTuple):

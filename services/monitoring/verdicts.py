@@ -1,4 +1,7 @@
-"""What is said of a candidate, and when: each step that it reaches once, and that it is worse, or cannot be judged.
+"""What is said of a candidate, and when: each step that it reaches, and once that it is worse, or cannot be judged.
+
+The registry refuses a step on figures that are stale (the stream is being caught up with), so a step is said again
+after so many outcomes more in which the rollout has not moved.
 
 Only outcomes whose prediction was made under the rollout in force count, and only where both versions of it have an
 output. One that is no prediction (missing figures, NaN) is counted as such and can only stand against a promotion.
@@ -13,6 +16,8 @@ from shared.contracts.control import VerdictKind, VerdictReached
 from shared.contracts.definitions import Model
 from shared.contracts.identity import derived_id
 from shared.contracts.platform import ModelState, RolloutState
+
+SAID_AGAIN_AFTER = 200
 
 
 def judge_rollout(
@@ -29,7 +34,7 @@ def judge_rollout(
         return state._replace(rollout=judge), []
     losses = outcome.losses
     pairs = canary_judge.update(judge.pairs, losses[rollout.champion], losses[rollout.candidate], outcome.ordinal)
-    if not _may_say_more(judge, pairs):
+    if not _may_say_more(judge, pairs) and not _is_unheard(judge, rollout, outcome):
         return state._replace(rollout=judge._replace(pairs=pairs)), []
     judge, verdicts = _new_verdicts(judge._replace(pairs=pairs), model, decided, rollout, outcome)
     return state._replace(rollout=judge), verdicts
@@ -65,9 +70,17 @@ def _new_verdicts(
             return judge, []
         said = _said(figures.kind, judge.step, figures, model, decided, rollout, outcome)
         return judge._replace(said=(*judge.said, figures.kind.value)), [said]
-    new = range(judge.step + 1, figures.step_reached + 1)
+    first = judge.step if _is_unheard(judge, rollout, outcome) else judge.step + 1
+    new = range(first, figures.step_reached + 1)
+    if not new:
+        return judge, []
     verdicts = [_said(VerdictKind.BETTER, step, figures, model, decided, rollout, outcome) for step in new]
-    return judge._replace(step=max(judge.step, figures.step_reached)), verdicts
+    return judge._replace(step=figures.step_reached, said_at=outcome.ordinal), verdicts
+
+
+def _is_unheard(judge: RolloutJudge, rollout: RolloutState, outcome: Judged) -> bool:
+    """Whether a step was said long ago, and the rollout is not there yet."""
+    return judge.step > rollout.step and outcome.ordinal - judge.said_at >= SAID_AGAIN_AFTER
 
 
 def _said(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from services.monitoring.app import build
 from services.monitoring.settings import MonitoringSettings
+from services.monitoring.verdicts import SAID_AGAIN_AFTER
 from shared.contracts import control as c
 from shared.contracts.envelope import Event, Message
 from shared.runtime.history import ControlHistory
@@ -191,7 +193,7 @@ def test_an_alarm_on_watch_carries_the_former_champion() -> None:
 
 
 def test_a_better_candidate_reaches_each_step_once() -> None:
-    _, derived = rollout(lambda i: [0.9])
+    _, derived = rollout(lambda i: [0.9], n=200)
     verdicts = only(c.VerdictReached, derived)
     assert [(v.kind, v.step, v.rollout_id, v.candidate) for v in verdicts] == [
         (c.VerdictKind.BETTER, 1, "o2", 2),
@@ -200,6 +202,16 @@ def test_a_better_candidate_reaches_each_step_once() -> None:
     assert verdicts[0].position < verdicts[1].position
     assert verdicts[1].e_value >= 20.0
     assert len({v.verdict_id for v in verdicts}) == 2
+
+
+def test_a_step_is_said_again_while_the_rollout_does_not_move() -> None:
+    # The rollout here never moves: as if the registry had found each verdict stale.
+    _, derived = rollout(lambda i: [0.9], n=600)
+    first, second, *again = only(c.VerdictReached, derived)
+    assert (first.step, [v.step for v in (second, *again)]) == (1, [2, 2, 2])
+    gaps = [b.position - a.position for a, b in itertools.pairwise([second, *again])]
+    assert gaps == [SAID_AGAIN_AFTER] * 2
+    assert len({v.verdict_id for v in (first, second, *again)}) == 4
 
 
 def test_a_worse_candidate_is_said_to_be_worse_once() -> None:
