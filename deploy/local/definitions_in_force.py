@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,7 +32,10 @@ def definitions_in_force(console: str) -> Definitions:
 
 
 def put_in_force(console: str, declared: Sequence[Source | FeatureView | Model], *, by: str) -> bool:
-    """Put in force what is not yet; whether there was anything. Raises ConsoleRefused with the registry's reason."""
+    """Put in force what is not yet; whether there was anything. Raises ConsoleRefused with the registry's reason.
+
+    A token is taken from HEADRACE_TOKEN, as by the command.
+    """
     found = ask_console(console, "/v1/definitions")
     in_force = _definitions(found)
     missing = [one for one in declared if not _holds(in_force, one)]
@@ -60,8 +64,10 @@ def _holds(definitions: Definitions, one: Source | FeatureView | Model) -> bool:
 
 
 def _answer(console: str, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
+    token = os.environ.get("HEADRACE_TOKEN")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        with httpx.Client(timeout=_TIMEOUT_S, trust_env=False) as client:
+        with httpx.Client(timeout=_TIMEOUT_S, headers=headers, trust_env=False) as client:
             answer = client.request(method, f"{console}{path}", json=body)
     except httpx.HTTPError as error:
         raise ConsoleRefused(

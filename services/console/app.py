@@ -34,7 +34,7 @@ def routers(
     metrics.register(PlatformMetrics(process.history))
     asked = services or ServiceProgress(settings.service_urls)
     return (
-        http_reads.router(process, model, raw, asked),
+        http_reads.router(process, model, raw, asked, {**asked.urls, **settings.public_urls}),
         http_why.router(process),
         http_changes.router(process, settings),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, HTTPException, Query
@@ -22,8 +23,10 @@ from shared.runtime.process import Process
 MOST_ENTRIES = 10_000
 
 
-def router(process: Process, model: ReadModel, raw: RawCounts, services: ServiceProgress) -> APIRouter:
-    """Routes that change nothing."""
+def router(
+    process: Process, model: ReadModel, raw: RawCounts, services: ServiceProgress, public_urls: Mapping[str, str]
+) -> APIRouter:
+    """Routes that change nothing. `public_urls`: where clients reach the services."""
     routes = APIRouter()
     history = process.history
 
@@ -34,8 +37,8 @@ def router(process: Process, model: ReadModel, raw: RawCounts, services: Service
 
     @routes.get("/v1/services")
     def get_services() -> JSONResponse:
-        """The URL of each service."""
-        return JSONResponse(services.urls)
+        """The URL of each service, as clients reach it."""
+        return JSONResponse(dict(public_urls))
 
     @routes.get("/v1/progress")
     def get_progress() -> JSONResponse:

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from deploy.local.definitions_in_force import ConsoleRefused, put_in_force
 from services.console.settings import ConsoleSettings
 from shared.contracts.envelope import encode, rfc3339
 from shared.contracts.identity import derived_id
@@ -193,3 +194,15 @@ def test_beyond_loopback_a_change_needs_the_token() -> None:
         assert post(running, "/v1/definitions", body, authorization="Bearer wrong").status_code == 401
         assert post(running, "/v1/definitions", body, authorization="Bearer secret").status_code == 200
         assert get(running, "/v1/status").status_code == 200
+
+
+def test_clients_are_told_the_urls_that_they_reach_and_bring_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = ConsoleSettings(host="0.0.0.0", token="secret", public_urls={"ingestion": "http://headrace.test:8101"})
+    with RunningPlatform(settings) as running:
+        assert get(running, "/v1/services").json() == {**running.urls, "ingestion": "http://headrace.test:8101"}
+        running.until("/v1/progress", lambda found: found["ingestion"].get("log_id") == LOG_ID)
+        monkeypatch.delenv("HEADRACE_TOKEN", raising=False)
+        with pytest.raises(ConsoleRefused, match="401"):
+            put_in_force(running.console, b.declared(), by="ann")
+        monkeypatch.setenv("HEADRACE_TOKEN", "secret")
+        assert put_in_force(running.console, b.declared(), by="ann")
