@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TypeVar
+
+import polars as pl
 
 from deploy.simulation.platform import SimulatedPlatform
 from shared.contracts import control as c
@@ -184,6 +187,32 @@ def an_input_from_the_future() -> TopicHistory:
     return good().with_event(read, computed.model_copy(update={"inputs": {**computed.inputs, name: 41.0}}))
 
 
+def archive_written_again(change: Callable[[pl.DataFrame], pl.DataFrame]) -> TopicHistory:
+    """10: the first segment of records holds other rows, under a reference that fits them; the topic is as it was."""
+    read, segment = decided(c.SegmentWritten, 0, lambda s: (s.kind, s.subject) == ("records", PAYMENTS))
+    artifacts = played().world.artifacts
+    parquet = io.BytesIO()
+    change(pl.read_parquet(io.BytesIO(artifacts.get(segment.segment)))).write_parquet(parquet)
+    log_id = good().newest.log_id or ""
+    other = artifacts.put(log_id, "segments/records", parquet.getvalue(), ".parquet")
+    return changed((read, segment), segment=other)
+
+
+def another_amount_archived() -> TopicHistory:
+    value = pl.col("value").str.replace(r'"amount":[^,}]*', '"amount":777777.0')
+    return archive_written_again(lambda rows: rows.with_columns(value))
+
+
+def another_position_archived() -> TopicHistory:
+    return archive_written_again(lambda rows: rows.with_columns(pl.col("topic_offset").reverse()))
+
+
+def archive_of_other_bytes() -> TopicHistory:
+    """10: what the store holds is not what the event says was written."""
+    read, segment = decided(c.SegmentWritten, 0, lambda s: (s.kind, s.subject) == ("records", PAYMENTS))
+    return changed((read, segment), segment=segment.segment.model_copy(update={"sha256": "f" * 64}))
+
+
 def two_runs_of_one_drift() -> TopicHistory:
     _, run = decided(c.RunRequested, 0, lambda run: run.drift_id is not None)
     return good().with_more(CONTROL_TP, [encode(b.message(run.model_copy(update={"run_id": "another"})))])
@@ -284,6 +313,9 @@ DAMAGE: Mapping[str, tuple[int, Callable[[], TopicHistory | Damaged]]] = {
     "state of another position": (8, state_of_another_position),
     "a step with a memory of its own": (9, a_step_with_a_memory_of_its_own),
     "an input from the future": (10, an_input_from_the_future),
+    "another amount archived": (10, another_amount_archived),
+    "another position archived": (10, another_position_archived),
+    "an archive of other bytes": (10, archive_of_other_bytes),
     "two runs of one drift": (11, two_runs_of_one_drift),
     "a run in a run": (12, a_run_in_a_run),
     "two versions of one run": (13, two_versions_of_one_run),

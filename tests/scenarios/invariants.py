@@ -1,7 +1,8 @@
 """The invariants of section 8 of the design, by number: which are checked from topic history, and with what besides.
 
-`check(history)` looks at topics alone. Given the object store it also scores predictions again (4), and replays every
-task of every service twice (7, 9); given the task files, it compares them with the replays (8).
+`check(history)` looks at topics alone. Given the object store it also scores predictions again (4), computes inputs
+from the archived records (10; else from the topic), and replays every task of every service twice (7, 9); given the
+task files, it compares them with the replays (8).
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ INVARIANTS: Mapping[int, Invariant] = {
         Needs.ARTIFACTS,
         open="from a copy of a task's file: copies in the object store come with the next issue",
     ),
-    10: Invariant("no input is newer than its as-of time", (predictions.nothing_newer_than_as_of,)),
+    10: Invariant("no input is newer than its as-of time", (predictions.nothing_newer_than_as_of,), Needs.ARTIFACTS),
     11: Invariant("a drift event leads to at most one run", (decisions.one_run_a_drift,)),
     12: Invariant("at most one active run a model", (decisions.one_active_run,)),
     13: Invariant("one run makes at most one version", (decisions.one_version_a_run,)),

@@ -18,13 +18,13 @@ from shared.contracts.flow import (
     OutcomeRevised,
     OutcomeScored,
     PredictionMade,
-    RecordAccepted,
 )
 from shared.contracts.identity import split_hash
-from shared.contracts.topics import JOINS, OUTCOMES, PREDICTIONS, RECORDS, SCORING
+from shared.contracts.topics import JOINS, OUTCOMES, PREDICTIONS, SCORING
 from shared.contracts.topology import Definitions
 from shared.inputs.vector import InputPlan
 from shared.runtime.log import TopicPartition
+from tests.scenarios.archived_records import accepted_records
 from tests.scenarios.evidence import Evidence
 from tests.scenarios.inputs_again import inputs_again
 from tests.scenarios.topic_history import Read
@@ -83,27 +83,29 @@ def scoring_again(evidence: Evidence) -> Iterator[str]:
 
 
 def nothing_newer_than_as_of(evidence: Evidence) -> Iterator[str]:
-    """10: every input computed a second time from what stood in the log before the record, by other code."""
+    """10: every input computed a second time, by other code, from the archive and what is newer than it in the log."""
     definitions = evidence.history.definitions
     for model in definitions.models.values():
+        records = accepted_records(evidence, model.scores)
+        yield from records.wrong
+        if not records.rows:
+            continue
         rows = [
             {
-                "record_id": event.record_id,
-                "time_ms": read.message.time_ms,
-                "key": read.message.key,
-                "position": (read.tp.partition << 40) + read.offset,
-                **{name: event.value.get(name) for name in definitions.sources[model.scores].fields},
+                "record_id": row.record_id,
+                "time_ms": row.time_ms,
+                "key": row.key,
+                "position": row.position,
+                **{name: row.value.get(name) for name in definitions.sources[model.scores].fields},
             }
-            for read, event in evidence.history.events(RECORDS.of(model.scores).name, RecordAccepted)
+            for row in records.rows
         ]
-        if not rows:
-            continue
         again = inputs_again(definitions, model, pl.DataFrame(rows, infer_schema_length=None))
         expected = {row.pop("record_id"): row for row in again.to_dicts()}
         for read, computed in evidence.history.events(SCORING.of(model.name).name, InputsComputed):
             wrong = _differing(expected.get(computed.record_id, {}), computed.inputs)
             if wrong:
-                yield f"{_at(read)}: {wrong} of record {computed.record_id} are not what its log says as of its time"
+                yield f"{_at(read)}: {wrong} of record {computed.record_id} are not what stood before it as of its time"
 
 
 def _differing(expected: Mapping[str, object], found: Mapping[str, object]) -> list[str]:

@@ -9,6 +9,7 @@ from shared.contracts import flow as f
 from shared.contracts.envelope import Encoded
 from shared.contracts.topics import FEATURES, PREDICTIONS
 from tests.scenarios import control_invariants as decisions
+from tests.scenarios.archived_records import accepted_records
 from tests.scenarios.damage import (
     DAMAGE,
     Damaged,
@@ -23,8 +24,9 @@ from tests.scenarios.damage import (
 )
 from tests.scenarios.evidence import Evidence
 from tests.scenarios.invariants import INVARIANTS, check, listing
+from tests.scenarios.prediction_invariants import nothing_newer_than_as_of
 from tests.scenarios.topic_history import CONTROL_TP, TopicHistory
-from tests.scenarios.workload import MODEL, VIEW
+from tests.scenarios.workload import MODEL, PAYMENTS, VIEW
 
 
 def test_the_good_history_has_all_that_is_damaged_and_no_violation() -> None:
@@ -37,6 +39,16 @@ def test_the_good_history_has_all_that_is_damaged_and_no_violation() -> None:
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_exactly_the_check_of_what_is_damaged_fails(damage: str) -> None:
     assert numbers(damaged(damage).violations()) == {DAMAGE[damage][0]}
+
+
+def test_inputs_are_computed_again_from_the_archive_not_from_the_topic() -> None:
+    """10: a row that was changed in the archive alone is told as such, and gives other inputs."""
+    evidence = Evidence(damaged("another amount archived").history, played().world.artifacts)
+    records = accepted_records(evidence, PAYMENTS)
+    assert 0 < records.archived < len(records.rows)
+    found = list(nothing_newer_than_as_of(evidence))
+    assert any("is another one there" in text for text in found)
+    assert any("are not what stood before it" in text for text in found)
 
 
 def test_the_list_says_by_number_what_is_checked_and_what_not_yet() -> None:
