@@ -21,6 +21,7 @@ from shared.runtime.decided_outcomes import DecidedOutcomes
 from shared.runtime.process import Process
 
 Fitted = tuple[FitResult, c.Reference]
+FITTING = "fitting run"  # how `doing` tells a run whose beginning is published
 REFERENCE_KNOTS = 33
 
 
@@ -31,7 +32,8 @@ class NotAllRead(HeadraceError):
         super().__init__(f"outcomes of {model} are not read up to {position} yet; the run waits for them")
 
 
-RETRY_S: dict[type[HeadraceError], float] = {ArtifactMissing: 1.0, NotAllRead: 0.02}
+NOT_READ_S = 0.02
+STORE_AWAY_S, STORE_AWAY_AT_MOST_S = 1.0, 30.0  # twice as long after each refusal
 
 
 class Fitter(Protocol):
@@ -49,46 +51,61 @@ class FitWorker:
         self._process, self._outcomes, self._fitter = process, outcomes, fitter
         self._job: tuple[RunState, str, Future[Fitted]] | None = None
         self._ended: set[str] = set()
-        self._progress: queue.SimpleQueue[tuple[RunState, str, float, str]] = queue.SimpleQueue()
+        self._unstored: dict[str, FitResult] = {}  # by run
+        self._said: queue.SimpleQueue[tuple[RunState, str, c.RunStarted | c.RunProgressed]] = queue.SimpleQueue()
         self._reported = 0
+        self._fitting = ""
+        self._refusals = 0
         self._not_before_s = float("-inf")
 
     @property
     def doing(self) -> Sequence[str]:
         platform = self._process.history.newest
-        return [f"run {run.run_id[:8]} of {name}" for name, run in self._wanted(platform)]
+        return [
+            f"{FITTING if run.run_id == self._fitting else 'run'} {run.run_id[:8]} of {name}"
+            for name, run in self._wanted(platform)
+        ]
 
     def _wanted(self, platform: Platform) -> list[tuple[str, RunState]]:
         return [(name, state.run) for name, state in platform.models.items() if state.run is not None]
 
     def turn(self) -> None:
-        self._publish_progress()
+        self._publish_said()
         if self._job is not None:
             run, model, future = self._job
             if future.done():
                 self._job = None
-                self._publish_progress()
+                self._publish_said()
+                self._fitting = ""
                 self._end(run, model, future)
         elif self._process.clock.now_s() >= self._not_before_s:
             self._start_next()
 
     def _start_next(self) -> None:
         platform = self._process.history.newest
-        for name, run in self._wanted(platform):
+        wanted = self._wanted(platform)
+        self._unstored = {run.run_id: self._unstored[run.run_id] for _, run in wanted if run.run_id in self._unstored}
+        for name, run in wanted:
             if run.run_id not in self._ended:
                 self._start(platform, name, run)
                 return
 
     def _start(self, platform: Platform, name: str, run: RunState) -> None:
         definition, state = platform.definitions.models[name], platform.models[name]
-        self._publish(run, name, c.RunStarted(run_id=run.run_id, model=name, worker=self._process.outside.identity))
         spec = InputPlan.of(definition, platform.definitions).names_and_kinds
         self._reported = 0
-        future = self._process.executor.submit(self._fit, definition, spec, state, run, name)
+        future = self._process.executor.submit(self._do, definition, spec, state, run, name)
         self._job = (run, name, future)
 
-    def _fit(self, definition: Model, spec: Any, state: ModelState, run: RunState, name: str) -> Fitted:
-        """On a thread of its own: whatever the object store does, polling goes on."""
+    def _do(self, definition: Model, spec: Any, state: ModelState, run: RunState, name: str) -> Fitted:
+        """On a thread of its own: whatever the object store does, polling goes on. What is fitted is fitted once."""
+        result = self._unstored.get(run.run_id)
+        if result is None:
+            result = self._unstored[run.run_id] = self._fit(definition, spec, state, run, name)
+        log_id = self._process.history.log_id or ""
+        return result, self._process.artifacts.put(log_id, "models", result.artifact, ".onnx")
+
+    def _fit(self, definition: Model, spec: Any, state: ModelState, run: RunState, name: str) -> FitResult:
         rows = self._outcomes.rows(name, 0, run.position, run.request.last_record_id or "")
         if rows is None:
             raise NotAllRead(name, run.position)
@@ -103,23 +120,31 @@ class FitWorker:
             run_id=run.run_id, model=definition, input_spec=tuple(spec), rows=labelled, since=run.request.since,
             seed=run.request.seed, champion=champion, champion_artifact=artifact,
         )  # fmt: skip
-        result = self._fitter(job, lambda fraction, doing: self._progress.put((run, name, fraction, doing)))
-        log_id = self._process.history.log_id or ""
-        return result, self._process.artifacts.put(log_id, "models", result.artifact, ".onnx")
+        begun = c.RunStarted(run_id=run.run_id, model=name, worker=self._process.outside.identity)
+        self._said.put((run, name, begun))
 
-    def _publish_progress(self) -> None:
-        while not self._progress.empty():
-            run, name, fraction, doing = self._progress.get()
-            self._reported += 1
+        def report(fraction: float, doing: str) -> None:
             event = c.RunProgressed(run_id=run.run_id, model=name, fraction=fraction, doing=doing)
+            self._said.put((run, name, event))
+
+        return self._fitter(job, report)
+
+    def _publish_said(self) -> None:
+        """The beginning, number 0, and the progress of a fit: said on its thread, published on the driver's."""
+        while not self._said.empty():
+            run, name, event = self._said.get()
             self._publish(run, name, event, self._reported)
+            self._reported += 1
+            self._fitting = run.run_id
 
     def _end(self, run: RunState, name: str, future: Future[Fitted]) -> None:
         error = future.exception()
         if isinstance(error, (ArtifactMissing, NotAllRead)):
             # The store is away, or a row still on its way: the run is not to blame.
-            self._not_before_s = self._process.clock.now_s() + RETRY_S[type(error)]
+            self._not_before_s = self._process.clock.now_s() + self._wait_s(error)
             return
+        self._refusals = 0
+        self._unstored.pop(run.run_id, None)
         event: Event
         if error is None:
             event = self._finished(run, name, *future.result())
@@ -129,6 +154,12 @@ class FitWorker:
             raise error
         self._ended.add(run.run_id)
         self._publish(run, name, event)
+
+    def _wait_s(self, error: ArtifactMissing | NotAllRead) -> float:
+        if isinstance(error, NotAllRead):
+            return NOT_READ_S
+        self._refusals += 1
+        return min(STORE_AWAY_S * 2 ** (self._refusals - 1), STORE_AWAY_AT_MOST_S)
 
     def _finished(self, run: RunState, name: str, result: FitResult, artifact: c.Reference) -> c.RunFinished:
         loss, reference = result.manifest["loss"], result.manifest["reference"]

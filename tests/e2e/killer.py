@@ -20,6 +20,7 @@ from pathlib import Path
 from deploy.local.platform import LocalPlatform
 from deploy.local.progress_client import ProgressClient
 from deploy.local.settle import Pictures
+from services.training.fit_worker import FITTING
 from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.log import TopicPartition
 from tests.e2e.evidence_of_run import path_id, services_folder, task_paths
@@ -27,7 +28,7 @@ from tests.scenarios.topic_history import CONTROL_TP
 
 LOOK_EVERY_S = 0.002
 POLL_S = 0.1
-SAID_WITHIN_S = 0.05  # that a worker has begun
+SAID_WITHIN_S = 0.05  # that a fit was begun, in the log
 FROZEN_AT_MOST_S = 12.0  # a wall tick comes every 10 s
 # Who is frozen first of all seven: what the others go on with comes to stand before these.
 LAST = ("monitoring", "training", "console")
@@ -37,7 +38,7 @@ LAST = ("monitoring", "training", "console")
 class Blow:
     """`victims` are killed as soon as so many rows are applied and they have work in hand.
 
-    `at_work`: a worker's, such as a fit; entries in hand do not count. Of all seven, monitoring, training and the
+    `at_work`: a fit that was begun; entries in hand do not count. Of all seven, monitoring, training and the
     console must have some. Of the others only by chance: in lockstep a service gets its part of a block when those
     before it have done theirs, so where monitoring has work, ingestion, features and serving have finished it.
     """
@@ -49,10 +50,11 @@ class Blow:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """What was killed, and what each of them had in hand when it died."""
+    """What was killed, what each of them had in hand when it died, and when all were dead."""
 
     victims: tuple[str, ...]
     in_hand: Mapping[str, str]
+    at_ms: int
 
 
 class Undone:
@@ -80,6 +82,10 @@ class Undone:
 
     def close(self) -> None:
         self._reader.close()
+
+
+def _fit(doing: Sequence[str]) -> str:
+    return next((text for text in doing if text.startswith(FITTING)), "")
 
 
 def _log(task: str) -> TopicPartition:
@@ -126,11 +132,11 @@ class Killer(threading.Thread):
                 continue
             hit = self._at_work(blow, pictures) if blow.at_work else self._frozen(blow)
             if hit:
-                self.hits.append(Hit(blow.victims, hit))
+                self.hits.append(Hit(blow.victims, hit, time.time_ns() // 1_000_000))
                 return
 
     def _at_work(self, blow: Blow, pictures: Pictures) -> dict[str, str]:
-        before, self._doing = self._doing, {n: one.doing[0] for n, one in pictures.items() if one and one.doing}
+        before, self._doing = self._doing, {n: fit for n, one in pictures.items() if one and (fit := _fit(one.doing))}
         found = {name: doing for name, doing in self._doing.items() if name in blow.victims and name in before}
         if found:
             self._send(blow.victims, signal.SIGKILL)

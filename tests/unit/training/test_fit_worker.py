@@ -1,12 +1,20 @@
-"""The worker beside a store that is away: the run is not to blame, and polling goes on."""
+"""The worker beside a store that is away, outcomes that come late: polling goes on, and facts are told once."""
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
-from shared.contracts.control import Reference, RunFailed, RunFinished
+from deploy.simulation.remembered_fits import RememberedFits
+from services.training.job import FitJob, FitResult, Report
+from shared.contracts.control import Reference, RunFailed, RunFinished, RunStarted
+from shared.contracts.envelope import Message
 from shared.runtime.artifacts import ArtifactMissing, ArtifactStore
-from tests.scenarios.simulated import lockstep
+from shared.runtime.decided_outcomes import DecidedOutcomes
+from shared.runtime.outcome_segments import Row
+from tests.scenarios import simulated
+from tests.scenarios.topic_history import CONTROL_TP, TopicHistory
 
 
 class Away(ArtifactStore):
@@ -21,11 +29,45 @@ class Away(ArtifactStore):
         return super().put(log_id, kind, data, suffix)
 
 
-def test_a_run_outlasts_a_store_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+class Late(DecidedOutcomes):
+    """Has not read all of what the first so many questions are about."""
+
+    questions = 0
+
+    def rows(self, model: str, first: int, last: int, last_record_id: str) -> list[Row] | None:
+        if Late.questions:
+            Late.questions -= 1
+            return None
+        return super().rows(model, first, last, last_record_id)
+
+
+class Counted(RememberedFits):
+    """Counts how often each run was fitted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runs = Counter[str]()
+
+    def __call__(self, job: FitJob, report: Report) -> FitResult:
+        self.runs[job.run_id] += 1
+        return super().__call__(job, report)
+
+
+def test_a_run_that_waits_is_begun_and_fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    fits = Counted()
+    monkeypatch.setattr(simulated, "FITS", fits)
     monkeypatch.setattr("deploy.simulation.world.ArtifactStore", Away)
-    Away.refusals = 3
-    platform = lockstep(1, 1)
-    kinds = [type(message.event) for message in platform.decided()]
-    assert Away.refusals == 0
-    assert RunFinished in kinds
-    assert RunFailed not in kinds
+    monkeypatch.setattr("services.training.app.DecidedOutcomes", Late)
+    Away.refusals, Late.questions = 3, 5
+    platform = simulated.lockstep(1, 1, count=simulated.SHORT)
+    assert (Away.refusals, Late.questions) == (0, 0)
+    events = [
+        entry.event
+        for _, entry in TopicHistory.of_memory(platform.world.broker).entries(CONTROL_TP)
+        if isinstance(entry, Message)
+    ]
+    finished = [event.run_id for event in events if isinstance(event, RunFinished)]
+    assert finished
+    assert not any(isinstance(event, RunFailed) for event in events)
+    assert Counter(event.run_id for event in events if isinstance(event, RunStarted)) == Counter(finished)
+    assert fits.runs == Counter(finished)
