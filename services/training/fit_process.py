@@ -36,7 +36,7 @@ class FitProcess:
         self._lock = threading.Lock()
 
     def __call__(self, job: FitJob, report: Report) -> FitResult:
-        """Raises FitFailed."""
+        """Raises FitFailed, and OSError where a job cannot be written, such as on a full disk."""
         with self._lock, tempfile.TemporaryDirectory(prefix="headrace-fit-") as name:
             folder = Path(name)
             _write_job(folder, job)
@@ -157,10 +157,10 @@ def _do(folder: Path) -> None:
 
     try:
         result = run_job(_read_job(folder), lambda fraction, doing: say({"fraction": fraction, "doing": doing}))
-    except (ValueError, ArithmeticError, RuntimeError) as error:
+        _write_result(folder, result)
+    except (ValueError, ArithmeticError, OSError, RuntimeError) as error:
         say({"failed": f"{type(error).__name__}: {error}"})
         return
-    _write_result(folder, result)
     say({"done": True})
 
 

@@ -148,7 +148,7 @@ class FitWorker:
         event: Event
         if error is None:
             event = self._finished(run, name, *future.result())
-        elif isinstance(error, (ValueError, ArithmeticError, HeadraceError, RuntimeError)):
+        elif isinstance(error, (ValueError, ArithmeticError, HeadraceError, OSError, RuntimeError)):
             event = c.RunFailed(run_id=run.run_id, model=name, reason=f"{type(error).__name__}: {error}")
         else:
             raise error

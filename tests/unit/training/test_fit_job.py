@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from services.training import fit_process
 from services.training.dataset import Kind
 from services.training.fit import TooFewRows
 from services.training.fit_job import run_job
@@ -96,6 +98,11 @@ def test_a_process_of_its_own_gives_the_same_and_says_why_it_fails() -> None:
         assert fitter(job(rows(400)), silent).artifact == here.artifact
     finally:
         fitter.close()
+
+
+def test_a_job_that_cannot_be_read_has_a_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fit_process._do(tmp_path / "gone")
+    assert "FileNotFoundError" in json.loads(capsys.readouterr().out)["failed"]
 
 
 def test_a_reference_fits_into_an_event() -> None:

@@ -1,7 +1,10 @@
-"""The worker beside a store that is away, outcomes that come late: polling goes on, and facts are told once."""
+"""The worker beside a store that is away, outcomes that come late and a full disk: polling goes on, and facts are told
+once."""
 
 from __future__ import annotations
 
+import errno
+import os
 from collections import Counter
 
 import pytest
@@ -53,6 +56,13 @@ class Counted(RememberedFits):
         return super().__call__(job, report)
 
 
+class FullDisk(RememberedFits):
+    """Cannot write a job."""
+
+    def __call__(self, job: FitJob, report: Report) -> FitResult:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "job.json")
+
+
 def test_a_run_that_waits_is_begun_and_fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
     fits = Counted()
     monkeypatch.setattr(simulated, "FITS", fits)
@@ -71,3 +81,11 @@ def test_a_run_that_waits_is_begun_and_fitted_once(monkeypatch: pytest.MonkeyPat
     assert not any(isinstance(event, RunFailed) for event in events)
     assert Counter(event.run_id for event in events if isinstance(event, RunStarted)) == Counter(finished)
     assert fits.runs == Counter(finished)
+
+
+def test_a_full_disk_is_a_failed_run_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulated, "FITS", FullDisk())
+    platform = simulated.lockstep(1, 1, count=simulated.SHORT)
+    failed = [message.event for message in platform.decided() if isinstance(message.event, RunFailed)]
+    assert failed
+    assert all("OSError" in run.reason and "No space left on device" in run.reason for run in failed)
