@@ -1,4 +1,7 @@
-"""All services but the console in one world, without HTTP; and what a client, a person and a replay do from outside."""
+"""All services in one world, the console only where it is asked for, without HTTP; and what is done from outside.
+
+Outside are a client, a person and a replay.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,10 @@ def all_services(
 
 
 class SimulatedPlatform:
-    """A world of all services, founded and with its definitions in force. The seed determines everything."""
+    """A world of all services, founded and with its definitions in force. The seed determines everything.
+
+    `further`: services besides the six, such as the console.
+    """
 
     def __init__(
         self,
@@ -64,10 +70,11 @@ class SimulatedPlatform:
         definitions: Sequence[Source | FeatureView | Model],
         fits: RememberedFits,
         faults: Faults = NO_FAULTS,
+        further: Sequence[Callable[[], Service]] = (),
     ) -> None:
         ids = random.Random(f"ids of {seed}")
         new_id = lambda: str(UUID(int=ids.getrandbits(128), version=4))  # noqa: E731
-        self.world = World(seed, all_services(fits, new_id), faults)
+        self.world = World(seed, [*all_services(fits, new_id), *further], faults)
         self._read = ControlHistory()
         self.world.settle()
         self.apply(definitions)
