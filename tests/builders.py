@@ -202,6 +202,10 @@ def matured(value: float = 0.9, label: float | str | None = 1.0, **over: Any) ->
     return f.OutcomeMatured.written({**defaults, **over})
 
 
+def streamed(**over: Any) -> f.RecordStreamed:
+    return f.RecordStreamed.written({"model": MODEL, "record_id": "t1", **over})
+
+
 def revised(**over: Any) -> f.OutcomeRevised:
     defaults = {"model": MODEL, "record_id": "t1", "label": 1.0, "label_id": "l2", "before": None}
     return f.OutcomeRevised.written({**defaults, **over})

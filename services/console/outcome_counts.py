@@ -16,6 +16,7 @@ from shared.contracts.flow import (
     OutcomeRevised,
     OutcomeScored,
     PredictionMade,
+    RecordStreamed,
 )
 
 ClassesOf = Callable[[int], Sequence[str] | None]  # of a version; None: the version is not known yet
@@ -25,12 +26,12 @@ ClassesOf = Callable[[int], Sequence[str] | None]  # of a version; None: the ver
 class OutcomeCounts:
     """Of the answers that went out, and of those the streamed ones; of the labels.
 
-    `open`: records whose answer was seen scored, and not yet matured.
+    `open`: how many streamed answers about a record wait for its outcome. They share that of a request that came first.
     """
 
     joined: int = 0
     unlabelled: int = 0
-    open: set[str] = field(default_factory=set[str])
+    open: Counter[str] = field(default_factory=Counter[str])
     joined_http: int = 0
     before_first_model: int = 0
     revised: int = 0
@@ -43,7 +44,11 @@ class OutcomeCounts:
         match message.event:
             case OutcomeScored(prediction=prediction):
                 if _counts(prediction):
-                    self.open.add(prediction.record_id or "")
+                    self.open[prediction.record_id or ""] += 1
+            case RecordStreamed(record_id=record_id, status=None):
+                self.open[record_id] += 1
+            case RecordStreamed(status=LabelStatus() as status):
+                self._count(status, 1)
             case OutcomeMatured() as matured:
                 self._mature(matured)
                 self._waiting.append(matured)
@@ -66,15 +71,21 @@ class OutcomeCounts:
 
     def _mature(self, matured: OutcomeMatured) -> None:
         prediction = matured.prediction
-        self.open.discard(prediction.record_id or "")
+        streamed = self.open.pop(prediction.record_id or "", 0)
         if prediction.answered_by is None:
             self.before_first_model += 1
         elif prediction.origin != "stream":
             self.joined_http += matured.status is not LabelStatus.UNLABELLED
-        elif matured.status is LabelStatus.UNLABELLED:
-            self.unlabelled += 1
+            self._count(matured.status, streamed)
         else:
-            self.joined += 1
+            # Whoever follows the log from its middle sees outcomes that it did not see scored.
+            self._count(matured.status, max(streamed, 1))
+
+    def _count(self, status: LabelStatus, times: int) -> None:
+        if status is LabelStatus.UNLABELLED:
+            self.unlabelled += times
+        else:
+            self.joined += times
 
     def _measure(self, matured: OutcomeMatured, model: Model, classes: Sequence[str]) -> None:
         prediction, value = matured.prediction, None

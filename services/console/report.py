@@ -60,7 +60,7 @@ def model_counts(model: ReadModel, definition: Model, story: ModelStory, *, tent
         "scored": predictions.scored,
         "joined": outcomes.joined,
         "unlabelled": outcomes.unlabelled,
-        "unmatured": len(outcomes.open),
+        "unmatured": outcomes.open.total(),
         "requests": predictions.requests,
         "answered_requests": predictions.answered_requests,
         "joined_requests": outcomes.joined_http,

@@ -12,6 +12,8 @@ had expired. WITHOUT_RECORD: no prediction came before it expired.
 
 A record has one outcome, for its id is remembered after that has expired, as long as ingestion remembers ids: a request
 about it later makes no second one. A request that is older than that when it comes is not even brought here (`rekey`).
+A request may come before its record: then the outcome is the request's, and RecordStreamed tells that the record was
+scored on the stream all the same, so that of the streamed ones none is missing.
 
 No event goes behind the watermark, for this task's marks have promised so: one whose own time has passed (a request's
 prediction, a late record) is dated by the watermark. The true time stands in `scored_ms`.
@@ -33,6 +35,7 @@ from shared.contracts.flow import (
     OutcomeRevised,
     OutcomeScored,
     PredictionMade,
+    RecordStreamed,
 )
 from shared.contracts.topics import OUTCOMES
 from shared.runtime.step import ClearTimer, Context, Due, Output, Publish, SetTimer
@@ -60,13 +63,14 @@ class Decided(Contract):
 
 class JoinState(Contract):
     """Labels alone, then a prediction with at most one label to decide and one to revise, then Decided, then `expired`:
-    that there was an outcome is all that is left."""
+    that there was an outcome is all that is left. `status`: how it was decided, whatever revised it."""
 
     prediction: PredictionMade | None = None
     scored_ms: int = 0
     due_ms: int = 0
     labels: tuple[HeldLabel, ...] = ()
     decided: Decided | None = None
+    status: LabelStatus | None = None
     expired: bool = False
 
 
@@ -79,10 +83,11 @@ def on_prediction(state: JoinState | None, message: Message, context: Context) -
     assert isinstance(event, PredictionMade)
     state = state or JoinState()
     if state.decided is not None or state.expired:
-        return state, []
+        return state, _streamed(event, state.status, message.time_ms, context)
     if state.prediction is not None:
         answers = state.prediction.answered_by is None and event.answered_by is not None
-        return (state.model_copy(update={"prediction": event}) if answers else state), []
+        state = state.model_copy(update={"prediction": event}) if answers else state
+        return state, _streamed(event, None, message.time_ms, context)
     rule, time_ms, now_ms = _rule(event.model, context), message.time_ms, context.watermark_ms
     due_ms = time_ms + rule.matures_after
     decides_ms = max(due_ms, now_ms)
@@ -146,7 +151,7 @@ def on_due(state: JoinState, due: Due, context: Context) -> Joined:
         label_id=decided.label_id,
     )
     outputs: list[Output] = [Publish(OUTCOMES.of(model), due.key, matured, due.due_ms)]
-    after = JoinState(decided=decided)
+    after = JoinState(decided=decided, status=status)
     for held in state.labels:
         if held is not deciding:
             after, more = _revised(after, held, model, due.key, due.due_ms)
@@ -157,7 +162,7 @@ def on_due(state: JoinState, due: Due, context: Context) -> Joined:
 def on_expire(state: JoinState, due: Due, context: Context) -> Joined:
     """Nothing revises the outcome any more."""
     rest_ms = remembered_ms(context.task.subject, context) - _rule(context.task.subject, context).expires_after
-    return JoinState(expired=True), [SetTimer(FORGET, due.due_ms + rest_ms)]
+    return JoinState(status=state.status, expired=True), [SetTimer(FORGET, due.due_ms + rest_ms)]
 
 
 def on_forget(state: JoinState, due: Due, context: Context) -> tuple[None, list[Output]]:
@@ -203,9 +208,19 @@ def _revised(state: JoinState, held: HeldLabel, model: str, key: str, now_ms: in
     if older or held.value == before.label:
         return state, _unused(model, key, [held], LabelFate.LATE, now_ms)
     event = OutcomeRevised(model=model, record_id=key, label=held.value, label_id=held.label_id, before=before.label)
-    after = JoinState(decided=Decided(label=held.value, label_id=held.label_id, label_ms=held.time_ms))
+    decided = Decided(label=held.value, label_id=held.label_id, label_ms=held.time_ms)
+    after = JoinState(decided=decided, status=state.status)
     # Not before its label: at that time nobody could have known it.
     return after, [_publish(model, key, event, held.time_ms, now_ms)]
+
+
+def _streamed(event: PredictionMade, status: LabelStatus | None, time_ms: int, context: Context) -> list[Output]:
+    """Of a prediction that makes no outcome: whether it is one more that was scored on the stream."""
+    if event.origin != "stream" or event.answered_by is None:
+        return []
+    key = event.record_id or ""
+    streamed = RecordStreamed(model=event.model, record_id=key, status=status)
+    return [_publish(event.model, key, streamed, time_ms, context.watermark_ms)]
 
 
 def _unused(model: str, key: str, labels: Iterable[HeldLabel], fate: LabelFate, now_ms: int) -> list[Output]:

@@ -144,6 +144,17 @@ class OutcomeMatured(Event):
     label_id: str | None
 
 
+class RecordStreamed(Event):
+    """A record came on the stream and was answered, when another prediction, as a request's, had made its outcome.
+
+    `status`: of that outcome; None while it is not decided.
+    """
+
+    model: str
+    record_id: str
+    status: LabelStatus | None = None
+
+
 class OutcomeRevised(Event):
     """A label that came behind the watermark, or dated later, and before it expired."""
 

@@ -62,7 +62,10 @@ SCORING = TopicFamily("scoring", (flow.InputsComputed,))
 FEATURES = TopicFamily("features", (flow.WindowsChanged,))
 PREDICTIONS = TopicFamily("predictions", (flow.PredictionMade,))
 JOINS = TopicFamily("joins", (flow.PredictionMade, flow.LabelObserved))
-OUTCOMES = TopicFamily("outcomes", (flow.OutcomeScored, flow.OutcomeMatured, flow.OutcomeRevised, flow.LabelUnused))
+OUTCOMES = TopicFamily(
+    "outcomes",
+    (flow.OutcomeScored, flow.OutcomeMatured, flow.RecordStreamed, flow.OutcomeRevised, flow.LabelUnused),
+)
 
 
 def dead_letters(service: str) -> str:

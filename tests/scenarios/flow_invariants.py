@@ -17,6 +17,7 @@ from shared.contracts.flow import (
     PredictionMade,
     RecordAccepted,
     RecordRejected,
+    RecordStreamed,
     WindowsChanged,
 )
 from shared.contracts.topics import (
@@ -208,6 +209,22 @@ def _predictions_are_counted(evidence: Evidence, model: Model) -> Iterator[str]:
                 f"was scored {scored[record_id]} and buried {no_answer[record_id]} times"
             )
     yield from _outcomes_are_counted(history, model, (before + scored).keys() - dead["monitoring"].keys())
+    yield from _streamed_are_told(history, model, scored, dead["monitoring"])
+
+
+def _streamed_are_told(history: TopicHistory, model: Model, scored: Ids, dead: Ids) -> Iterator[str]:
+    """A record that was scored on the stream makes its outcome, or is told beside the one that a request made."""
+    outcomes = OUTCOMES.of(model.name).name
+    told: Ids = Counter(event.record_id for _, event in history.events(outcomes, RecordStreamed))
+    for _, event in history.events(outcomes, OutcomeScored):
+        made = event.prediction
+        told[made.record_id] += made.origin == "stream" and made.answered_by is not None
+    for record_id in (scored.keys() | told.keys()) - dead.keys():
+        if scored[record_id] != told[record_id]:
+            yield (
+                f"{model.name}: {record_id} was scored {scored[record_id]} times on the stream, its outcomes tell of "
+                f"{told[record_id]}"
+            )
 
 
 def _dead_ids(history: TopicHistory, service: str, model: Model) -> Ids:

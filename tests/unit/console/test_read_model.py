@@ -91,6 +91,24 @@ def test_outcomes_of_the_answers_that_went_out() -> None:
     assert found["metric"] == "accuracy"
 
 
+def test_streamed_records_that_were_asked_about_first_are_counted_by_the_outcome_of_the_request() -> None:
+    log = ControlLog(b.registered(), b.promoted())
+    for n, label in enumerate((1.0, None, 1.0)):
+        asked = b.prediction(record_id=f"t{n}", origin="http")
+        log.take(PREDICTED, b.prediction(record_id=f"t{n}"))
+        log.take(OUTCOME, b.scored(prediction=asked), b.streamed(record_id=f"t{n}"))
+        assert _model(log)["unmatured"] == 1
+        log.take(OUTCOME, b.matured(label=label, prediction=asked))
+    only_asked = b.prediction(record_id="t3", origin="http")
+    log.take(OUTCOME, b.scored(prediction=only_asked), b.matured(prediction=only_asked))
+    for status in ("labelled", "absent", "unlabelled"):
+        log.take(PREDICTED, b.prediction(record_id=f"t-{status}"))
+        log.take(OUTCOME, b.streamed(record_id=f"t-{status}", status=status))
+    found = _model(log)
+    assert (found["scored"], found["joined"], found["unlabelled"], found["unmatured"]) == (6, 4, 2, 0)
+    assert found["joined_requests"] == 3
+
+
 def test_what_had_no_answer_joins_nothing_and_has_no_quality() -> None:
     log = ControlLog()
     silent = b.prediction(None)

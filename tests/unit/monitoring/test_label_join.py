@@ -17,6 +17,7 @@ from shared.contracts.flow import (
     OutcomeMatured,
     OutcomeRevised,
     OutcomeScored,
+    RecordStreamed,
 )
 from tests import builders as b
 from tests.unit.monitoring.stepping import At, Stepping, history
@@ -109,7 +110,7 @@ def test_a_late_label_that_changes_nothing_is_late() -> None:
 def test_after_expiry_all_is_forgotten_but_the_id_and_later_that_too() -> None:
     stepping = Stepping("join", history())
     stepping.feed(said(), told(), EXPIRY + 1)
-    assert stepping.task.state("t1").model_dump(exclude_defaults=True) == {"expired": True}
+    assert stepping.task.state("t1").model_dump(exclude_defaults=True) == {"status": "labelled", "expired": True}
     stepping.feed(T + FORGOTTEN + 1)
     assert stepping.task.state("t1") is None
     assert list(stepping.task.timers()) == []
@@ -140,6 +141,32 @@ def test_streamed_and_http_predictions_of_a_record_make_one_outcome_and_an_answe
     assert matured.prediction.outputs[1].output == (0.2,)
     (first,) = only(OutcomeMatured, join(said(value=0.3), said(T + 1, origin="http", value=0.2), DUE + 1))
     assert first.prediction.outputs[1].output == (0.3,)
+
+
+@pytest.mark.parametrize(
+    ("before", "status"),
+    [
+        ([], None),
+        ([told(), DUE + 1], LabelStatus.LABELLED),
+        ([DUE + 1], LabelStatus.UNLABELLED),
+        ([DUE + 1, told(1.0, DUE + 1, late=True)], LabelStatus.UNLABELLED),
+        ([told(), EXPIRY + 1], LabelStatus.LABELLED),
+    ],
+    ids=["open", "labelled", "unlabelled", "revised", "expired"],
+)
+def test_a_record_that_was_asked_about_before_it_came_is_told_as_streamed(
+    before: list[At | int], status: LabelStatus | None
+) -> None:
+    now = max([T, *(entry if isinstance(entry, int) else entry.time_ms for entry in before)])
+    derived = join(said(origin="http"), *before, said(now + 1))
+    assert len(only(OutcomeScored, derived)) == 1
+    assert [event.status for event in only(RecordStreamed, derived)] == [status]
+
+
+def test_told_as_streamed_is_what_was_answered_on_the_stream_and_made_no_outcome() -> None:
+    assert only(RecordStreamed, join(said(), said(T + 1, origin="http"))) == []
+    assert only(RecordStreamed, join(said(origin="http"), said(T + 1, value=None))) == []
+    assert len(only(RecordStreamed, join(said(origin="http", value=None), said(T + 1)))) == 1
 
 
 def test_a_prediction_whose_due_time_has_passed_promises_nothing_of_the_past() -> None:
@@ -204,7 +231,8 @@ def test_a_prediction_after_the_outcome_has_expired_makes_no_second_one(origin: 
     derived = join(
         said(), told(), DUE + 1, EXPIRY + 1, later, told(0.0, EXPIRY + 2 * MINUTE, label_id="l2"), EXPIRY * 2
     )
-    assert [type(message.event) for message in derived] == [OutcomeScored, OutcomeMatured, LabelUnused]
+    told_again = [RecordStreamed] if origin == "stream" else []
+    assert [type(message.event) for message in derived] == [OutcomeScored, OutcomeMatured, *told_again, LabelUnused]
     assert [(event.label_id, event.fate) for event in only(LabelUnused, derived)] == [("l2", LabelFate.LATE)]
 
 
