@@ -23,4 +23,4 @@ def test_it_calls_exactly_the_test_command_of_the_readme(tmp_path: Path) -> None
     )
     [command] = [command for command, why in NOT_RUN.items() if why == "the test command itself"]
     assert command in shown(README)
-    assert ran.stdout == f"{REPOSITORY} CI=true {command} \n"
+    assert ran.stdout == f"{REPOSITORY} CI=true {command}\n"
