@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,21 +145,32 @@ class Killer(threading.Thread):
         return found
 
     def _frozen(self, blow: Blow) -> dict[str, str]:
-        """Freeze them until something has come to stand before each, and kill them; or let them go on."""
+        """Freeze them until something stands before each, and kill them; or, come what may, let them go on."""
         first = LAST if len(blow.victims) > 1 else blow.victims
-        frozen_at_ms, until_s = time.time_ns() // 1_000_000, time.monotonic() + FROZEN_AT_MOST_S
-        self._send(first, signal.SIGSTOP)
-        found: dict[str, str] = {}
-        while len(found) < len(first) and time.monotonic() < until_s and not self._stop_asked.is_set():
-            looked = {name: self._undone.of(name, frozen_at_ms) for name in first if name not in found}
-            found |= {name: left for name, left in looked.items() if left}
-        if len(found) < len(first):
-            self._send(first, signal.SIGCONT)
-            return {}
-        self._send(blow.victims, signal.SIGSTOP)
-        others = {name: self._undone.of(name, frozen_at_ms) for name in blow.victims if name not in first}
-        self._send(blow.victims, signal.SIGKILL)
+        frozen_at_ms = time.time_ns() // 1_000_000
+        try:
+            self._send(first, signal.SIGSTOP)
+            found = self._come_before(first, frozen_at_ms)
+            if len(found) < len(first):
+                return {}
+            self._send(blow.victims, signal.SIGSTOP)
+            others = {name: self._undone.of(name, frozen_at_ms) for name in blow.victims if name not in first}
+            self._send(blow.victims, signal.SIGKILL)
+        finally:
+            for victim in blow.victims:
+                # Who is dead by now does not go on.
+                with suppress(KeyError, ProcessLookupError):
+                    self._send([victim], signal.SIGCONT)
         return found | {name: left for name, left in others.items() if left}
+
+    def _come_before(self, frozen: Sequence[str], frozen_at_ms: int) -> dict[str, str]:
+        """What stands before each of them; too few where time is up."""
+        until_s = time.monotonic() + FROZEN_AT_MOST_S
+        found: dict[str, str] = {}
+        while len(found) < len(frozen) and time.monotonic() < until_s and not self._stop_asked.is_set():
+            looked = {name: self._undone.of(name, frozen_at_ms) for name in frozen if name not in found}
+            found |= {name: left for name, left in looked.items() if left}
+        return found
 
     def _send(self, victims: Sequence[str], number: signal.Signals) -> None:
         pids = self._platform.process_ids
