@@ -9,6 +9,7 @@ from deploy.local.platform import LocalPlatform, to_standard_error
 from deploy.local.staying import terminates_as_interrupted, until_interrupted
 from deploy.local.telling import tell_nobody, tell_standard_output
 from shared.contracts.errors import HeadraceError
+from shared.runtime.log import LogError
 
 
 def run_up(options: UpOptions) -> int:
@@ -27,7 +28,7 @@ def run_up(options: UpOptions) -> int:
     except KeyboardInterrupt:
         to_standard_error("everything has stopped")
         tell("stopped", reason="interrupted")
-    except HeadraceError as failed:
+    except (HeadraceError, LogError) as failed:
         tell("stopped", reason=str(failed))
         raise
     return 0

@@ -105,10 +105,11 @@ class Driver:
 
     def _say_away(self, away: BrokerAway) -> None:
         self.health.turned()
-        self.health.away(str(away))
+        reason = f"{away} Work goes on by itself when it comes."
+        self.health.away(reason)
         if time.monotonic() - self._away_said_s > 10:
             self._away_said_s = time.monotonic()
-            log.warning("waiting for the broker", bootstrap=away.bootstrap, reason=str(away))
+            log.warning("waiting for the broker", bootstrap=away.bootstrap, reason=reason)
 
     def _say_gone(self, gone: LogError) -> None:
         """The log is ours, and yet something in it is missing: it may come (a topic that is being made)."""

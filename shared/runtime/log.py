@@ -72,7 +72,7 @@ class BrokerAway(LogError):
             said = (
                 f"No Kafka broker answers at {bootstrap}. Start it, or set HEADRACE_KAFKA_BOOTSTRAP to where it listens"
             )
-        super().__init__(f"{said}; work goes on by itself when it comes.")
+        super().__init__(f"{said}.")
         self.bootstrap = bootstrap
 
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from deploy.local.platform import LocalPlatform
 from services.console.cli import main
 from services.console.cli.record_commands import LINES_A_REQUEST, parts
 from services.console.cli.status_command import doing, rates, view
+from shared.runtime.log import AccessDenied, BrokerAway, FlushTimedOut, LogError
 from tests import builders as b
 from tests.unit.console.running import RunningPlatform
 
@@ -206,6 +208,31 @@ def test_without_a_platform_the_command_that_starts_it_is_named(alone: Any, comm
     assert (ran.code, ran.out) == (1, "")
     assert f"nothing answers at {NOBODY}" in ran.err
     assert "`headrace up`" in ran.err
+
+
+@pytest.mark.parametrize("broken", [BrokerAway("127.0.0.1:9"), AccessDenied("no such user"), FlushTimedOut(3, 60.0)])
+def test_a_log_that_fails_is_an_error_and_no_traceback(
+    alone: Any, monkeypatch: pytest.MonkeyPatch, broken: LogError
+) -> None:
+    def fails(options: object) -> int:
+        raise broken
+
+    monkeypatch.setattr("deploy.local.replay.run_replay", fails)
+    ran = alone("replay", "definitions.yaml", "file.csv", "--json")
+    assert (ran.code, ran.out, ran.err) == (1, "", f"headrace: {broken}\n")
+
+
+def test_up_as_json_says_why_a_log_that_fails_stops_it(
+    alone: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fails(platform: LocalPlatform) -> None:
+        raise BrokerAway("127.0.0.1:9")
+
+    monkeypatch.setattr("deploy.local.up.LocalPlatform.__enter__", fails)
+    ran = alone("up", "--json", "--data", str(tmp_path))
+    assert ran.code == 1
+    assert json.loads(ran.out)["reason"].startswith("No Kafka broker answers at 127.0.0.1:9.")
+    assert "No Kafka broker answers" in ran.err
 
 
 @pytest.mark.parametrize(
