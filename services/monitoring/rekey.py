@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from services.monitoring.label_join import remembered_ms
-from shared.contracts.envelope import Message
+from shared.contracts.definitions import Clock
+from shared.contracts.envelope import NEVER_MS, Message
 from shared.contracts.flow import LabelObserved, PredictionMade, RecordAccepted
 from shared.contracts.identity import canonical_text
 from shared.contracts.topics import JOINS
@@ -24,9 +25,23 @@ def key_prediction(state: None, message: Message, context: Context) -> tuple[Non
     if event.origin == "http":
         if time_ms + remembered_ms(event.model, context) < context.watermark_ms:
             return None, []
-        # A request has no part in watermarks and may be dated anywhere; behind this task's marks nothing may go.
-        time_ms = max(time_ms, context.watermark_ms)
+        time_ms = _request_ms(event.model, time_ms, context)
     return None, [Publish(JOINS.of(event.model), event.record_id, event, time_ms)]
+
+
+def _request_ms(model: str, time_ms: int, context: Context) -> int:
+    """When a request counts as made: it has no part in watermarks, and may ask about any time.
+
+    Behind this task's marks nothing may go. Where a clock is that of events, which may be long past, a request as of
+    today would fall due when that clock shows today, and its record, when that comes, with it: it is dated by the log.
+    """
+    now_ms = context.watermark_ms
+    time_ms = max(time_ms, now_ms)
+    definition = context.platform.definitions.models[model]
+    time = context.platform.definitions.sources[definition.scores].time
+    if time.clock is not Clock.EVENTS or now_ms == NEVER_MS:
+        return time_ms
+    return min(time_ms, now_ms + max(definition.label.matures_after, time.max_ahead))
 
 
 def key_label(state: None, message: Message, context: Context) -> tuple[None, list[Publish]]:

@@ -18,6 +18,7 @@ from services.serving.request_plan import AskedRecord
 from services.serving.sign_of_life import SignOfLife
 from services.serving.split import split_of, subject_of
 from services.serving.standing import Stand
+from shared.contracts.envelope import NEVER_MS
 from shared.contracts.flow import Inputs, PredictionMade
 from shared.inputs.windows import WindowState
 from shared.runtime.process import Process
@@ -76,7 +77,7 @@ class Answering:
 
     def record(self, stand: Stand, body: object, at: str | None, request_id: str) -> RecordAnswer:
         """The prediction for one record. Raises Refused (422) if it does not fit."""
-        asked = stand.plan.read(body, at)
+        asked = stand.plan.read(body, at, self._now_ms(stand))
         plan = stand.plan.inputs
         at_ms = self._as_of_ms(stand, asked)
         rows = {view: self._tables.row(view, asked.entity) for view in plan.views}
@@ -118,6 +119,10 @@ class Answering:
         question = Question(stand.definition.name, entity, record_id, inputs, "http", request_id)
         subject = subject_of(stand.definition, entity, record_id, request_id)
         return predict(question, stand.position, split_of(stand.state, subject), stand.in_play)
+
+    def _now_ms(self, stand: Stand) -> int:
+        """How far a source's clock has come. One of events may run ahead of ours, and may not have ticked for long."""
+        return max(self._process.clock.wall_ms(), self._process.history.newest.ticks.get(stand.plan.clock, NEVER_MS))
 
     def _as_of_ms(self, stand: Stand, asked: AskedRecord) -> int:
         """The time that the request carries, else the newest tick of the source's clock, else what is known next."""

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from services.serving.refused import Refused
 from shared.contracts.definitions import Model, Source
+from shared.contracts.envelope import rfc3339
 from shared.contracts.expressions import parse
 from shared.contracts.flow import RejectReason
 from shared.contracts.instants import parse_instant_ms
@@ -49,8 +50,9 @@ class RequestPlan:
         clock = clock_of(definitions, source.name)
         return cls(InputPlan.of(model, definitions), source, clock, needed, frozenset((*known_fields(source), AT)))
 
-    def read(self, body: object, at: str | None) -> AskedRecord:
-        """The record of a request. `at` is what the address says of its time. Raises Refused (422), naming the field.
+    def read(self, body: object, at: str | None, now_ms: int) -> AskedRecord:
+        """The record of a request. `at` is what the address says of its time, `now_ms` what the source's clock shows.
+        Raises Refused (422), naming the field.
 
         Needed are the entity and whatever the model's inputs are made of; the rest may be missing, but what is there
         is held against the source as on the stream.
@@ -65,10 +67,11 @@ class RequestPlan:
         for name, spec in self.source.fields.items():
             if name in self.needed or value.get(name) is not None:
                 _fits(field_refusal(name, spec, value))
-        return AskedRecord(entity, record_id, self._at_ms(value, at), value)
+        return AskedRecord(entity, record_id, self._at_ms(value, at, now_ms), value)
 
-    def _at_ms(self, value: Mapping[str, Any], at: str | None) -> int | None:
+    def _at_ms(self, value: Mapping[str, Any], at: str | None, now_ms: int) -> int | None:
         field = self.source.time.field
+        named = field if field in value else AT
         found = value.get(field, value.get(AT, at))
         if found is None:
             return None
@@ -76,8 +79,13 @@ class RequestPlan:
         if isinstance(found, str | int | float) and not isinstance(found, bool):
             time_ms = parse_instant_ms(found)
         if time_ms is None:
-            named = field if field in value else AT
-            _fits(Refusal(RejectReason.WRONG_TYPE, named, "RFC 3339 or epoch milliseconds", shown(found)))
+            return _fits(Refusal(RejectReason.WRONG_TYPE, named, "RFC 3339 or epoch milliseconds", shown(found)))
+        ahead_ms, max_ahead = time_ms - now_ms, self.source.time.max_ahead
+        if ahead_ms > max_ahead:
+            # Its outcome would fall due when nobody waits for it any more, and take the place of its record's.
+            clock = f"the clock of source {self.source.name}, {rfc3339(now_ms)}"
+            expected, ahead = f"a time at most {max_ahead} ms ahead of {clock}", f"which is {ahead_ms} ms ahead"
+            return _fits(Refusal(RejectReason.IN_THE_FUTURE, named, expected, f"{shown(found)}, {ahead}"))
         return time_ms
 
 

@@ -264,6 +264,15 @@ def test_predictions_go_by_record_id_and_requests_never_behind_the_watermark() -
     assert [(m.key, m.time_ms) for m in derived] == [("t1", T), ("t2", T + MINUTE)]
 
 
+def test_a_request_about_a_time_that_the_events_have_not_reached_is_dated_by_them() -> None:
+    asked = At(T + 366 * 1440 * MINUTE, b.prediction(origin="http"), "c1")
+    [dated] = Stepping("key_predictions", history()).feed(T, asked)
+    assert dated.time_ms == T + 10 * MINUTE
+    wall = b.applied(b.source(time={"field": "at", "clock": "wall"}), *b.declared()[1:])
+    [as_asked] = Stepping("key_predictions", history(wall)).feed(T, asked)
+    assert as_asked.time_ms == asked.time_ms
+
+
 def test_a_request_that_comes_when_its_record_may_be_forgotten_makes_no_outcome() -> None:
     stepping, http = Stepping("key_predictions", history()), b.prediction(origin="http", request_id="q1")
     assert len(stepping.feed(T + FORGOTTEN, At(T, http, "c1"))) == 1

@@ -59,6 +59,7 @@ class Platform:
 
     def __init__(self, host: MemoryHost | None = None, **model: Any) -> None:
         self.host = host or MemoryHost()
+        self.host.clock.pass_ms(max(0, b.T0_MS - self.host.clock.wall_ms()))
         admin = self.host.broker.admin()
         for topic in (SCORED, FEATURES.of(b.VIEW).name):
             admin.create(topic, 1, {})

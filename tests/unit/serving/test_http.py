@@ -87,6 +87,30 @@ def test_what_does_not_fit_is_named(name: str, value: object, said: str) -> None
     assert said in answer.json()["error"].replace("Did", "did")
 
 
+@pytest.mark.parametrize("name", ["at", None], ids=["in the record", "in the address"])
+def test_a_time_further_ahead_than_a_record_may_be_is_refused(name: str | None) -> None:
+    platform = Platform().with_first_version()
+    body, at = ({**RECORD, "at": "2999-01-01T00:00:00Z"}, "") if name else (without("at"), "?at=2999-01-01T00:00:00Z")
+    answer = platform.client().post(PREDICT + at, json=body)
+    assert answer.status_code == 422
+    assert answer.json()["field"] == "at"
+    assert "at most 10000 ms ahead of the clock of source transactions" in answer.json()["error"]
+    platform.settle()
+    assert platform.predictions() == []
+
+
+def test_ahead_is_measured_from_the_newest_tick_if_that_is_ahead_of_the_wall() -> None:
+    platform = Platform().with_first_version()
+    ticked_ms = b.T0_MS + 3_600_000
+    platform.host.decide(b.tick(b.SOURCE), time_ms=ticked_ms)
+    platform.settle()
+    codes = [
+        platform.client().post(PREDICT, json={**RECORD, "at": ticked_ms + ahead_ms}).status_code
+        for ahead_ms in (10_000, 10_001)
+    ]
+    assert codes == [200, 422]
+
+
 def test_id_and_time_may_be_missing() -> None:
     platform = Platform().with_first_version()
     platform.host.decide(b.tick(b.SOURCE), time_ms=b.T0_MS + 3_600_000)
