@@ -13,9 +13,8 @@ import logging
 import struct
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
-from functools import partial
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from queue import SimpleQueue
 from typing import Any, cast
 
@@ -29,7 +28,7 @@ from kafka.net.selector import NetworkSelector
 from kafka.structs import TopicPartition as WirePartition
 
 from shared.runtime.kafka_settings import KafkaSettings
-from shared.runtime.kafka_wire import Answer, Completion, FetchPlan, PositionLost, Ticket
+from shared.runtime.kafka_wire import Answer, Completion, FetchPlan, PositionLost, Ticket, Unanswered
 from shared.runtime.log import (
     AccessDenied,
     BrokerAway,
@@ -340,69 +339,42 @@ class Producer(KafkaProducer):
         self._closed = True
 
 
-class KafkaAdmin:
-    """Topics of one cluster, under the prefix of the settings."""
+@contextmanager
+def _answered() -> Generator[None]:
+    try:
+        yield
+    except kafka_errors.RetriableError as error:
+        raise Unanswered from error
 
-    def __init__(self, settings: KafkaSettings, reachable: Callable[[KafkaSettings], bool]) -> None:
-        self._settings = settings
-        self._reachable = reachable
-        self._client: KafkaAdminClient | None = None
 
-    def partitions(self, topic: str) -> int | None:
+class AdminClient(KafkaAdminClient):
+    """Topics by their names in the cluster. All methods raise Unanswered where asking again may help."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        _build(settings, super().__init__)
+
+    def partition_count(self, topic: str) -> int | None:
         """Number of partitions, or None if there is no such topic."""
-        [said] = self._ask(lambda client: client.describe_topics([self._settings.topic_prefix + topic]))
+        with _answered():
+            [said] = self.describe_topics([topic])
         if said["error_code"] == kafka_errors.UnknownTopicOrPartitionError.errno:
             return None
         return len(said["partitions"])
 
-    def topics(self) -> frozenset[str]:
-        """The topics under our prefix, without it and without Kafka's own."""
-        prefix = self._settings.topic_prefix
-        names = self._ask(KafkaAdminClient.list_topics)
-        return frozenset(name[len(prefix) :] for name in names if name.startswith(prefix) and not name.startswith("__"))
+    def topic_names(self) -> list[str]:
+        """All topics, Kafka's own included."""
+        with _answered():
+            return self.list_topics()
 
-    def create(self, topic: str, partitions: int, config: Mapping[str, str]) -> None:
-        """Create a topic with the settings' replication factor; one that exists is left as it is."""
-        wanted = {
-            "num_partitions": partitions,
-            "replication_factor": self._settings.replication_factor,
-            "configs": dict(config),
-        }
-        name = self._settings.topic_prefix + topic
+    def make(self, topic: str, partitions: int, replication_factor: int, config: Mapping[str, str]) -> None:
+        """Create a topic; one that exists is left as it is. Raises AccessDenied or TopicRefused."""
+        wanted = {"num_partitions": partitions, "replication_factor": replication_factor, "configs": dict(config)}
         try:
-            self._ask(partial(KafkaAdminClient.create_topics, new_topics={name: wanted}, wait_for_metadata=True))
+            with _answered():
+                self.create_topics(new_topics={topic: wanted}, wait_for_metadata=True)
         except kafka_errors.TopicAlreadyExistsError:
             return
         except _DENIED as error:
             raise AccessDenied(f"{type(error).__name__}: {error}") from error
         except kafka_errors.BrokerResponseError as error:
-            raise TopicRefused(name, f"{type(error).__name__}, {error.description}") from error
-
-    def close(self) -> None:
-        """Give back the connection and its thread."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
-
-    def _ask(self, question: Callable[[KafkaAdminClient], Any]) -> Any:
-        try:
-            return question(self._connected())
-        except kafka_errors.RetriableError:
-            self.close()  # a connection that the broker closed meanwhile shows only when it is used
-        try:
-            return question(self._connected())
-        except kafka_errors.RetriableError as error:
-            self.close()
-            raise BrokerAway(self._settings.bootstrap) from error
-
-    def _connected(self) -> KafkaAdminClient:
-        if self._client is None:
-            if not self._reachable(self._settings):
-                raise BrokerAway(self._settings.bootstrap)
-            self._client = _AdminClient(self._settings)
-        return self._client
-
-
-class _AdminClient(KafkaAdminClient):
-    def __init__(self, settings: KafkaSettings) -> None:
-        _build(settings, super().__init__)
+            raise TopicRefused(topic, f"{type(error).__name__}, {error.description}") from error

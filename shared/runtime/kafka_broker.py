@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from shared.runtime.kafka import KafkaAdmin
-from shared.runtime.kafka_reader import KafkaReader, reachable
+from shared.runtime.kafka_admin import KafkaAdmin
+from shared.runtime.kafka_reader import KafkaReader
 from shared.runtime.kafka_settings import KafkaSettings
 from shared.runtime.kafka_writer import KafkaWriter
 
@@ -24,4 +24,4 @@ class KafkaBroker:
 
     def admin(self) -> KafkaAdmin:
         """A new admin."""
-        return KafkaAdmin(self._settings, reachable)
+        return KafkaAdmin(self._settings)

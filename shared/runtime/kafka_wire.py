@@ -1,4 +1,4 @@
-"""What passes between the threads of kafka-python and the reader or writer that owns them."""
+"""What passes between kafka-python, whose types end here, and the reader, writer or admin that owns a client."""
 
 from __future__ import annotations
 
@@ -35,6 +35,10 @@ class PositionLost(Exception):
     def __init__(self, wire: WirePartition, asked: int) -> None:
         super().__init__(wire, asked)
         self.wire, self.asked = wire, asked
+
+
+class Unanswered(Exception):
+    """The connection ended, or time was up, before the broker had answered."""
 
 
 class Ticket(NamedTuple):
