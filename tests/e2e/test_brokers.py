@@ -25,7 +25,8 @@ from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.kafka_settings import KafkaSettings
 from shared.runtime.log import SendError, TopicPartition
 from shared.runtime.settings import STOPPED_FOR_GOOD
-from tests.e2e.visits import accepted, apply, eventually, publish, readiness
+from tests.e2e.visits import accepted, apply, publish, readiness
+from tests.eventually import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 MENDS_IT = "headrace up --fresh"

@@ -20,7 +20,8 @@ from shared.contracts.flow import RecordAccepted
 from shared.contracts.topics import RECORDS
 from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.log import SendError, TopicPartition
-from tests.e2e.visits import SOURCE, accepted, apply, counts, eventually, publish, readiness, visit
+from tests.e2e.visits import SOURCE, accepted, apply, counts, publish, readiness, visit
+from tests.eventually import eventually
 from tests.scenarios.topic_history import TopicHistory
 
 HEADRACE = Path(sys.executable).with_name("headrace")

@@ -11,7 +11,7 @@ import pytest
 
 from tests.e2e import reader
 from tests.e2e.documented_commands import CLONE, HELP, ROOT, SETUP, UP_FRESH, UP_KAFKA
-from tests.e2e.visits import eventually
+from tests.eventually import eventually
 
 CONSOLE, FEATURES, SERVING = "http://127.0.0.1:8100", "http://127.0.0.1:8102", "http://127.0.0.1:8105"
 ORDERS, CUSTOMERS = 400, 40

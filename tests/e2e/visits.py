@@ -1,9 +1,9 @@
-"""What tests of a running platform do: declare a small source, publish to it, count, ask for readiness, and wait."""
+"""What tests of a running platform do: declare a small source, publish to it, count, and ask for readiness."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
@@ -63,11 +63,3 @@ def readiness(url: str) -> tuple[int, dict[str, str]]:
     except httpx.TransportError:
         return 0, {}
     return answer.status_code, answer.json()["reasons"]
-
-
-def eventually(what: Callable[[], bool], within_s: float, failed: str) -> None:
-    """Look until it is so."""
-    until_s = time.monotonic() + within_s
-    while not what():
-        assert time.monotonic() < until_s, f"not within {within_s:g} s: {failed}"
-        time.sleep(0.05)

@@ -13,7 +13,8 @@ from deploy.broker_probe import broker_ids
 from deploy.kafka import artifacts
 from deploy.kafka.cluster import KafkaCluster, KafkaFailed
 from deploy.ports import is_free
-from tests.unit.deploy.processes import eventually, python, runs
+from tests.eventually import eventually
+from tests.unit.deploy.processes import python, runs
 
 
 def _create(bootstrap: str, topic: str, replicas: int = 1) -> None:
@@ -40,7 +41,7 @@ def _read(bootstrap: str, topic: str, count: int) -> list[bytes]:
         return len(values) >= count
 
     try:
-        eventually(all_read, f"{count} records of {topic}", timeout_s=30)
+        eventually(all_read, 30, f"{count} records of {topic}")
     finally:
         consumer.close()
     return values
@@ -126,7 +127,7 @@ def test_nodes_die_with_their_parent(tmp_path: Path) -> None:
     assert runs(node)
     parent.kill()
     parent.wait()
-    eventually(lambda: not runs(node), "the node's end")
+    eventually(lambda: not runs(node), 20, "the node's end")
 
 
 def test_two_processes_that_fetch_at_once_run_maven_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

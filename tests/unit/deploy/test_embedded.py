@@ -10,7 +10,8 @@ from kafka.admin import NewTopic
 from deploy.broker_probe import broker_ids
 from deploy.local.embedded import EmbeddedBroker, EmbeddedBrokerFailed
 from deploy.ports import is_free
-from tests.unit.deploy.processes import eventually, python, runs
+from tests.eventually import eventually
+from tests.unit.deploy.processes import python, runs
 
 
 def _topics(bootstrap: str) -> set[str]:
@@ -70,7 +71,7 @@ def test_it_dies_with_its_parent() -> None:
     assert runs(process_id)
     parent.kill()
     parent.wait()
-    eventually(lambda: not runs(process_id) and is_free(port), "the broker's end")
+    eventually(lambda: not runs(process_id) and is_free(port), 20, "the broker's end")
 
 
 def test_the_probe_takes_a_server_that_is_no_broker_for_not_ready() -> None:

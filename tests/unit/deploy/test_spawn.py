@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.spawn import collect, end, kill, spawn
-from tests.unit.deploy.processes import eventually, python, runs
+from tests.eventually import eventually
+from tests.unit.deploy.processes import python, runs
 
 _SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 _DEAF = [
@@ -36,7 +37,9 @@ def test_a_child_outlives_the_thread_that_asked_for_it() -> None:
     thread.start()
     thread.join()
     try:
-        eventually(lambda: b"time.sleep" in Path(f"/proc/{started[0].pid}/cmdline").read_bytes(), "the child's exec")
+        eventually(
+            lambda: b"time.sleep" in Path(f"/proc/{started[0].pid}/cmdline").read_bytes(), 20, "the child's exec"
+        )
         assert collect(started[0]) is None
     finally:
         kill(started[0])
@@ -54,7 +57,7 @@ def test_a_child_dies_with_a_killed_parent() -> None:
         assert runs(child)
         parent.kill()
         parent.wait()
-    eventually(lambda: not runs(child), "the child's end")
+    eventually(lambda: not runs(child), 20, "the child's end")
 
 
 def test_a_process_that_ended_leaves_nothing_of_its_own_running(tmp_path: Path) -> None:
@@ -66,14 +69,14 @@ def test_a_process_that_ended_leaves_nothing_of_its_own_running(tmp_path: Path) 
     )
     file = tmp_path / "child"
     with _spawned([sys.executable, "-c", script, str(file)]) as process:
-        eventually(lambda: collect(process) == 3, "exit code 3")
-        eventually(lambda: not runs(int(file.read_text())), "the end of the grandchild")
+        eventually(lambda: collect(process) == 3, 20, "exit code 3")
+        eventually(lambda: not runs(int(file.read_text())), 20, "the end of the grandchild")
 
 
 def test_what_ignores_sigterm_is_killed_after_the_grace(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     with _spawned([*_DEAF, str(ready)]) as process:
-        eventually(ready.exists, "the process ignores SIGTERM")
+        eventually(ready.exists, 20, "the process ignores SIGTERM")
         end([process], grace_s=0.2)
         assert process.returncode == -9
 
@@ -81,5 +84,5 @@ def test_what_ignores_sigterm_is_killed_after_the_grace(tmp_path: Path) -> None:
 def test_a_program_that_does_not_exist_says_so(tmp_path: Path) -> None:
     with (tmp_path / "log").open("wb") as log:
         process = spawn(["/nowhere/program"], output=log)
-    eventually(lambda: collect(process) == 1, "exit code 1")
+    eventually(lambda: collect(process) == 1, 20, "exit code 1")
     assert "cannot run /nowhere/program: No such file or directory" in (tmp_path / "log").read_text()

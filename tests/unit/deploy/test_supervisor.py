@@ -12,7 +12,8 @@ import pytest
 from deploy.local.supervised_process import ProcessSpec
 from deploy.local.supervisor import ProcessesFailed, Supervisor
 from deploy.ports import free_ports, is_free
-from tests.unit.deploy.processes import eventually, python, runs
+from tests.eventually import eventually
+from tests.unit.deploy.processes import python, runs
 
 # Answers 503 until it was asked twice, then 200; logs one JSON line of each level.
 _SERVER = """
@@ -79,7 +80,7 @@ def test_a_process_that_is_killed_is_started_again(tmp_path: Path) -> None:
     ) as supervisor:
         before = supervisor.process_ids
         os.kill(before["two"], signal.SIGKILL)
-        eventually(lambda: supervisor.process_ids.get("two") not in (None, before["two"]), "the restart of two")
+        eventually(lambda: supervisor.process_ids.get("two") not in (None, before["two"]), 20, "the restart of two")
         assert supervisor.process_ids["one"] == before["one"]
         assert supervisor.failure is None
     assert shown == ["two | ended with signal SIGKILL; starting it again (1 of 5)"]
@@ -168,15 +169,15 @@ def test_no_orphan_and_no_port_taken_however_the_supervisor_ends(tmp_path: Path,
         rest = program.stdout.read()
     code = program.wait()
     assert (code, rest) == ((-9, "") if how == signal.SIGKILL else (0, "stopped\n"))
-    eventually(lambda: not any(runs(child) for child in children), "the children's end")
-    eventually(lambda: is_free(port), "the port's freedom")
+    eventually(lambda: not any(runs(child) for child in children), 20, "the children's end")
+    eventually(lambda: is_free(port), 20, "the port's freedom")
 
 
 def test_a_signal_while_it_waits_for_readiness_stops_it(tmp_path: Path) -> None:
     script = _UNTIL_INTERRUPTED.replace('ready=f"http://127.0.0.1:{port}/"', 'ready=f"http://127.0.0.1:{port}/missing"')
     [port] = free_ports(1)
     program = python(script, tmp_path, port)
-    eventually(lambda: not is_free(port), "the server")
+    eventually(lambda: not is_free(port), 20, "the server")
     started = time.monotonic()
     program.send_signal(signal.SIGINT)
     output, _ = program.communicate(timeout=20)

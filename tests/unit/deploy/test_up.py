@@ -21,7 +21,8 @@ from deploy.local.telling import tell_standard_output
 from deploy.local.up import addresses
 from services.console.cli import main
 from services.console.cli.local_commands import BrokerName
-from tests.unit.deploy.processes import REPOSITORY, eventually
+from tests.eventually import eventually
+from tests.unit.deploy.processes import REPOSITORY
 
 
 def told(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -80,7 +81,7 @@ def test_a_restart_is_told_with_its_cause(tmp_path: Path) -> None:
         restarts.append((name, cause, deaths))
 
     with Supervisor([spec], tmp_path, show=lambda line: None, restarted=restarted):
-        eventually(lambda: bool(restarts), "the restart")
+        eventually(lambda: bool(restarts), 20, "the restart")
     assert restarts == [("registry", "exit code 7", 1)]
 
 
