@@ -6,7 +6,6 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
 from typing import Any
 
 from shared.runtime.end_proof import EndProof
@@ -35,28 +34,36 @@ _PROOF_SLICE_MS = 5
 def reachable(settings: KafkaSettings) -> bool:
     """Whether any bootstrap server takes a connection; at most half a second each, and three more with TLS.
 
-    Raises AccessDenied if a server's certificate, or ours, is not accepted.
+    Raises TlsFileUnusable, AccessDenied if a server's certificate is not trusted, and BrokerAway with the reason where
+    a connection is taken and TLS fails on it, unless another server does better.
     """
-    for address in settings.addresses():
+    tls = settings.tls()
+    failed = ""
+    for host, port in settings.addresses():
         try:
-            _connect(settings, address)
-        except ssl.SSLCertVerificationError as refused:
-            raise AccessDenied(
-                f"{address[0]}:{address[1]} shows a certificate that is not trusted: {refused}"
-            ) from refused
+            connection = socket.create_connection((host, port), timeout=_CONNECT_S)
         except OSError:
             continue
-        return True
+        with connection:
+            if tls is None:
+                return True
+            try:
+                _shake_hands(tls, connection, host)
+            except ssl.SSLCertVerificationError as refused:
+                raise AccessDenied(f"{host}:{port} shows a certificate that is not trusted: {refused}") from refused
+            except OSError as error:
+                failed = f"{host}:{port}: {error}"
+            else:
+                return True
+    if failed:
+        raise BrokerAway(settings.bootstrap, handshake=failed)
     return False
 
 
-def _connect(settings: KafkaSettings, address: tuple[str, int]) -> None:
-    with ExitStack() as ends:
-        connection = ends.enter_context(socket.create_connection(address, timeout=_CONNECT_S))
-        tls = settings.tls()
-        if tls is not None:
-            connection.settimeout(_HANDSHAKE_S)
-            ends.enter_context(tls.wrap_socket(connection, server_hostname=address[0]))
+def _shake_hands(tls: ssl.SSLContext, connection: socket.socket, host: str) -> None:
+    connection.settimeout(_HANDSHAKE_S)
+    with tls.wrap_socket(connection, server_hostname=host):
+        pass
 
 
 class KafkaReader:

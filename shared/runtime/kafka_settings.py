@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.contracts.errors import HeadraceError
 from shared.runtime.settings import from_environment
 
 BOOTSTRAP_TIMEOUT_MS = 3_000
@@ -16,6 +20,25 @@ _REQUEST_TIMEOUT_MS = 10_000
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+
+
+class TlsFileUnusable(HeadraceError):
+    """A file of certificates or keys that is missing, or holds something else."""
+
+    def __init__(self, given: Mapping[str, str | None], error: OSError) -> None:
+        named = " with ".join(f"{variable}={file}" for variable, file in given.items() if file)
+        super().__init__(
+            f"TLS to Kafka cannot be set up from {named or 'the certificates of this machine'}: "
+            f"{error.strerror or error}. Name a PEM file that this process may read, and start again."
+        )
+
+
+@contextmanager
+def _usable(given: Mapping[str, str | None]) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise TlsFileUnusable(given, error) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +77,21 @@ class KafkaSettings:
         }
 
     def tls(self) -> ssl.SSLContext | None:
-        """What a TLS connection is checked against; None without TLS. Raises OSError for a file that is no good."""
+        """What a TLS connection is checked against; None without TLS. Raises TlsFileUnusable."""
         if "SSL" not in self.security_protocol:
             return None
-        context = ssl.create_default_context(cafile=self.ssl_cafile)
+        authority = {"HEADRACE_KAFKA_SSL_CAFILE": self.ssl_cafile}
+        ours = {"HEADRACE_KAFKA_SSL_CERTFILE": self.ssl_certfile, "HEADRACE_KAFKA_SSL_KEYFILE": self.ssl_keyfile}
+        for variable, file in (authority | ours).items():
+            if file:
+                with _usable({variable: file}):
+                    # What ssl raises of a file that is missing does not name it.
+                    Path(file).open("rb").close()
+        with _usable(authority):
+            context = ssl.create_default_context(cafile=self.ssl_cafile)
         if self.ssl_certfile:
-            context.load_cert_chain(self.ssl_certfile, self.ssl_keyfile)
+            with _usable(ours):
+                context.load_cert_chain(self.ssl_certfile, self.ssl_keyfile)
         return context
 
     def addresses(self) -> list[tuple[str, int]]:

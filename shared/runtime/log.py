@@ -60,10 +60,17 @@ class LogError(Exception):
 
 
 class BrokerAway(LogError):
-    """Nothing answers at `bootstrap`; with `signing_in`, something listens there and hangs up while we sign in."""
+    """Nothing answers at `bootstrap`; with `signing_in`, something listens there and hangs up while we sign in; with
+    `handshake` it takes a connection and fails at TLS: which address, and how."""
 
-    def __init__(self, bootstrap: str, *, signing_in: bool = False) -> None:
-        if signing_in:
+    def __init__(self, bootstrap: str, *, signing_in: bool = False, handshake: str = "") -> None:
+        if handshake:
+            said = (
+                f"No TLS connection to {handshake}. Most often what listens there speaks no TLS: check the port in "
+                "HEADRACE_KAFKA_BOOTSTRAP, and HEADRACE_KAFKA_SECURITY_PROTOCOL; where brokers ask for a certificate "
+                "of ours, HEADRACE_KAFKA_SSL_CERTFILE"
+            )
+        elif signing_in:
             said = (
                 f"What listens at {bootstrap} hangs up while we sign in. Most often the user or the password is wrong: "
                 "check HEADRACE_KAFKA_SASL_USERNAME, HEADRACE_KAFKA_SASL_PASSWORD and HEADRACE_KAFKA_SASL_MECHANISM"
