@@ -88,6 +88,8 @@ def _status(state: ModelState, version: VersionState) -> str:
         return "on watch"
     if number in state.pending:
         return "on its way"
+    if number == state.for_a_person:
+        return "waits for approval"
     if not version.gate_passed:
         return "stopped at the gate"
     return "not approved" if version.approved_at is None else "retired"

@@ -4,7 +4,8 @@ The loss monitor starts again after each alarm, so on a model that stays worse i
 An alarm stands until
 - another version answers (the watch of a version begins without an alarm);
 - the loss has recovered: over as many outcomes as made the reference, its mean is back below the level that is normal;
-- what it led to is over, and the version still answers: the run failed, or its candidate went no further; or
+- what it led to is over, and the version still answers: the run failed, or its candidate went no further (one that
+  waits for a person's approval has not come to its end); or
 - the definition's retrain policy is another one, which may answer it otherwise.
 Meanwhile one alarm passes all the same: the first that says, during the watch after a promotion, that the former
 champion does better, for it calls for something else than the one that stands.
@@ -89,4 +90,4 @@ def _answered_in_vain(standing: StandingAlarm, decided: ModelState) -> bool:
         return False
     ended = decided.last_run
     judged = not isinstance(ended, c.RunFinished) or any(v.run_id == ended.run_id for v in decided.versions.values())
-    return judged and not decided.pending
+    return judged and not decided.pending and decided.for_a_person is None

@@ -1,4 +1,8 @@
-"""The step `schedule`: at most one run a model at a time; what comes meanwhile is kept, and decided when that ends."""
+"""The step `schedule`: at most one run a model at a time; what comes meanwhile is kept, and decided when that ends.
+
+While a version waits for a person's approval, no alarm leads to a run: what it calls for has been made, and lies there.
+A command does, and its version takes that one's place.
+"""
 
 from __future__ import annotations
 
@@ -199,7 +203,7 @@ def _decide(case: Case) -> None:
         attempted=plan.attempted,
         runs_today=plan.runs_today if day == plan.day else 0,
         at_quality=case.at_quality,
-        alarm=None if _is_for_the_watch(case) else plan.alarm,
+        alarm=None if _is_for_the_watch(case) or case.state.for_a_person is not None else plan.alarm,
         command=plan.command.request_id if plan.command else None,
     )
     found = due(case.definition, known)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shared.contracts import control as c
-from shared.contracts.definitions import Clock
+from shared.contracts.definitions import Approval, Clock, Model, Policy
 from shared.contracts.envelope import NEVER_MS, Message
 from shared.contracts.topology import NO_DEFINITIONS, Definitions, clock_of
 
@@ -56,6 +56,8 @@ class ModelState:
 
     `pending`: versions on their way to a rollout, in one, or about to answer. `labelled`: decided outcomes with a
     label, as far as the quality was measured. `answered`: the drift event that the newest run on drift was for.
+    `for_a_person`: the newest version that waits for approval, until it or another one that passed the gate goes
+    further, another version answers than it was compared with, or the definition no longer asks a person.
     """
 
     versions: Mapping[int, VersionState] = field(default_factory=dict[int, VersionState])
@@ -69,6 +71,7 @@ class ModelState:
     position: int = 0
     drift: c.DriftDetected | None = None
     pending: tuple[int, ...] = ()
+    for_a_person: int | None = None
     labelled: int = 0
     answered: str | None = None
 
@@ -127,7 +130,7 @@ class Platform:
                 return moved._ticked(message.time_ms, tick)
             case c.DefinitionsApplied(definitions=applied):
                 definitions = self.definitions.with_applied(applied)
-                models = {name: self.models.get(name) or ModelState() for name in definitions.models}
+                models = {name: _defined(model, self.model(name)) for name, model in definitions.models.items()}
                 since = {name: self.sources_at.get(name, moved.position) for name in definitions.sources}
                 return replace(
                     moved, definitions=definitions, definitions_at=moved.position, sources_at=since, models=models
@@ -160,6 +163,11 @@ class Platform:
         )
 
 
+def _defined(definition: Model, state: ModelState) -> ModelState:
+    asks = definition.rollout.approval is Approval.MANUAL and definition.retrain.policy is not Policy.EVERY
+    return state if asks or state.for_a_person is None else replace(state, for_a_person=None)
+
+
 def _model_after(state: ModelState, event: object, position: int) -> ModelState:
     match event:
         case c.RunRequested() as request:
@@ -186,11 +194,14 @@ def _versions_after(state: ModelState, event: object, position: int) -> ModelSta
             )  # fmt: skip
             on = v.follows in (c.Follows.ROLLOUT, c.Follows.PROMOTION)
             pending = (*state.pending, v.version) if on else state.pending
-            return replace(state, versions={**state.versions, v.version: version}, pending=pending)
+            waits = v.version if v.follows is c.Follows.APPROVAL else None if on else state.for_a_person
+            versions = {**state.versions, v.version: version}
+            return replace(state, versions=versions, pending=pending, for_a_person=waits)
         case c.VersionApproved(version=number, by=by) if number in state.versions:
             approved = replace(state.versions[number], approved_at=position, approved_by=by)
             pending = state.pending if number == state.champion else tuple(dict.fromkeys((*state.pending, number)))
-            return replace(state, versions={**state.versions, number: approved}, pending=pending)
+            waits = None if number == state.for_a_person else state.for_a_person
+            return replace(state, versions={**state.versions, number: approved}, pending=pending, for_a_person=waits)
         case c.VersionWithdrawn(version=number):
             return replace(state, pending=tuple(n for n in state.pending if n != number))
         case c.RolloutStarted() as r:
@@ -211,6 +222,7 @@ def _versions_after(state: ModelState, event: object, position: int) -> ModelSta
                 former=former,
                 watch_until_ms=v.watch_until_ms,
                 pending=tuple(n for n in state.pending if n != v.version),
+                for_a_person=None,
             )
         case c.ModelRolledBack() as r:
             return replace(
@@ -220,6 +232,7 @@ def _versions_after(state: ModelState, event: object, position: int) -> ModelSta
                 former=None,
                 watch_until_ms=None,
                 pending=tuple(n for n in state.pending if n != r.version),
+                for_a_person=None,
             )
         case c.WatchEnded():
             return replace(state, former=None, watch_until_ms=None)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from services.console.platform_views import model_view
 from services.console.record_counts import RawCounts
 from services.console.report import counts
 from shared.contracts import control as c
@@ -200,3 +201,9 @@ def test_events_of_a_model_nobody_defined_change_nothing(family: Any) -> None:
     log = ControlLog()
     log.take(family.of("other").name, b.prediction(model="other"), b.matured())
     assert set(_counts(log)["models"]) == {b.MODEL}
+
+
+def test_a_version_that_waits_for_a_person_says_so() -> None:
+    log = ControlLog(b.registered(1), b.approved(1), b.promoted(1), b.registered(2, follows="approval"))
+    shown = model_view(log.history.newest, log.history.newest.definitions.models[b.MODEL])
+    assert [version["status"] for version in shown["versions"]] == ["champion", "waits for approval"]

@@ -172,3 +172,30 @@ def test_a_prefix_is_the_state_as_it_was() -> None:
     states = [fold(*events[:n]) for n in range(len(events) + 1)]
     assert [state.position for state in states] == list(range(len(events) + 1))
     assert fold(*events[10:], platform=states[10]) == states[-1]
+
+
+WAITS = (*FIRST_VERSION, b.registered(2, follows="approval"))
+MANUAL = b.model(rollout={**b.model().rollout.model_dump(), "approval": "manual"})
+
+
+@pytest.mark.parametrize(
+    ("events", "waits"),
+    [
+        ((), 2),
+        ((b.approved(2, by="ann"),), None),
+        ((b.registered(3, gate_passed=False),), 2),
+        ((b.registered(3, follows="approval"),), 3),
+        ((b.registered(3, follows="rollout"),), None),
+        ((b.registered(3, follows="approval"), b.approved(2, by="ann")), 3),
+        ((b.promoted(1),), None),
+        ((b.rolled_back(),), None),
+        ((b.applied(MANUAL),), 2),
+        ((b.applied(b.model()),), None),
+    ],
+    ids=[
+        "it waits", "it is approved", "another fails", "another waits", "another goes on", "the former is approved",
+        "another answers", "the former answers", "manual stays", "auto from now on",
+    ],
+)  # fmt: skip
+def test_a_version_waits_for_a_person_until_it_or_another_goes_further(events: tuple[Event, ...], waits: int) -> None:
+    assert after(*WAITS, *events).for_a_person == waits

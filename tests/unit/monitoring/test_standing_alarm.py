@@ -19,10 +19,12 @@ def live(policy: str = "evidence") -> ControlHistory:
     return history(definitions(policy), b.registered(1, held_back=HELD_BACK), b.approved(1), b.promoted(1))
 
 
-def definitions(policy: str) -> c.DefinitionsApplied:
+def definitions(policy: str, approval: str = "auto") -> c.DefinitionsApplied:
     monitor = {"metric": "zero_one", "report": ["accuracy"], "expected_run_length": 1000, "reference_outcomes": 100}
     retrain = {"policy": policy, "rows": 1000 if policy == "every" else None}
-    return b.applied(b.source(), b.label_source(), b.view(), b.model(monitor=monitor, retrain=retrain))
+    rollout = {**b.model().rollout.model_dump(), "approval": approval}
+    model = b.model(monitor=monitor, retrain=retrain, rollout=rollout)
+    return b.applied(b.source(), b.label_source(), b.view(), model)
 
 
 def outcome(n: int, wrong: bool, **over: Any) -> At:
@@ -76,6 +78,32 @@ def test_while_a_run_or_a_rollout_on_it_goes_on_nothing_is_told() -> None:
     assert told(stepping, 600, 700, bad=True) == []
     decide(stepping.control, b.rollout_started())
     assert told(stepping, 700, 800, bad=True) == []
+
+
+def waiting_for_a_person() -> Stepping:
+    """The run on the alarm has made version 2, and a person's approval is needed."""
+    stepping, alarm = alarmed()
+    decide(stepping.control, definitions("evidence", "manual"))
+    decide(stepping.control, b.run_requested(reason=c.RunReason.DRIFT, drift_id=alarm.drift_id, run_id="r2"))
+    decide(stepping.control, b.run_finished(run_id="r2"))
+    decide(stepping.control, b.registered(2, run_id="r2", follows=c.Follows.APPROVAL))
+    assert told(stepping, 400, 500, bad=True) == []
+    return stepping
+
+
+def test_a_version_that_waits_for_approval_is_not_in_vain_and_one_whose_rollout_failed_is() -> None:
+    stepping = waiting_for_a_person()
+    decide(stepping.control, b.approved(2, by="ann"))
+    decide(stepping.control, b.rollout_started())
+    assert told(stepping, 500, 600, bad=True) == []
+    decide(stepping.control, b.rollout_ended(phase=c.Phase.REJECTED))
+    assert len(told(stepping, 600, 700, bad=True)) == 1
+
+
+def test_where_nobody_is_asked_any_more_nothing_waits_for_approval() -> None:
+    stepping = waiting_for_a_person()
+    decide(stepping.control, definitions("evidence", "auto"))
+    assert len(told(stepping, 500, 600, bad=True)) == 1
 
 
 def test_a_run_of_another_cause_is_no_answer() -> None:

@@ -130,6 +130,31 @@ def test_an_alarm_during_a_rollout_is_decided_when_the_champion_stays() -> None:
     assert requested(plane.tell(b.rollout_ended(phase="rejected"))).drift_id == "d2"
 
 
+def waiting_for_a_person() -> ControlPlane:
+    plane = with_champion(rollout={**b.model().rollout.model_dump(), "approval": "manual"})
+    run_id = requested(plane.tell(b.drift())).run_id
+    plane.tell(b.run_finished(run_id=run_id), b.registered(2, run_id=run_id, follows="approval"))
+    plane.tick(DAY_MS, b.SOURCE)
+    assert plane.tell(b.drift(drift_id="d2")) == []
+    assert plane.tick(DAY_MS, b.SOURCE) == []
+    return plane
+
+
+def test_while_a_version_waits_for_approval_an_alarm_is_kept_until_that_came_to_nothing() -> None:
+    plane = waiting_for_a_person()
+    assert plane.tell(b.approved(2, by="ann"), b.rollout_started()) == []
+    assert requested(plane.tell(b.rollout_ended(phase="rejected"))).drift_id == "d2"
+
+
+def test_while_a_version_waits_for_approval_a_person_may_ask_for_another_which_waits_instead() -> None:
+    plane = waiting_for_a_person()
+    request = requested(plane.tell(retrain()))
+    assert request.reason is c.RunReason.COMMAND
+    plane.tell(b.run_finished(run_id=request.run_id), b.registered(3, run_id=request.run_id, follows="approval"))
+    assert plane.platform.model(b.MODEL).for_a_person == 3
+    assert plane.tick(DAY_MS, b.SOURCE) == []
+
+
 def test_an_alarm_on_a_champion_that_left_is_answered() -> None:
     plane = in_rollout()
     plane.tell(b.drift(drift_id="d2"))
