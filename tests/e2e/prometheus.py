@@ -15,6 +15,7 @@ import httpx
 from deploy.ports import free_ports
 from deploy.spawn import end, spawn
 
+Series = list[tuple[float, float]]  # (seconds since the epoch, value)
 MISSING = "Prometheus is missing: run `make prometheus`"
 
 
@@ -57,14 +58,14 @@ class Prometheus:
         except httpx.TransportError:
             return False
 
-    def range(self, query: str, from_s: float, to_s: float) -> list[list[float]]:
-        """Values of each series, oldest first, one a scrape."""
+    def range(self, query: str, from_s: float, to_s: float) -> list[Series]:
+        """Times and values of each series, oldest first, one a scrape."""
         answer = httpx.get(
             f"http://127.0.0.1:{self._port}/api/v1/query_range",
             params={"query": query, "start": from_s, "end": to_s, "step": 0.5},
         ).json()
         assert answer["status"] == "success", answer
-        return [[float(value) for _, value in series["values"]] for series in _series(answer)]
+        return [[(float(at_s), float(value)) for at_s, value in series["values"]] for series in _series(answer)]
 
 
 def _series(answer: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
