@@ -13,7 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from shared.contracts.errors import HeadraceError
-from shared.runtime.snapshot import Progress, Snapshot
+from shared.runtime.snapshot import Progress, Snapshot, TaskFigures
 
 JSON = "application/json"
 
@@ -25,6 +25,14 @@ class PortTaken(HeadraceError):
         super().__init__(f"{host}:{port} is taken by another process: stop it, or set HEADRACE_PORT to a free port")
 
 
+LAG_WINDOW_S = 15
+TaskName = tuple[str, str, str]
+
+
+def _name(task: TaskFigures) -> TaskName:
+    return (task.step, task.subject, str(task.partition))
+
+
 class Health:
     """What the driver last said of the process; read by HTTP threads."""
 
@@ -33,10 +41,22 @@ class Health:
         self.snapshot: Snapshot | None = None
         self.reasons: dict[str, str] = {"start": "the process has not finished its first turn"}
         self.turned_s = time.monotonic()
+        self._lags: dict[tuple[TaskName, int], int] = {}
 
     def said(self, taken: Snapshot) -> None:
         """After a turn: the newest snapshot, and what is still missing."""
         self.snapshot, self.reasons = taken, dict(taken.progress.waiting)
+        second = int(time.monotonic())
+        lags = {at: lag for at, lag in self._lags.items() if at[1] > second - LAG_WINDOW_S}
+        for task in taken.tasks:
+            at = (_name(task), second)
+            lags[at] = max(lags.get(at, 0), task.peak_lag)
+        self._lags = lags
+
+    def largest_lag(self, task: TaskFigures) -> int:
+        """Now, and within the last LAG_WINDOW_S seconds: a burst that is over by the next scrape is seen as well."""
+        since, name = int(time.monotonic()) - LAG_WINDOW_S, _name(task)
+        return max([task.lag, *(lag for (of, second), lag in self._lags.items() if of == name and second > since)])
 
     def turned(self) -> None:
         self.turned_s = time.monotonic()
@@ -63,22 +83,23 @@ class _TaskMetrics:
         ):
             counter = CounterMetricFamily(f"{prefix}_{name}_events", text, labels=labels)
             for task in taken.tasks if taken else ():
-                counter.add_metric([task.step, task.subject, str(task.partition)], getattr(task, name))
+                counter.add_metric(_name(task), getattr(task, name))
             yield counter
-        for name, unit, text in (
-            ("lag", "events", "entries of the input log that the task has not applied yet"),
-            ("outbox", "events", "derived events that are not acknowledged yet"),
-        ):
-            gauge = GaugeMetricFamily(f"{prefix}_{name}_{unit}", text, labels=labels)
-            for task in taken.tasks if taken else ():
-                gauge.add_metric([task.step, task.subject, str(task.partition)], getattr(task, name))
-            yield gauge
+        lag_text = f"entries of the input log that a task had not applied; the most within {LAG_WINDOW_S} s"
+        lag = GaugeMetricFamily(f"{prefix}_lag_events", lag_text, labels=labels)
+        outbox = GaugeMetricFamily(
+            f"{prefix}_outbox_events", "derived events that are not acknowledged yet", labels=labels
+        )
+        for task in taken.tasks if taken else ():
+            lag.add_metric(_name(task), self._health.largest_lag(task))
+            outbox.add_metric(_name(task), task.outbox)
+        yield from (lag, outbox)
         watermark = GaugeMetricFamily(
             f"{prefix}_watermark_seconds", "event time that a task has been shown", labels=labels
         )
         for task in taken.tasks if taken else ():
             if task.watermark_ms is not None:
-                watermark.add_metric([task.step, task.subject, str(task.partition)], task.watermark_ms / 1000)
+                watermark.add_metric(_name(task), task.watermark_ms / 1000)
         yield watermark
 
 

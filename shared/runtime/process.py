@@ -95,6 +95,7 @@ class Process:
         self._by_tp: dict[TopicPartition, Task] = {}
         self._backlog: dict[TopicPartition, deque[LogRecord]] = {}
         self._paused: set[TopicPartition] = set()
+        self._peak_lag: dict[str, int] = {}
         self._followed: dict[TopicPartition, Acceptance] = {}
         self._following: dict[TopicPartition, int] = {}
         self._definitions: Definitions | None = None
@@ -137,6 +138,8 @@ class Process:
                 self._follow(tp, fetched)
             if tp in self._by_tp:
                 self._backlog[tp].extend(fetched)
+                task_id = self._by_tp[tp].spec.id
+                self._peak_lag[task_id] = max(self._peak_lag.get(task_id, 0), self.lag(task_id))
         return came
 
     def _open_control(self) -> bool:
@@ -334,6 +337,10 @@ class Process:
     def bound_to(self) -> str | None:
         """The log that the files of this process belong to; None while there are none."""
         return self._host.files.bound_to
+
+    def take_peak_lag(self, task_id: str) -> int:
+        """The most of `lag` at any moment since the last call."""
+        return max(self._peak_lag.pop(task_id, 0), self.lag(task_id))
 
     def lag(self, task_id: str) -> int:
         """Entries of a task's input that it has not applied, as far as the newest fetch knows."""

@@ -43,6 +43,7 @@ class TaskFigures:
     dead: int
     behind_watermark: int
     lag: int
+    peak_lag: int
     watermark_ms: int | None
     outbox: int
 
@@ -87,6 +88,7 @@ def _task_figures(process: Process, task_id: str) -> TaskFigures:
         dead=counts.dead,
         behind_watermark=counts.behind_watermark,
         lag=process.lag(task_id),
+        peak_lag=process.take_peak_lag(task_id),
         watermark_ms=None if task.watermark_ms == NEVER_MS else task.watermark_ms,
         outbox=process.relays[task_id].pending,
     )

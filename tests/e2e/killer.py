@@ -29,7 +29,9 @@ from tests.scenarios.topic_history import CONTROL_TP
 LOOK_EVERY_S = 0.002
 POLL_S = 0.1
 SAID_WITHIN_S = 0.05  # that a fit was begun, in the log
-FROZEN_AT_MOST_S = 12.0  # a wall tick comes every 10 s
+FROZEN_AT_MOST_S = {"training": 12.0, "console": 12.0, "registry": 12.0}  # a wall tick comes every 10 s
+ELSE_AT_MOST_S = 1.5
+GO_ON_S = 0.7  # frozen again at once, a service with nothing to do would never let the replay come to its next block
 # Who is frozen first of all seven: what the others go on with comes to stand before these.
 LAST = ("monitoring", "training", "console")
 
@@ -134,6 +136,8 @@ class Killer(threading.Thread):
             if hit:
                 self.hits.append(Hit(blow.victims, hit, time.time_ns() // 1_000_000))
                 return
+            if not blow.at_work:
+                self._stop_asked.wait(GO_ON_S)
 
     def _at_work(self, blow: Blow, pictures: Pictures) -> dict[str, str]:
         before, self._doing = self._doing, {n: fit for n, one in pictures.items() if one and (fit := _fit(one.doing))}
@@ -165,7 +169,7 @@ class Killer(threading.Thread):
 
     def _come_before(self, frozen: Sequence[str], frozen_at_ms: int) -> dict[str, str]:
         """What stands before each of them; too few where time is up."""
-        until_s = time.monotonic() + FROZEN_AT_MOST_S
+        until_s = time.monotonic() + max(FROZEN_AT_MOST_S.get(name, ELSE_AT_MOST_S) for name in frozen)
         found: dict[str, str] = {}
         while len(found) < len(frozen) and time.monotonic() < until_s and not self._stop_asked.is_set():
             looked = {name: self._undone.of(name, frozen_at_ms) for name in frozen if name not in found}
