@@ -23,6 +23,7 @@ from shared.contracts.envelope import NEVER_MS, Mark, Message
 from shared.contracts.flow import LabelStatus, OutcomeMatured, OutcomeRevised
 from shared.contracts.platform import Platform
 from shared.contracts.topics import OUTCOMES
+from shared.runtime.label_revisions import LabelRevisions, RevisedLabel
 from shared.runtime.log import TopicPartition
 from shared.runtime.outcome_segments import Row, decode_rows, row_of
 
@@ -40,7 +41,7 @@ class DecidedOutcomes:
         self._process = process
         self._lock = Lock()
         self._newest: dict[str, list[_Held]] = {}
-        self._revised: dict[str, list[tuple[int, OutcomeRevised]]] = {}
+        self._revised: dict[str, LabelRevisions] = {}
         self._watermarks: dict[TopicPartition, dict[str, int]] = {}
 
     def topics(self, platform: Platform) -> Iterable[str]:
@@ -52,7 +53,7 @@ class DecidedOutcomes:
         event = message.event
         if isinstance(event, OutcomeRevised):
             with self._lock:
-                self._revised.setdefault(event.model, []).append((message.time_ms, event))
+                self._revised.setdefault(event.model, LabelRevisions()).add(message.time_ms, event)
         if not isinstance(event, OutcomeMatured):
             return
         model, row = event.prediction.model, row_of(event, message.time_ms)
@@ -95,8 +96,8 @@ class DecidedOutcomes:
             writers = self._process.history.newest.definitions.writers.get(tp, frozenset())
             if any(marked.get(writer, NEVER_MS) <= by_ms for writer in writers):
                 return None
-            # In the order of the log: of one record's revisions the last one stands.
-            revised = {event.record_id: event for time_ms, event in self._revised.get(model, ()) if time_ms <= by_ms}
+            revisions = self._revised.get(model, LabelRevisions())
+            revised = revisions.as_of((row["record_id"] for row in span), by_ms)
         return [_with(row, revised[row["record_id"]]) if row["record_id"] in revised else row for row in span]
 
     def _after(self, model: str, archived: tuple[int, str] | None) -> list[Row]:
@@ -120,6 +121,6 @@ class DecidedOutcomes:
         return found
 
 
-def _with(row: Row, revision: OutcomeRevised) -> Row:
+def _with(row: Row, revision: RevisedLabel) -> Row:
     status = LabelStatus.UNLABELLED if revision.label is None else LabelStatus.LABELLED
     return {**row, "label": revision.label, "label_id": revision.label_id, "status": status.value}
