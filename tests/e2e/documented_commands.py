@@ -1,4 +1,4 @@
-"""The commands that the README and docs/operations.md show, and which test runs each."""
+"""The commands that the README, two documents and the examples show, and which test runs each."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
-OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+READ = (
+    "README.md", "docs/operations.md", "docs/replay.md", "examples/card_fraud/README.md",
+    "examples/electricity/README.md", "examples/bike/README.md",
+)  # fmt: skip
+DOCUMENTS = {name: (ROOT / name).read_text() for name in READ}
+README = DOCUMENTS["README.md"]
 
 UP = "headrace up --definitions examples/orders/definitions.yaml"
 UP_KAFKA = "headrace up --broker kafka"
@@ -16,12 +20,14 @@ CLONE = "git clone <this repository> headrace && cd headrace"
 SETUP = "make setup && source .venv/bin/activate"
 HELP = "make help"
 # What one reader types into one platform, in order: test_readme.py. Each start of a platform is named above.
-IN_ORDER = [
-    line.removeprefix("$ ")
-    for block in re.findall(r"^```console\n(.*?)^```", README + OPERATIONS, re.DOTALL | re.MULTILINE)
-    for line in block.splitlines()
-    if line.startswith("$ ") and line.removeprefix("$ ") not in (UP, UP_KAFKA, UP_FRESH)
-]
+IN_ORDER = list(
+    dict.fromkeys(
+        line.removeprefix("$ ")
+        for block in re.findall(r"^```console\n(.*?)^```", "".join(DOCUMENTS.values()), re.DOTALL | re.MULTILINE)
+        for line in block.splitlines()
+        if line.startswith("$ ") and line.removeprefix("$ ") not in (UP, UP_KAFKA, UP_FRESH)
+    )
+)
 # Elsewhere: the command, the test that runs it, and how it says so.
 ELSEWHERE = {
     UP: ("test_readme.py", "UP"),
@@ -32,6 +38,18 @@ ELSEWHERE = {
     HELP: ("test_start_again.py", "HELP"),
     "make demo": ("conftest.py", '"make", "demo"'),
     "make demo-bad-candidate": ("test_demo.py", '"make", "demo-bad-candidate"'),
+    'make demo ARGS="--no-drift"': (
+        "test_demo.py",
+        '"make", "demo", f"ARGS=--no-drift --json --port-base {PORT_BASE}"',
+    ),
+    "headrace replay --local examples/electricity/definitions.yaml electricity.csv": (
+        "test_whole_files.py",
+        'HEADRACE, "replay", "--local"',
+    ),
+    "headrace replay --local examples/bike/definitions.yaml bike-hour.csv": (
+        "test_whole_files.py",
+        'HEADRACE, "replay", "--local"',
+    ),
     "python -m services.<name>": ("test_brokers.py", '"-m", f"services.{name}"'),
 }
 NOT_RUN = {

@@ -1,4 +1,4 @@
-"""The README's commands, and those of docs/operations.md, in their order as a reader would type them.
+"""The README's commands, and those of two documents and of the examples, in their order as a reader would type them.
 
 Those that start a platform of their own, clone or set up are run by test_start_again.py, the demos by test_demo.py.
 """
@@ -60,6 +60,8 @@ def before_it(command: str) -> None:
     """What the README lets a reader wait for."""
     if "retrain" in command:
         eventually(lambda: model()["outcomes_decided"] >= ORDERS, "all labels have matured")
+    if "card_fraud.stream" in command:
+        eventually(lambda: {"transactions/0", "chargebacks/0"} <= ingested().keys(), "ingestion knows the sources")
 
 
 def behind_it(command: str, said: str) -> None:
@@ -69,7 +71,7 @@ def behind_it(command: str, said: str) -> None:
             eventually(lambda: httpx.get(f"{SERVING}/v2/models/late_delivery/ready").status_code == 200, "a version")
         case ["headrace", "why", *_]:
             assert "run requested" in said
-        case ["headrace", "apply", *_]:
+        case ["headrace", "apply", *_] if "mine.yaml" in command:
             assert "rollout.approval: auto -> manual" in said
         case ["headrace", "retrain", _]:
             assert "RunRequested" in said
@@ -96,6 +98,11 @@ def test_the_kafka_client_of_the_readme(checkout: Path, running: None) -> None:
 def model() -> dict[str, Any]:
     """The README's model, as the console tells it."""
     return httpx.get(f"{CONSOLE}/v1/models/late_delivery").json()
+
+
+def ingested() -> dict[str, int]:
+    """How far ingestion has applied each log, by `topic/partition`."""
+    return httpx.get(f"{CONSOLE}/v1/progress").json()["ingestion"]["applied"]
 
 
 def accepted() -> int:
