@@ -5,6 +5,7 @@ Those that start a platform of their own, clone or set up are run by test_start_
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -17,12 +18,17 @@ from typing import Any
 import httpx
 import pytest
 
+from shared.runtime.kafka_broker import KafkaBroker
+from shared.runtime.kafka_settings import KafkaSettings
+from shared.runtime.log import SendError, TopicPartition
+from shared.runtime.settings import DEFAULT_PORTS
 from tests.e2e import reader
 from tests.e2e.documented_commands import IN_ORDER, README, UP
+from tests.eventually import eventually
 from tests.shared_data import SHARED_DATA, shared_file
 
 FILE = "electricity.csv"
-CONSOLE, SERVING = "http://127.0.0.1:8100", "http://127.0.0.1:8105"
+CONSOLE, SERVING, KAFKA = "http://127.0.0.1:8100", "http://127.0.0.1:8105", "127.0.0.1:9092"
 ORDERS = 1_500
 pytestmark = pytest.mark.timeout(600)
 
@@ -58,30 +64,46 @@ def test_every_command_in_order(checkout: Path, running: None) -> None:
 
 def before_it(command: str) -> None:
     """What the README lets a reader wait for."""
+    if command == "headrace rejected":
+        send_what_does_not_fit()
+        promised(lambda: counted()["rejected"] == 1, "the bad order is rejected")
     if "retrain" in command:
-        eventually(lambda: model()["outcomes_decided"] >= ORDERS, "all labels have matured")
+        promised(lambda: model()["outcomes_decided"] >= ORDERS, "all labels have matured")
     if "card_fraud.stream" in command:
-        eventually(lambda: {"transactions/0", "chargebacks/0"} <= ingested().keys(), "ingestion knows the sources")
+        promised(lambda: {"transactions/0", "chargebacks/0"} <= ingested().keys(), "ingestion knows the sources")
 
 
 def behind_it(command: str, said: str) -> None:
     """What the README promises of a command."""
     match command.split():
         case [*_, "headrace", "publish", "deliveries"]:
-            eventually(lambda: httpx.get(f"{SERVING}/v2/models/late_delivery/ready").status_code == 200, "a version")
+            promised(lambda: httpx.get(f"{SERVING}/v2/models/late_delivery/ready").status_code == 200, "a version")
+        case ["headrace", "rejected", *options]:
+            shows_the_rejected(said, as_json="--json" in options)
+        case ["headrace", "status"]:
+            shows_the_platform(said)
+        case ["headrace", "status", "--json"]:
+            document = json.loads(said)
+            assert document["models"]["late_delivery"]["champion"] == 1
+            assert document["sources"]["orders"]["rejected_by_reason"] == {"out_of_range": 1}
+            assert {service["state"] for service in document["services"].values()} <= {"ready", "waiting"}
+        case ["headrace", "models"]:
+            assert row_of("late_delivery", said)[:3] == ["late_delivery", "1", "champion"]
+        case ["headrace", "runs"]:
+            assert {"bootstrap", "finished"} <= set(row_of("late_delivery", said))
         case ["headrace", "why", *_]:
             assert "run requested" in said
         case ["headrace", "apply", *_] if "mine.yaml" in command:
             assert "rollout.approval: auto -> manual" in said
         case ["headrace", "retrain", _]:
             assert "RunRequested" in said
-            eventually(lambda: len(model()["versions"]) == 2, "a second version")
+            promised(lambda: len(model()["versions"]) == 2, "a second version")
         case ["headrace", "approve", *_]:
             assert "VersionApproved" in said
         case ["headrace", "promote", *_]:
-            eventually(lambda: model()["champion"] == 2, "the second version answers")
+            promised(lambda: model()["champion"] == 2, "the second version answers")
         case ["headrace", "rollback", _]:
-            eventually(lambda: model()["champion"] == 1, "the first version answers again")
+            promised(lambda: model()["champion"] == 1, "the first version answers again")
         case ["curl", *_] if "/predict" in command:
             assert '"version":1' in said
         case _:
@@ -92,7 +114,7 @@ def test_the_kafka_client_of_the_readme(checkout: Path, running: None) -> None:
     [program] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     before = accepted()
     subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, cwd=checkout, timeout=60)
-    eventually(lambda: accepted() > before, "the record of the README's Kafka client is accepted")
+    promised(lambda: accepted() > before, "the record of the README's Kafka client is accepted")
 
 
 def model() -> dict[str, Any]:
@@ -105,15 +127,57 @@ def ingested() -> dict[str, int]:
     return httpx.get(f"{CONSOLE}/v1/progress").json()["ingestion"]["applied"]
 
 
+def counted() -> dict[str, Any]:
+    """Counts of the README's first source, as the console tells them."""
+    return httpx.get(f"{CONSOLE}/v1/counts").json()["sources"]["orders"]
+
+
 def accepted() -> int:
-    """Accepted records of the README's source."""
-    counts = httpx.get(f"{CONSOLE}/v1/counts").json()
-    return int(counts["sources"]["orders"]["accepted"])
+    return int(counted()["accepted"])
 
 
-def eventually(what: Callable[[], bool], expected: str) -> None:
+def send_what_does_not_fit() -> None:
+    """As a Kafka client may: over HTTP it would be refused."""
+    order = {"customer": "customer-7", "order": "bad-1", "at": time.time_ns() // 1_000_000, "distance_km": -3}
+    value = json.dumps({**order, "carrier": "cheap", "weekend": True}).encode()
+    errors: list[SendError | None] = []
+    writer = KafkaBroker(KafkaSettings(bootstrap=KAFKA, embedded=True)).writer()
+    writer.send(TopicPartition("orders", 0), b"customer-7", value, (), lambda _, error: errors.append(error))
+    writer.flush(20.0)
+    writer.close()
+    assert errors == [None]
+
+
+def shows_the_rejected(said: str, *, as_json: bool) -> None:
+    """The one order that did not fit, and why."""
+    if as_json:
+        [found] = json.loads(said)["rejected"]
+        assert (found["source"], found["topic"], found["reason"]) == ("orders", "orders", "out_of_range")
+        assert "distance_km" in found["detail"]
+    else:
+        [line] = [line for line in said.splitlines() if "out_of_range" in line]
+        assert "orders/0@" in line
+        assert "distance_km" in line
+
+
+def shows_the_platform(said: str) -> None:
+    """All services, the orders of both publishers and the one that did not fit, and the version that answers."""
+    assert set(DEFAULT_PORTS) <= {line.split()[0] for line in said.splitlines() if line.strip()}
+    _, published, accepted, _, rejected, *_ = row_of("orders", said)
+    assert (published, accepted, rejected) == (f"{ORDERS + 2:,}", f"{ORDERS + 1:,}", "1")
+    assert row_of("late_delivery", said)[:3] == ["late_delivery", "version", "1"]
+
+
+def row_of(name: str, said: str) -> list[str]:
+    """The words of the table row that begins with this name."""
+    [row] = [words for line in said.splitlines() if (words := line.split())[:1] == [name]]
+    return row
+
+
+def promised(holds: Callable[[], bool], what: str) -> None:
     """Within about a minute, says the README; a busy machine may take longer."""
-    until = time.monotonic() + 180
-    while not what():
-        assert time.monotonic() < until, f"{expected}: not so, but {httpx.get(f'{CONSOLE}/v1/status').text}"
-        time.sleep(0.3)
+    try:
+        eventually(holds, 180, what)
+    except AssertionError as late:
+        late.add_note(httpx.get(f"{CONSOLE}/v1/status").text)
+        raise
