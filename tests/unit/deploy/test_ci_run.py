@@ -7,19 +7,19 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.unit.deploy.processes import REPOSITORY
 
 TELLS = '#!/bin/sh\necho "$PWD CI=$CI make $*"\n'
 
 
-def test_it_calls_exactly_the_test_command_of_the_readme(tmp_path: Path) -> None:
+def test_it_calls_exactly_the_test_command_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make = tmp_path / "make"
     make.write_text(TELLS)
     make.chmod(0o755)
-    environment = {name: value for name, value in os.environ.items() if name != "CI"}
-    environment["PATH"] = f"{tmp_path}:{environment['PATH']}"
-    ran = subprocess.run(
-        [REPOSITORY / ".ci" / "run"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
-    )
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    ran = subprocess.run([REPOSITORY / ".ci" / "run"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert re.search(r"^make test +#", (REPOSITORY / "README.md").read_text(), re.MULTILINE)
     assert ran.stdout == f"{REPOSITORY} CI=true make test\n"
