@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-say() { printf 'setup: %s\n' "$*"; }
+say() { printf 'setup: %s\n' "$*" >&2; }
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
 command -v python3.11 >/dev/null || fail "python3.11 is not on the PATH, and Headrace needs just that version." \
