@@ -20,9 +20,10 @@ from shared.contracts.identity import canonical_text, derived_id
 from shared.contracts.topics import CONTROL, OUTCOMES
 from shared.runtime.acceptance import Acceptance
 from shared.runtime.history import ControlHistory
-from shared.runtime.log import Broker, TopicPartition
+from shared.runtime.log import Broker, LogRecord, TopicPartition
 from shared.runtime.outside import OutsideWriter
 from shared.runtime.partitioning import partition_of
+from shared.runtime.to_the_end import to_the_end
 
 IDENTITY = "headrace/demo"
 CONTROL_TP = TopicPartition(CONTROL.name, 0)
@@ -112,7 +113,8 @@ class Stage:
     def look(self) -> None:
         """Read what is there by now."""
         self._open()
-        self._take(0.0)
+        for tp, records in self._reader.poll(0.0, 10_000).items():
+            self._take(tp, records)
 
     def close(self) -> None:
         """Give back connections."""
@@ -128,21 +130,20 @@ class Stage:
 
     def _read_to_the_end(self) -> None:
         self._open()
-        token, until_s = self._reader.fetch_token(), time.monotonic() + READ_WITHIN_S
-        while not all(self._reader.end_reached_since(tp, token) for tp in self._positions):
-            self._take(0.05)
-            if time.monotonic() > until_s:
-                raise StageFailed(f"the ends of {', '.join(tp.topic for tp in self._positions)} were not reached")
+        try:
+            for tp, records in to_the_end(self._reader, self._positions, within_s=READ_WITHIN_S, wait_s=0.05):
+                self._take(tp, records)
+        except TimeoutError as late:
+            raise StageFailed(str(late)) from late
 
-    def _take(self, wait_s: float) -> None:
-        for tp, records in self._reader.poll(wait_s, 10_000).items():
-            self._positions[tp] = records[-1].offset + 1
-            for record in records:
-                if tp == CONTROL_TP:
-                    message = self.history.append(record).message
-                    if message is not None:
-                        self._on_control(record.offset, message)
-                    continue
-                entry = decode(record.key, record.value, record.headers)
-                if not isinstance(entry, Mark) and self._accepted.accepts(entry):
-                    self._on_outcome(record.offset, entry)
+    def _take(self, tp: TopicPartition, records: Sequence[LogRecord]) -> None:
+        self._positions[tp] = records[-1].offset + 1
+        for record in records:
+            if tp == CONTROL_TP:
+                message = self.history.append(record).message
+                if message is not None:
+                    self._on_control(record.offset, message)
+                continue
+            entry = decode(record.key, record.value, record.headers)
+            if not isinstance(entry, Mark) and self._accepted.accepts(entry):
+                self._on_outcome(record.offset, entry)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import time
 
 from shared.contracts.envelope import Message, decode
 from shared.contracts.errors import HeadraceError, UnreadableEvent
 from shared.contracts.flow import PredictionMade
 from shared.contracts.topics import PREDICTIONS
 from shared.runtime.log import Broker, LogRecord, Reader, TopicPartition
+from shared.runtime.to_the_end import to_the_end
 
 BATCH = 5_000
-POLL_S = 0.2
 
 
 class SearchTooLong(HeadraceError):
@@ -46,12 +45,10 @@ def _search(reader: Reader, tps: list[TopicPartition], wanted: str, within_s: fl
     if not tps:
         return None
     reader.assign({tp: reader.beginning(tp) for tp in tps})
-    token, until_s, read = reader.fetch_token(), time.monotonic() + within_s, 0
+    read = 0
     unanswered: tuple[Message, int, int] | None = None
-    while not all(reader.end_reached_since(tp, token) for tp in tps):
-        if time.monotonic() > until_s:
-            raise SearchTooLong(tps[0].topic, read, within_s)
-        for records in reader.poll(POLL_S, BATCH).values():
+    try:
+        for _, records in to_the_end(reader, tps, within_s=within_s, most=BATCH):
             read += len(records)
             for record in records:
                 message = _matching(record, wanted)
@@ -61,6 +58,8 @@ def _search(reader: Reader, tps: list[TopicPartition], wanted: str, within_s: fl
                 if isinstance(message.event, PredictionMade) and message.event.answered_by is not None:
                     return found
                 unanswered = unanswered or found
+    except TimeoutError as late:
+        raise SearchTooLong(tps[0].topic, read, within_s) from late
     return unanswered
 
 

@@ -23,11 +23,12 @@ from deploy.local.settle import Pictures
 from services.training.fit_worker import FITTING
 from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.log import TopicPartition
+from shared.runtime.to_the_end import to_the_end
 from tests.e2e.evidence_of_run import path_id, services_folder, task_paths
 from tests.scenarios.topic_history import CONTROL_TP
 
 LOOK_EVERY_S = 0.002
-POLL_S = 0.1
+POLL_S, READ_WITHIN_S = 0.1, 60.0
 SAID_WITHIN_S = 0.05  # that a fit was begun, in the log
 FROZEN_AT_MOST_S = {"training": 12.0, "console": 12.0, "registry": 12.0}  # a wall tick comes every 10 s
 ELSE_AT_MOST_S = 1.5
@@ -75,11 +76,10 @@ class Undone:
         positions = {_log(task): _position(path) for path, task in tasks.items()} or {CONTROL_TP: 0}
         self._reader.assign({})
         self._reader.assign(positions)
-        token, found = self._reader.fetch_token(), Counter[str]()
-        while not all(self._reader.end_reached_since(tp, token) for tp in positions):
-            for tp, records in self._reader.poll(POLL_S, 10_000).items():
-                left = [r for r in records if tasks or r.timestamp_ms > frozen_at_ms]
-                found.update({f"{tp.topic}/{tp.partition}": len(left)} if left else {})
+        found = Counter[str]()
+        for tp, records in to_the_end(self._reader, positions, within_s=READ_WITHIN_S, wait_s=POLL_S):
+            left = [r for r in records if tasks or r.timestamp_ms > frozen_at_ms]
+            found.update({f"{tp.topic}/{tp.partition}": len(left)} if left else {})
         return f"entries not applied: {dict(found)}" if found else ""
 
     def close(self) -> None:

@@ -25,6 +25,7 @@ from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.kafka_settings import KafkaSettings
 from shared.runtime.log import SendError, TopicPartition
 from shared.runtime.settings import STOPPED_FOR_GOOD
+from shared.runtime.to_the_end import to_the_end
 from tests.e2e.visits import accepted, apply, publish, readiness
 from tests.eventually import eventually
 
@@ -144,8 +145,6 @@ def found_platform(bootstrap: str) -> None:
 def control_entries(bootstrap: str) -> int:
     reader = KafkaBroker(KafkaSettings(bootstrap=bootstrap)).reader()
     reader.assign({CONTROL_TP: 0})
-    token, entries = reader.fetch_token(), 0
-    while not reader.end_reached_since(CONTROL_TP, token):
-        entries += sum(map(len, reader.poll(0.2, 1_000).values()))
+    entries = sum(len(records) for _, records in to_the_end(reader, [CONTROL_TP], within_s=60.0))
     reader.close()
     return entries

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,6 +16,7 @@ from shared.runtime.acceptance import Acceptance
 from shared.runtime.history import ControlHistory
 from shared.runtime.log import Broker, LogRecord, TopicPartition
 from shared.runtime.memory_log import MemoryBroker
+from shared.runtime.to_the_end import to_the_end
 
 E = TypeVar("E", bound=Event)
 CONTROL_TP = TopicPartition(CONTROL.name, 0)
@@ -58,12 +58,8 @@ class TopicHistory:
             tps = [TopicPartition(t, p) for t in sorted(admin.topics()) for p in range(admin.partitions(t) or 0)]
             reader.assign({tp: reader.beginning(tp) for tp in tps})
             logs: dict[TopicPartition, list[LogRecord]] = {tp: [] for tp in tps}
-            token, until_s = reader.fetch_token(), time.monotonic() + timeout_s
-            while not all(reader.end_reached_since(tp, token) for tp in tps):
-                for tp, records in reader.poll(0.2, 10_000).items():
-                    logs[tp] += records
-                if time.monotonic() > until_s:
-                    raise TimeoutError(f"the topics were not read to their ends within {timeout_s} s")
+            for tp, records in to_the_end(reader, tps, within_s=timeout_s):
+                logs[tp] += records
             return cls(logs)
         finally:
             reader.close()

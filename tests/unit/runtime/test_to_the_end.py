@@ -1,0 +1,33 @@
+"""What stands in the logs now is read, and a reader that gets no answer is not waited for for ever."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.runtime.log import TopicPartition
+from shared.runtime.memory_log import MemoryBroker
+from shared.runtime.to_the_end import to_the_end
+from tests.conformance.log_contract import write
+
+TP, EMPTY = TopicPartition("t", 0), TopicPartition("empty", 0)
+
+
+def test_all_is_read_from_the_reader_s_position_on() -> None:
+    broker = MemoryBroker()
+    for tp in (TP, EMPTY):
+        broker.admin().create(tp.topic, 1, {})
+    write(broker.writer(), TP, *(str(n).encode() for n in range(7)))
+    reader = broker.reader()
+    reader.assign({TP: 2, EMPTY: 0})
+    found = [record.value for _, records in to_the_end(reader, [TP, EMPTY], within_s=5, most=3) for record in records]
+    assert found == [b"2", b"3", b"4", b"5", b"6"]
+
+
+def test_ends_that_are_not_reached_in_time_are_told() -> None:
+    broker = MemoryBroker()
+    broker.admin().create(TP.topic, 1, {})
+    reader = broker.reader()
+    reader.assign({TP: 0})
+    reader.pause([TP])
+    with pytest.raises(TimeoutError, match="the ends of t not reached in 0"):
+        list(to_the_end(reader, [TP], within_s=0.05, wait_s=0.01))
