@@ -132,7 +132,7 @@ class LocalPlatform:
             raise ProcessesFailed(self.failure)
 
     def apply(self, definitions: Sequence[Path]) -> None:
-        """Put files of definitions in force through the console. Raises DefinitionsInvalid or ConsoleRefused."""
+        """Put files of definitions in force through the console. Raises DefinitionsInvalid or CommandFailed."""
         for path in definitions:
             loaded = load(path, definitions_in_force(self.console))
             put_in_force(self.console, loaded.published, by="headrace up")

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 from rich.console import Console
 
-from deploy.local.definitions_in_force import ask_console, definitions_in_force, put_in_force
+from deploy.local.definitions_in_force import definitions_in_force, put_in_force
 from deploy.local.options import ReplayOptions
 from deploy.local.platform import LocalPlatform
 from deploy.local.progress_client import ProgressClient
@@ -28,6 +28,7 @@ from deploy.local.replay_run import ReplayRun
 from deploy.local.running_platform import noted_broker
 from deploy.local.settle import Settling
 from deploy.local.staying import stay
+from services.console.cli.common_options import ask
 from shared.contracts.definitions import Replay
 from shared.contracts.topology import NO_DEFINITIONS, Definitions
 from shared.runtime.definition_files import LoadedDefinitions, load
@@ -77,7 +78,7 @@ def run_replay(options: ReplayOptions) -> int:
         ):
             run = _run(prepared, target, progress, closing)
             run.run(pace, prepared.block)
-        counts = ask_console(target.console, "/v1/counts")
+        counts = ask(target.console, "/v1/counts")
         status = _tell(options, prepared, counts, time.monotonic() - began_s, run, terminal)
         if options.stay:
             target.stay()
@@ -109,7 +110,7 @@ def _chosen(loaded: LoadedDefinitions, options: ReplayOptions) -> Replay:
 def _target(options: ReplayOptions, terminal: Console) -> Generator[Target]:
     if not options.local:
         console = options.console.rstrip("/")
-        urls = ask_console(console, "/v1/services")
+        urls = ask(console, "/v1/services")
         yield Target(console, _kafka(options, console), urls, lambda: None, lambda: None)
         return
 

@@ -11,7 +11,8 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from deploy.local.definitions_in_force import ConsoleRefused, ask_console
+from services.console.cli.common_options import ask
+from services.console.cli.failure import CommandFailed
 
 _ASK_EVERY_S = 3.0
 _LINE_EVERY_S = 10.0
@@ -79,8 +80,8 @@ class ReplayProgress:
     def _ask(self) -> None:
         while not self._stop.wait(_ASK_EVERY_S):
             try:
-                self._said = happening(ask_console(self._url, "/v1/status"))
-            except ConsoleRefused as error:
+                self._said = happening(ask(self._url, "/v1/status"))
+            except CommandFailed as error:
                 self._said = str(error)
 
 

@@ -8,10 +8,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.local.definitions_in_force import ask_console
 from deploy.local.progress_client import ProgressClient
 from deploy.local.running_platform import RunningPlatform
 from deploy.local.settle import Settling
+from services.console.cli.common_options import ask
 from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.kafka_settings import KafkaSettings
@@ -41,7 +41,7 @@ def gathered(data: Path) -> EvidenceOfRun:
     """
     running = RunningPlatform.noted(data)
     assert running is not None, f"no platform runs from {data}"
-    urls = ask_console(running.console, "/v1/services")
+    urls = ask(running.console, "/v1/services")
     with ProgressClient(urls) as client:
         Settling(list(urls), client.ask).settle({})
     of_services = services_folder(data, embedded=running.embedded)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from shared.contracts.errors import HeadraceError
 
-class CommandFailed(Exception):
+
+class CommandFailed(HeadraceError):
     """What happened, why, and the command that mends it."""
 
 

@@ -11,7 +11,6 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from services.console.cli import apply_command, local_commands, model_commands, record_commands, status_command
-from services.console.cli.failure import CommandFailed
 from shared.contracts.errors import HeadraceError
 from shared.runtime.log import LogError
 
@@ -37,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         app(args=given)
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 0
-    except (CommandFailed, HeadraceError, LogError) as failed:
+    except (HeadraceError, LogError) as failed:
         sys.stderr.write(f"headrace: {failed}\n")
         return 1
     except BrokenPipeError:

@@ -6,7 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from deploy.local.definitions_in_force import ConsoleRefused, put_in_force
+from deploy.local.definitions_in_force import put_in_force
+from services.console.cli.console_client import Refused
 from services.console.settings import ConsoleSettings
 from shared.contracts.envelope import encode, rfc3339
 from shared.contracts.identity import derived_id
@@ -202,7 +203,8 @@ def test_clients_are_told_the_urls_that_they_reach_and_bring_the_token(monkeypat
         assert get(running, "/v1/services").json() == {**running.urls, "ingestion": "http://headrace.test:8101"}
         running.until("/v1/progress", lambda found: found["ingestion"].get("log_id") == LOG_ID)
         monkeypatch.delenv("HEADRACE_TOKEN", raising=False)
-        with pytest.raises(ConsoleRefused, match="401"):
+        with pytest.raises(Refused, match="HEADRACE_TOKEN") as refused:
             put_in_force(running.console, b.declared(), by="ann")
+        assert refused.value.status == 401
         monkeypatch.setenv("HEADRACE_TOKEN", "secret")
         assert put_in_force(running.console, b.declared(), by="ann")
