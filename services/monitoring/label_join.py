@@ -62,8 +62,8 @@ class Decided(Contract):
 
 
 class JoinState(Contract):
-    """Labels alone, then a prediction with at most one label to decide and one to revise, then Decided, then `expired`:
-    that there was an outcome is all that is left. `status`: how it was decided, whatever revised it."""
+    """Labels alone, then a prediction with at most one label to decide and one to revise, then Decided, then nothing
+    but `status`: how it was decided, whatever revised it."""
 
     prediction: PredictionMade | None = None
     scored_ms: int = 0
@@ -71,7 +71,11 @@ class JoinState(Contract):
     labels: tuple[HeldLabel, ...] = ()
     decided: Decided | None = None
     status: LabelStatus | None = None
-    expired: bool = False
+
+    @property
+    def expired(self) -> bool:
+        """That there was an outcome is all that is left."""
+        return self.status is not None and self.decided is None
 
 
 Joined = tuple[JoinState | None, list[Output]]
@@ -82,7 +86,7 @@ def on_prediction(state: JoinState | None, message: Message, context: Context) -
     event = message.event
     assert isinstance(event, PredictionMade)
     state = state or JoinState()
-    if state.decided is not None or state.expired:
+    if state.status is not None:
         return state, _streamed(event, state.status, message.time_ms, context)
     if state.prediction is not None:
         answers = state.prediction.answered_by is None and event.answered_by is not None
@@ -161,8 +165,9 @@ def on_due(state: JoinState, due: Due, context: Context) -> Joined:
 
 def on_expire(state: JoinState, due: Due, context: Context) -> Joined:
     """Nothing revises the outcome any more."""
-    rest_ms = remembered_ms(context.task.subject, context) - _rule(context.task.subject, context).expires_after
-    return JoinState(status=state.status, expired=True), [SetTimer(FORGET, due.due_ms + rest_ms)]
+    model = context.task.subject
+    rest_ms = remembered_ms(model, context) - _rule(model, context).expires_after
+    return JoinState(status=state.status), [SetTimer(FORGET, due.due_ms + rest_ms)]
 
 
 def on_forget(state: JoinState, due: Due, context: Context) -> tuple[None, list[Output]]:

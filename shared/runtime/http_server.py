@@ -16,6 +16,8 @@ from shared.contracts.errors import HeadraceError
 from shared.runtime.snapshot import Progress, Snapshot, TaskFigures
 
 JSON = "application/json"
+LAG_WINDOW_S = 15
+TaskName = tuple[str, str, str]
 
 
 class PortTaken(HeadraceError):
@@ -23,10 +25,6 @@ class PortTaken(HeadraceError):
 
     def __init__(self, host: str, port: int) -> None:
         super().__init__(f"{host}:{port} is taken by another process: stop it, or set HEADRACE_PORT to a free port")
-
-
-LAG_WINDOW_S = 15
-TaskName = tuple[str, str, str]
 
 
 def _name(task: TaskFigures) -> TaskName:
@@ -49,8 +47,9 @@ class Health:
         second = int(time.monotonic())
         lags = {at: lag for at, lag in self._lags.items() if at[1] > second - LAG_WINDOW_S}
         for task in taken.tasks:
-            at = (_name(task), second)
-            lags[at] = max(lags.get(at, 0), task.peak_lag)
+            if task.peak_lag:
+                at = (_name(task), second)
+                lags[at] = max(lags.get(at, 0), task.peak_lag)
         self._lags = lags
 
     def largest_lag(self, task: TaskFigures) -> int:

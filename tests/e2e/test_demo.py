@@ -45,26 +45,25 @@ def test_the_demo_heals_its_model_while_it_is_asked(watched_demo: WatchedDemo) -
 @pytest.mark.proof
 @pytest.mark.timeout(900)
 def test_the_demo_without_a_drift_sees_nothing_promoted() -> None:
-    ended = subprocess.run(
-        ["make", "demo", f"ARGS=--no-drift --json --port-base {PORT_BASE}"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert ended.stdout, ended.stderr[-4_000:]
-    result = json.loads(ended.stdout)
-    assert (ended.returncode, result["missing"], result["story"]) == (0, [], "calm")
-    assert [event["by"] for event in events_of(result, c.VersionPromoted)] == ["first"]
-    assert result["http"]["failed"] == 0
+    ended = run(["make", "demo", f"ARGS=--no-drift --json --port-base {PORT_BASE}"])
+    assert_nothing_went_live(ended, "calm")
 
 
 @pytest.mark.proof
 @pytest.mark.timeout(900)
 def test_the_demo_of_a_worse_candidate_sees_it_stopped() -> None:
-    ended = subprocess.run(
-        ["make", "demo-bad-candidate", f"ARGS=--json --port-base {PORT_BASE}"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    ended = run(["make", "demo-bad-candidate", f"ARGS=--json --port-base {PORT_BASE}"])
+    assert_nothing_went_live(ended, "bad_candidate")
+
+
+def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def assert_nothing_went_live(ended: subprocess.CompletedProcess[str], story: str) -> None:
+    """But the first version."""
     assert ended.stdout, ended.stderr[-4_000:]
     result = json.loads(ended.stdout)
-    assert (ended.returncode, result["missing"], result["story"]) == (0, [], "bad_candidate")
+    assert (ended.returncode, result["missing"], result["story"]) == (0, [], story)
     assert [event["by"] for event in events_of(result, c.VersionPromoted)] == ["first"]
     assert result["http"]["failed"] == 0
