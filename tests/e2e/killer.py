@@ -1,7 +1,9 @@
-"""kill -9 for services of a running platform, at moments when they have work in hand.
+"""kill -9 for services of a platform on which a replay in lockstep runs, at moments when they have work in hand.
 
 A service is frozen until something has come to stand in a log that it reads, and killed: what it had not done when it
-was frozen it had not done when it died.
+was frozen it had not done when it died. It is frozen some time after the replay goes on from rest, and so in the midst
+of its work or before it. Where it had done all by then, it goes on, and the next time is earlier; at last it is frozen
+before the replay goes on, and whatever is sent finds it frozen.
 """
 
 from __future__ import annotations
@@ -15,11 +17,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from itertools import chain, repeat
 from pathlib import Path
 
 from deploy.local.platform import LocalPlatform
 from deploy.local.progress_client import ProgressClient
-from deploy.local.settle import Pictures
+from deploy.local.settle import Ends
 from services.training.fit_worker import FITTING
 from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.log import TopicPartition
@@ -27,12 +30,12 @@ from shared.runtime.to_the_end import to_the_end
 from tests.e2e.evidence_of_run import path_id, services_folder, task_paths
 from tests.scenarios.topic_history import CONTROL_TP
 
-LOOK_EVERY_S = 0.002
+LOOK_EVERY_S, ASK_EVERY_S = 0.002, 0.05
 POLL_S, READ_WITHIN_S = 0.1, 60.0
 SAID_WITHIN_S = 0.05  # that a fit was begun, in the log
 FROZEN_AT_MOST_S = {"training": 12.0, "console": 12.0, "registry": 12.0}  # a wall tick comes every 10 s
 ELSE_AT_MOST_S = 1.5
-GO_ON_S = 0.7  # frozen again at once, a service with nothing to do would never let the replay come to its next block
+FROZEN_AFTER_S = (0.15, 0.05, 0.0)  # after the replay goes on, one try after the other
 # Who is frozen first of all seven: what the others go on with comes to stand before these.
 LAST = ("monitoring", "training", "console")
 
@@ -101,6 +104,14 @@ def _position(path: Path) -> int:
     return 0 if row is None else int(row[0])
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A rest with so many rows applied. `frozen`: who is frozen before the replay goes on from it."""
+
+    rows: int
+    frozen: tuple[str, ...]
+
+
 class Killer(threading.Thread):
     """Deals each blow in turn; the next one only when all services answer again, with nothing missing.
 
@@ -110,7 +121,9 @@ class Killer(threading.Thread):
     def __init__(self, platform: LocalPlatform, intake: str, blows: Sequence[Blow]) -> None:
         super().__init__(name="killer", daemon=True)
         self._platform, self._intake, self._blows = platform, intake, blows
-        self._stop_asked = threading.Event()
+        self._stop_asked, self._rested = threading.Event(), threading.Event()
+        self._wanted: Wanted | None = None
+        self._rested_at_ms = 0
         self._doing: dict[str, str] = {}
         self.hits: list[Hit] = []
 
@@ -120,40 +133,57 @@ class Killer(threading.Thread):
         with ProgressClient(self._platform.urls) as client, closing(Undone(self._platform)) as self._undone:
             for blow in self._blows:
                 self._until_all_answer(client)
-                self._deal(client, blow)
+                if hit := self._met_at_work(client, blow) if blow.at_work else self._met_frozen(blow):
+                    self.hits.append(Hit(blow.victims, hit, _now_ms()))
+
+    def at_rest(self, applied: Ends) -> None:
+        """The replay's thread calls this when the platform has settled; the replay goes on when it returns."""
+        wanted = self._wanted
+        if wanted is not None and applied.get(self._intake, 0) >= wanted.rows:
+            self._wanted, self._rested_at_ms = None, _now_ms()
+            self._send(wanted.frozen, signal.SIGSTOP)
+            self._rested.set()
 
     def stop(self) -> None:
         """Deal no further blow."""
         self._stop_asked.set()
+        self._rested.set()
         self.join()
 
-    def _deal(self, client: ProgressClient, blow: Blow) -> None:
+    def _met_at_work(self, client: ProgressClient, blow: Blow) -> dict[str, str]:
+        """Kill them at a fit that is told to have been begun; empty if there was none before the end."""
         while not self._stop_asked.wait(LOOK_EVERY_S):
             pictures = client.ask(list(self._platform.urls))
-            if self._rows(pictures) < blow.rows:
+            ingestion = pictures.get("ingestion")
+            if ingestion is None or ingestion.applied.get(self._intake, 0) < blow.rows:
                 continue
-            hit = self._at_work(blow, pictures) if blow.at_work else self._frozen(blow)
-            if hit:
-                self.hits.append(Hit(blow.victims, hit, time.time_ns() // 1_000_000))
-                return
-            if not blow.at_work:
-                self._stop_asked.wait(GO_ON_S)
+            before = self._doing
+            self._doing = {n: fit for n, one in pictures.items() if one and (fit := _fit(one.doing))}
+            found = {name: doing for name, doing in self._doing.items() if name in blow.victims and name in before}
+            if found:
+                self._send(blow.victims, signal.SIGKILL)
+                return found
+            if self._doing:
+                self._stop_asked.wait(SAID_WITHIN_S)
+        return {}
 
-    def _at_work(self, blow: Blow, pictures: Pictures) -> dict[str, str]:
-        before, self._doing = self._doing, {n: fit for n, one in pictures.items() if one and (fit := _fit(one.doing))}
-        found = {name: doing for name, doing in self._doing.items() if name in blow.victims and name in before}
-        if found:
-            self._send(blow.victims, signal.SIGKILL)
-        elif self._doing:
-            self._stop_asked.wait(SAID_WITHIN_S)
+    def _met_frozen(self, blow: Blow) -> dict[str, str]:
+        """Kill them with work in hand; empty if they had none before the end."""
+        found: dict[str, str] = {}
+        tries = chain(FROZEN_AFTER_S, repeat(FROZEN_AFTER_S[-1]))
+        while not found and not self._stop_asked.is_set():
+            found = self._frozen(blow, next(tries))
         return found
 
-    def _frozen(self, blow: Blow) -> dict[str, str]:
+    def _frozen(self, blow: Blow, after_s: float) -> dict[str, str]:
         """Freeze them until something stands before each, and kill them; or, come what may, let them go on."""
         first = LAST if len(blow.victims) > 1 else blow.victims
-        frozen_at_ms = time.time_ns() // 1_000_000
         try:
-            self._send(first, signal.SIGSTOP)
+            frozen_at_ms = self._until_rest(Wanted(blow.rows, () if after_s else first))
+            if after_s:
+                self._stop_asked.wait(after_s)
+                frozen_at_ms = _now_ms()
+                self._send(first, signal.SIGSTOP)
             found = self._come_before(first, frozen_at_ms)
             if len(found) < len(first):
                 return {}
@@ -166,6 +196,14 @@ class Killer(threading.Thread):
                 with suppress(KeyError, ProcessLookupError):
                     self._send([victim], signal.SIGCONT)
         return found | {name: left for name, left in others.items() if left}
+
+    def _until_rest(self, wanted: Wanted) -> int:
+        """When it was; or until no further blow is to be dealt."""
+        self._rested.clear()
+        self._wanted = wanted
+        if not self._stop_asked.is_set():
+            self._rested.wait()
+        return self._rested_at_ms
 
     def _come_before(self, frozen: Sequence[str], frozen_at_ms: int) -> dict[str, str]:
         """What stands before each of them; too few where time is up."""
@@ -181,14 +219,14 @@ class Killer(threading.Thread):
         for victim in victims:
             os.kill(pids[victim], number)
 
-    def _rows(self, pictures: Pictures) -> int:
-        ingestion = pictures.get("ingestion")
-        return 0 if ingestion is None else ingestion.applied.get(self._intake, 0)
-
     def _until_all_answer(self, client: ProgressClient) -> None:
         """The old processes' answers do not count: it is enough that nobody is missing half a second after the blow."""
         self._stop_asked.wait(0.5)
-        while not self._stop_asked.wait(0.05):
+        while not self._stop_asked.wait(ASK_EVERY_S):
             pictures = client.ask(list(self._platform.urls))
             if all(one is not None and not one.waiting for one in pictures.values()):
                 return
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

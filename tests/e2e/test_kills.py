@@ -14,10 +14,11 @@ from typing import Any
 import orjson
 import pytest
 
+from deploy.local import replay
 from deploy.local.options import BrokerKind, ReplayOptions
 from deploy.local.platform import LocalPlatform
 from deploy.local.platform_environment import START_ORDER
-from deploy.local.replay import run_replay
+from deploy.local.settle import Ends, Settled, Settling
 from shared.contracts.control import RunStarted
 from shared.contracts.envelope import Message
 from tests.e2e.decided import Said, decisions, predictions, without_facts
@@ -96,18 +97,37 @@ def definitions(folder: Path, models: tuple[str, ...]) -> Path:
     return file
 
 
-def replayed(course: Course, folder: Path, broker: BrokerKind, capsys: pytest.CaptureFixture[str]) -> Run:
+def telling(killer: Killer) -> type[Settling]:
+    """Tells the killer of each time that the platform has settled, before the replay goes on."""
+
+    class Telling(Settling):
+        def settle(self, own_ends: Ends) -> Settled:
+            settled = super().settle(own_ends)
+            killer.at_rest(settled.applied)
+            return settled
+
+    return Telling
+
+
+def replayed(
+    course: Course,
+    folder: Path,
+    broker: BrokerKind,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Run:
     """Replay it in lockstep, with kills over Apache Kafka and without over the embedded broker."""
     data, kills = folder / broker.value, broker is BrokerKind.KAFKA
     file, declared = shared_file("electricity.csv"), definitions(folder, course.models)
     with LocalPlatform(data, broker=broker, any_ports=True) as platform:
         killer = Killer(platform, "electricity/0", course.blows if kills else ())
+        monkeypatch.setattr(replay, "Settling", telling(killer))
         killer.start()
         options = ReplayOptions(
             declared, file, limit=course.rows, block=course.block, json=True, data=data, console=platform.console
         )
         capsys.readouterr()
-        status = run_replay(options)
+        status = replay.run_replay(options)
         killer.stop()
         report = orjson.loads(capsys.readouterr().out)
         evidence = gathered(data)
@@ -131,10 +151,10 @@ def begun_again(hit: Hit, fits: dict[str, list[int]]) -> bool:
     return min(begun) <= hit.at_ms < max(begun)
 
 
-def compare(course: Course, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def compare(course: Course, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole test."""
-    disturbed = replayed(course, folder, BrokerKind.KAFKA, capsys)
-    undisturbed = replayed(course, folder, BrokerKind.EMBEDDED, capsys)
+    disturbed = replayed(course, folder, BrokerKind.KAFKA, capsys, monkeypatch)
+    undisturbed = replayed(course, folder, BrokerKind.EMBEDDED, capsys, monkeypatch)
     assert undisturbed.violations == []
     assert disturbed.violations == []
     for hit in disturbed.hits:
@@ -170,11 +190,15 @@ def test_only_a_beginning_after_the_blow_counts() -> None:
 
 
 @pytest.mark.timeout(900)
-def test_a_short_replay_with_kills_decides_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    compare(SHORT, tmp_path, capsys)
+def test_a_short_replay_with_kills_decides_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compare(SHORT, tmp_path, capsys, monkeypatch)
 
 
 @pytest.mark.proof
 @pytest.mark.timeout(3_600)
-def test_a_long_replay_with_kills_decides_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    compare(LONG, tmp_path, capsys)
+def test_a_long_replay_with_kills_decides_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compare(LONG, tmp_path, capsys, monkeypatch)
