@@ -148,6 +148,8 @@ def serve(app: FastAPI, host: str, port: int) -> Callable[[], None]:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        # Not left to the thread: until then clients are refused, and another process may bind the port as well.
+        listening.listen()
     except OSError:
         listening.close()
         raise PortTaken(host, port) from None
