@@ -28,7 +28,7 @@ from shared.runtime.to_the_end import to_the_end
 IDENTITY = "headrace/demo"
 CONTROL_TP = TopicPartition(CONTROL.name, 0)
 SEND_WITHIN_S = 30.0
-READ_WITHIN_S = 30.0
+SILENT_AT_MOST_S = 30.0
 
 Told = Callable[[int, Message], None]
 Settle = Callable[[Mapping[str, int], Callable[[], None]], None]
@@ -131,7 +131,7 @@ class Stage:
     def _read_to_the_end(self) -> None:
         self._open()
         try:
-            for tp, records in to_the_end(self._reader, self._positions, within_s=READ_WITHIN_S, wait_s=0.05):
+            for tp, records in to_the_end(self._reader, self._positions, silent_s=SILENT_AT_MOST_S, wait_s=0.05):
                 self._take(tp, records)
         except TimeoutError as late:
             raise StageFailed(str(late)) from late

@@ -31,7 +31,7 @@ from tests.e2e.evidence_of_run import path_id, services_folder, task_paths
 from tests.scenarios.topic_history import CONTROL_TP
 
 LOOK_EVERY_S, ASK_EVERY_S = 0.002, 0.05
-POLL_S, READ_WITHIN_S = 0.1, 60.0
+POLL_S, SILENT_AT_MOST_S = 0.1, 60.0
 SAID_WITHIN_S = 0.05  # that a fit was begun, in the log
 FROZEN_AT_MOST_S = {"training": 12.0, "console": 12.0, "registry": 12.0}  # a wall tick comes every 10 s
 ELSE_AT_MOST_S = 1.5
@@ -80,7 +80,7 @@ class Undone:
         self._reader.assign({})
         self._reader.assign(positions)
         found = Counter[str]()
-        for tp, records in to_the_end(self._reader, positions, within_s=READ_WITHIN_S, wait_s=POLL_S):
+        for tp, records in to_the_end(self._reader, positions, silent_s=SILENT_AT_MOST_S, wait_s=POLL_S):
             left = [r for r in records if tasks or r.timestamp_ms > frozen_at_ms]
             found.update({f"{tp.topic}/{tp.partition}": len(left)} if left else {})
         return f"entries not applied: {dict(found)}" if found else ""

@@ -145,6 +145,6 @@ def found_platform(bootstrap: str) -> None:
 def control_entries(bootstrap: str) -> int:
     reader = KafkaBroker(KafkaSettings(bootstrap=bootstrap)).reader()
     reader.assign({CONTROL_TP: 0})
-    entries = sum(len(records) for _, records in to_the_end(reader, [CONTROL_TP], within_s=60.0))
+    entries = sum(len(records) for _, records in to_the_end(reader, [CONTROL_TP], silent_s=60.0))
     reader.close()
     return entries

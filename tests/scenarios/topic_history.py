@@ -51,14 +51,14 @@ class TopicHistory:
         return cls({tp: broker.history(tp) for tp in tps})
 
     @classmethod
-    def read(cls, broker: Broker, timeout_s: float = 60.0) -> TopicHistory:
+    def read(cls, broker: Broker, silent_s: float = 60.0) -> TopicHistory:
         """All logs of a cluster, read to the ends that they have now. Raises TimeoutError."""
         admin, reader = broker.admin(), broker.reader()
         try:
             tps = [TopicPartition(t, p) for t in sorted(admin.topics()) for p in range(admin.partitions(t) or 0)]
             reader.assign({tp: reader.beginning(tp) for tp in tps})
             logs: dict[TopicPartition, list[LogRecord]] = {tp: [] for tp in tps}
-            for tp, records in to_the_end(reader, tps, within_s=timeout_s):
+            for tp, records in to_the_end(reader, tps, silent_s=silent_s):
                 logs[tp] += records
             return cls(logs)
         finally:
