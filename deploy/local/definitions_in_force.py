@@ -11,7 +11,6 @@ from services.console.cli.common_options import ask, connected
 from shared.contracts.definitions import FeatureView, Model, Published, Source
 from shared.contracts.topology import NO_DEFINITIONS, Definitions
 
-_TIMEOUT_S = 60.0
 _PUBLISHED: TypeAdapter[tuple[Source | FeatureView | Model, ...]] = TypeAdapter(tuple[Published, ...])
 
 
@@ -31,7 +30,7 @@ def put_in_force(console: str, declared: Sequence[Source | FeatureView | Model],
             "based_on": found["position"],
             "by": by,
         }
-        with connected(console, timeout_s=_TIMEOUT_S) as client:
+        with connected(console) as client:
             client.post("/v1/definitions", body)
     return bool(missing)
 

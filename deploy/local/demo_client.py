@@ -9,6 +9,7 @@ connection that breaks: nothing is asked a second time.
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import threading
 import time
@@ -117,6 +118,8 @@ class Orders:
 
 def main() -> int:
     """Ask until told to stop."""
+    # Ctrl-C in a terminal reaches the whole group; whoever started this ends it, by the end of its standard input.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     url, seed, rate = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
     client, orders = Client(url, seed), Orders()
     said_s = next_s = time.monotonic()

@@ -87,7 +87,7 @@ def _told(event: Event, quality: Quality) -> tuple[str, str] | None:
             gate = event.gate
             against = "a constant" if gate.against is None else f"version {gate.against}"
             return "yellow", (
-                f"fitted {event.family} on window {event.window!r} in {event.duration_s:.1f} s: loss "
+                f"fitted {event.family} on window {event.window!r} in {event.duration_s:.1f} s: bounded loss "
                 f"{gate.candidate_loss:.3f} against {gate.reference_loss:.3f} of {against}, {gate.rows} newest rows"
             )
         case c.RunFailed(reason=reason):
@@ -117,7 +117,8 @@ def _drift(drift: c.DriftDetected) -> str:
         f"{shift.feature} ({shift.direction}, {shift.reference} -> {shift.recent})" for shift in drift.shifts[:3]
     )
     return (
-        f"drift: loss {drift.mean_since:.3f} since outcome {drift.since:,}, expected at most {drift.reference:.3f}"
+        f"drift: bounded loss {drift.mean_since:.3f} since outcome {drift.since:,}, "
+        f"expected at most {drift.reference:.3f}"
         f"{'; moved most: ' + moved if moved else ''}"
     )
 
@@ -129,6 +130,7 @@ def _summary(story: Story, quality: Quality, asked: dict[str, Any], seconds: flo
         if figures.log_loss is not None and figures.accuracy is not None:
             said = f"log loss {figures.log_loss:.3f}, accuracy {figures.accuracy:.1%} ({figures.answers:,} answers)"
             table.add_row(names[phase], said)
+    table.add_row("bounded loss above", "what decides: the log loss, clipped and scaled to lie between 0 and 1")
     drifts = story.all(c.DriftDetected)
     if drifts:
         table.add_row(

@@ -25,6 +25,7 @@ from shared.inputs.column_functions import evaluate_columns
 from shared.runtime.partitioning import partition_of
 
 ROW = "row"
+PARQUET = (".parquet", ".pq")
 JsonScalar = float | int | str | bool
 
 
@@ -153,13 +154,17 @@ def _check_maturity(replay: Replay, definitions: Definitions, times_ms: Sequence
 
 def _read(file: Path) -> pl.DataFrame:
     try:
-        if file.suffix.lower() in (".parquet", ".pq"):
+        if file.suffix.lower() in PARQUET:
             return pl.read_parquet(file)
         return pl.read_csv(file, infer_schema_length=None)
     except OSError as error:
         raise ReplayRefused(f"{file} cannot be read: {error.strerror or error}") from error
     except pl.exceptions.PolarsError as error:
-        raise ReplayRefused(f"{file} cannot be read as {file.suffix or 'CSV'}: {error}") from error
+        kind = "Parquet" if file.suffix.lower() in PARQUET else "CSV"
+        raise ReplayRefused(
+            f"{file} cannot be read as {kind} ({str(error).splitlines()[0]}): expected a CSV file with a header, or a "
+            f"Parquet file with a name in {' or '.join(PARQUET)}"
+        ) from error
 
 
 def _evaluated(text: str, where: str, columns: Mapping[str, Any], rows: int, file: Path) -> Sequence[Any]:

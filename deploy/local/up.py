@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from pydantic import JsonValue
 
 from deploy.local.options import UpOptions
@@ -9,6 +12,8 @@ from deploy.local.platform import LocalPlatform, to_standard_error
 from deploy.local.staying import terminates_as_interrupted, until_interrupted
 from deploy.local.telling import tell_nobody, tell_standard_output
 from shared.contracts.errors import HeadraceError
+from shared.contracts.topology import NO_DEFINITIONS
+from shared.runtime.definition_files import load
 from shared.runtime.log import LogError
 
 
@@ -20,6 +25,8 @@ def run_up(options: UpOptions) -> int:
         tell=tell,
     )  # fmt: skip
     try:
+        if platform.embedded or options.fresh:
+            _check(options.definitions)
         with terminates_as_interrupted(), platform:
             platform.apply(options.definitions)
             to_standard_error(welcome(platform, options))
@@ -32,6 +39,13 @@ def run_up(options: UpOptions) -> int:
         tell("stopped", reason=str(failed))
         raise
     return 0
+
+
+def _check(files: Sequence[Path]) -> None:
+    """Where nothing is in force, a file that cannot be put in force is told before anything starts."""
+    in_force = NO_DEFINITIONS
+    for file in files:
+        in_force = in_force.with_applied(load(file, in_force).published)
 
 
 def addresses(platform: LocalPlatform) -> dict[str, JsonValue]:

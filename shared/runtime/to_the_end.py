@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Collection, Iterator
 
@@ -9,19 +10,30 @@ from shared.runtime.log import LogRecord, Reader, TopicPartition
 
 
 def to_the_end(
-    reader: Reader, tps: Collection[TopicPartition], *, silent_s: float, wait_s: float = 0.2, most: int = 10_000
+    reader: Reader,
+    tps: Collection[TopicPartition],
+    *,
+    silent_s: float,
+    within_s: float = math.inf,
+    wait_s: float = 0.2,
+    most: int = 10_000,
 ) -> Iterator[tuple[TopicPartition, list[LogRecord]]]:
     """What stands in these logs, from the reader's positions on, part by part as it is read.
 
-    `wait_s` and `most` are those of a poll. Raises TimeoutError if nothing comes for `silent_s` and an end is still
-    ahead. However long the logs are, they are read: the limit is not one of the whole.
+    `wait_s` and `most` are those of a poll. Raises TimeoutError if for `silent_s` nothing comes of the logs whose ends
+    are still ahead, and, where one wants it, if not all is read `within_s`: without it long logs are read, however
+    long it takes.
     """
-    token, heard_s = reader.fetch_token(), time.monotonic()
-    while ahead := sorted({tp.topic for tp in tps if not reader.end_reached_since(tp, token)}):
+    token, began_s = reader.fetch_token(), time.monotonic()
+    heard_s = began_s
+    while ahead := [tp for tp in tps if not reader.end_reached_since(tp, token)]:
+        topics = ", ".join(sorted({tp.topic for tp in ahead}))
         if time.monotonic() > heard_s + silent_s:
-            raise TimeoutError(f"nothing was read for {silent_s} s, with the ends of {', '.join(ahead)} still ahead")
+            raise TimeoutError(f"nothing was read for {silent_s} s, with the ends of {topics} still ahead")
+        if time.monotonic() > began_s + within_s:
+            raise TimeoutError(f"the ends of {topics} were not reached in {within_s} s")
         found = reader.poll(wait_s, most)
         yield from found.items()
-        if found:
+        if not found.keys().isdisjoint(ahead):
             # The time that whoever asked has spent on it is not the log's.
             heard_s = time.monotonic()

@@ -23,11 +23,11 @@ By = Annotated[str | None, typer.Option("--by", help="who asks; default: your us
 
 
 @contextmanager
-def connected(url: str, timeout_s: float = 30.0) -> Generator[ConsoleClient]:
+def connected(url: str) -> Generator[ConsoleClient]:
     """The console at a URL, with the token of HEADRACE_TOKEN."""
     from services.console.cli.console_client import ConsoleClient
 
-    client = ConsoleClient(url, os.environ.get("HEADRACE_TOKEN", ""), timeout_s)
+    client = ConsoleClient(url, os.environ.get("HEADRACE_TOKEN", ""))
     try:
         yield client
     finally:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
+from services.console.cli.common_options import DEFAULT_CONSOLE
 from services.console.cli.failure import CommandFailed, ConsoleAway
+
+NO_SUCH_PATH = {"detail": "Not Found"}  # FastAPI's own answer; a console that knows no such model says so
 
 
 class ConsoleClient:
     """One console at one URL; a token is sent where one is set."""
 
-    def __init__(self, url: str, token: str = "", timeout_s: float = 30.0) -> None:
+    def __init__(self, url: str, token: str = "", timeout_s: float = 60.0) -> None:
         import httpx
 
-        self.url = url.rstrip("/")
+        self.url, self._timeout_s = url.rstrip("/"), timeout_s
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._http = httpx.Client(timeout=timeout_s, headers=headers, trust_env=False)
 
@@ -40,8 +44,12 @@ class ConsoleClient:
             answer = self._http.request(method, url, **more)
         except httpx.TimeoutException:
             raise CommandFailed(
-                f"{url} has not answered in time: see what it waits for with `headrace status`"
+                f"{url} has not answered within {self._timeout_s:g} s: see what the platform waits for with "
+                f"`headrace status --console {self.url}`, or, if that does not answer either, whether this is the "
+                "console's URL"
             ) from None
+        except httpx.UnsupportedProtocol:
+            raise CommandFailed(f"{self.url} is no URL: expected one such as {DEFAULT_CONSOLE}") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise ConsoleAway(url.partition("/v1/")[0], str(error)) from None
         try:
@@ -52,6 +60,11 @@ class ConsoleClient:
             ) from None
         if answer.is_success:
             return found
+        if answer.status_code == HTTPStatus.NOT_FOUND and found == NO_SUCH_PATH:
+            raise CommandFailed(
+                f"what answers at {url} does not know that path: is it another service? Say where the console is with "
+                "--console or HEADRACE_CONSOLE_URL"
+            )
         raise Refused(answer.status_code, found)
 
 

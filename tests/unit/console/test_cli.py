@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 
 from deploy.local.platform import LocalPlatform
 from services.console.cli import main
+from services.console.cli.console_client import ConsoleClient
+from services.console.cli.failure import CommandFailed
 from services.console.cli.record_commands import LINES_A_REQUEST, parts
 from services.console.cli.status_command import doing, rates, view
 from shared.runtime.log import AccessDenied, BrokerAway, FlushTimedOut, LogError
@@ -199,7 +202,31 @@ def test_models_runs_and_why_of_a_model_that_has_come_to_a_version(headrace: Any
     assert "answers already" in again.err
 
 
+def test_another_service_than_the_console_is_told(alone: Any, platform: RunningPlatform) -> None:
+    ran = alone("status", "--console", platform.urls["registry"])
+    assert (ran.code, ran.out) == (1, "")
+    assert "is it another service?" in ran.err
+    assert "HEADRACE_CONSOLE_URL" in ran.err
+
+
 # --- without one
+
+
+def test_what_is_no_url_is_told(alone: Any) -> None:
+    ran = alone("status", "--console", "localhost:8100")
+    assert (ran.code, ran.out) == (1, "")
+    assert "localhost:8100 is no URL: expected one such as http://127.0.0.1:8100" in ran.err
+
+
+def test_who_does_not_answer_in_time_is_told_with_the_command_that_shows_why() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        client = ConsoleClient(url, timeout_s=0.2)
+        with pytest.raises(CommandFailed, match=f"`headrace status --console {url}`"):
+            client.get("/v1/status")
+        client.close()
 
 
 @pytest.mark.parametrize("command", ["status", "models", "runs", "rejected", "why card_fraud", "retrain card_fraud"])

@@ -41,17 +41,18 @@ def told(event: Event) -> str:
         (b.run_requested(reason=c.RunReason.DRIFT), "retraining asked for (drift): 2,000 outcomes decided"),
         (
             b.run_finished(),
-            "fitted linear on window 'all' in 1.5 s: loss 0.100 against 0.200 of a constant, 500 newest rows",
+            "fitted linear on window 'all' in 1.5 s: bounded loss 0.100 against 0.200 of a constant, 500 newest rows",
         ),
         (
             b.run_finished(gate=b.gate(against=1)),
-            "fitted linear on window 'all' in 1.5 s: loss 0.100 against 0.200 of version 1, 500 newest rows",
+            "fitted linear on window 'all' in 1.5 s: bounded loss 0.100 against 0.200 of version 1, 500 newest rows",
         ),
         (b.run_failed(), "the run failed: one class only"),
         (b.registered(2, gate_passed=False, reason="worse"), "version 2 stopped at the gate: worse"),
         (
             b.drift(shifts=(SHIFT,)),
-            "drift: loss 0.300 since outcome 2,800, expected at most 0.100; moved most: amount (lower, 80 -> 12)",
+            "drift: bounded loss 0.300 since outcome 2,800, expected at most 0.100; "
+            "moved most: amount (lower, 80 -> 12)",
         ),
         (b.rollout_advanced(), "version 2 in shadow: it scores every record beside the champion, unheard"),
         (

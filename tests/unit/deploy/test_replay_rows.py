@@ -189,3 +189,13 @@ def test_a_file_that_is_not_there_or_empty_is_refused(tmp_path: Path) -> None:
         rows_of("bike", tmp_path / "none.csv")
     with pytest.raises(ReplayRefused, match="no rows"):
         electricity(limit=0)
+
+
+def test_a_file_of_another_format_is_refused_with_what_is_expected(tmp_path: Path) -> None:
+    file = tmp_path / "hours.yaml"
+    file.write_text("a: 1\nb: [1, 2, 3]\n")
+    with pytest.raises(ReplayRefused) as refused:
+        rows_of("bike", file)
+    [line] = str(refused.value).splitlines()
+    assert "cannot be read as CSV" in line
+    assert "expected a CSV file with a header, or a Parquet file with a name in .parquet or .pq" in line

@@ -100,5 +100,16 @@ def test_a_start_that_fails_is_told_and_said(tmp_path: Path, capsys: pytest.Capt
     assert f"headrace: {line['reason']}" in said
 
 
+def test_definitions_that_cannot_be_put_in_force_are_told_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(["up", "--json", "--data", str(tmp_path / "data"), "--definitions", str(tmp_path / "nofile.yaml")])
+    printed, said = capsys.readouterr()
+    [line] = [json.loads(line) for line in printed.splitlines()]
+    assert (code, line["event"]) == (1, "stopped")
+    assert "nofile.yaml: cannot be read" in said
+    assert not (tmp_path / "data").exists()
+
+
 def test_the_command_offers_the_brokers_that_there_are() -> None:
     assert set(get_args(get_args(BrokerName)[0])) == {kind.value for kind in BrokerKind}

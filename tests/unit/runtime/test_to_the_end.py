@@ -47,3 +47,35 @@ def test_logs_that_take_long_are_read_to_their_ends() -> None:
         found += len(records)
         time.sleep(0.02)
     assert found == 8
+
+
+def test_a_log_that_goes_on_does_not_hide_one_that_is_silent() -> None:
+    broker = MemoryBroker()
+    for tp in (TP, EMPTY):
+        broker.admin().create(tp.topic, 1, {})
+    writer, reader = broker.writer(), broker.reader()
+    reader.assign({TP: 0, EMPTY: 0})
+    reader.pause([EMPTY])
+    write(writer, TP, b"0")
+
+    def read_while_written() -> None:
+        for n, _ in enumerate(to_the_end(reader, [TP, EMPTY], silent_s=0.2, wait_s=0.01)):
+            write(writer, TP, str(n).encode())
+
+    with pytest.raises(TimeoutError, match="with the ends of empty still ahead"):
+        read_while_written()
+
+
+def test_the_whole_has_a_limit_where_one_is_wanted() -> None:
+    broker = MemoryBroker()
+    broker.admin().create(TP.topic, 1, {})
+    write(broker.writer(), TP, *(str(n).encode() for n in range(8)))
+    reader = broker.reader()
+    reader.assign({TP: 0})
+
+    def read_slowly() -> None:
+        for _ in to_the_end(reader, [TP], silent_s=5, within_s=0.05, wait_s=0.0, most=1):
+            time.sleep(0.02)
+
+    with pytest.raises(TimeoutError, match="the ends of t were not reached in 0"):
+        read_slowly()
