@@ -22,7 +22,7 @@ from pathlib import Path
 
 from deploy.local.platform import LocalPlatform
 from deploy.local.progress_client import ProgressClient
-from deploy.local.settle import Ends
+from deploy.local.settle import Ends, Settled, Settling
 from services.training.fit_worker import FITTING
 from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.log import TopicPartition
@@ -137,7 +137,7 @@ class Killer(threading.Thread):
                     self.hits.append(Hit(blow.victims, hit, _now_ms()))
 
     def at_rest(self, applied: Ends) -> None:
-        """The replay's thread calls this when the platform has settled; the replay goes on when it returns."""
+        """The replay's thread calls this when the platform has settled (`telling`), and goes on when it returns."""
         wanted = self._wanted
         if wanted is not None and applied.get(self._intake, 0) >= wanted.rows:
             self._wanted, self._rested_at_ms = None, _now_ms()
@@ -226,6 +226,18 @@ class Killer(threading.Thread):
             pictures = client.ask(list(self._platform.urls))
             if all(one is not None and not one.waiting for one in pictures.values()):
                 return
+
+
+def telling(killer: Killer) -> type[Settling]:
+    """Tells the killer of each time that the platform has settled, before the replay goes on."""
+
+    class Telling(Settling):
+        def settle(self, own_ends: Ends) -> Settled:
+            settled = super().settle(own_ends)
+            killer.at_rest(settled.applied)
+            return settled
+
+    return Telling
 
 
 def _now_ms() -> int:

@@ -18,12 +18,11 @@ from deploy.local import replay
 from deploy.local.options import BrokerKind, ReplayOptions
 from deploy.local.platform import LocalPlatform
 from deploy.local.platform_environment import START_ORDER
-from deploy.local.settle import Ends, Settled, Settling
 from shared.contracts.control import RunStarted
 from shared.contracts.envelope import Message
 from tests.e2e.decided import Said, decisions, predictions, without_facts
 from tests.e2e.evidence_of_run import gathered
-from tests.e2e.killer import Blow, Hit, Killer
+from tests.e2e.killer import Blow, Hit, Killer, telling
 from tests.scenarios.topic_history import CONTROL_TP, TopicHistory
 from tests.shared_data import shared_file
 
@@ -95,18 +94,6 @@ def definitions(folder: Path, models: tuple[str, ...]) -> Path:
     file = folder / "definitions.yaml"
     file.write_text("\n---\n".join(kept))
     return file
-
-
-def telling(killer: Killer) -> type[Settling]:
-    """Tells the killer of each time that the platform has settled, before the replay goes on."""
-
-    class Telling(Settling):
-        def settle(self, own_ends: Ends) -> Settled:
-            settled = super().settle(own_ends)
-            killer.at_rest(settled.applied)
-            return settled
-
-    return Telling
 
 
 def replayed(

@@ -9,13 +9,13 @@ from typing import Any
 import orjson
 import pytest
 
+from deploy.local import replay
 from deploy.local.options import ReplayOptions
 from deploy.local.platform import LocalPlatform
-from deploy.local.replay import run_replay
 from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.log import TopicPartition
 from tests.e2e.evidence_of_run import gathered
-from tests.e2e.killer import Blow, Killer
+from tests.e2e.killer import Blow, Killer, telling
 from tests.scenarios.topic_history import TopicHistory
 from tests.shared_data import shared_file
 
@@ -98,15 +98,19 @@ def _accounted_for(found: dict[str, Any]) -> None:
 
 @pytest.mark.timeout(300)
 def test_every_record_is_accounted_for_though_services_are_killed(
-    definitions: Path, platform: LocalPlatform, capsys: pytest.CaptureFixture[str]
+    definitions: Path,
+    platform: LocalPlatform,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     file = shared_file("electricity.csv")
     killer = Killer(platform, "electricity/0", (Blow(96, ("features",)), Blow(288, ("monitoring",))))
+    monkeypatch.setattr(replay, "Settling", telling(killer))
     killer.start()
     options = ReplayOptions(
         definitions, file, limit=ROWS, json=True, data=platform.data, console=platform.console
     )  # fmt: skip
-    status = run_replay(options)
+    status = replay.run_replay(options)
     killer.stop()
     assert status == 0
     assert [hit.victims for hit in killer.hits] == [("features",), ("monitoring",)]
@@ -122,7 +126,7 @@ def test_without_lockstep_every_record_is_accounted_for_as_well(
     heights = [150 + 7 * row % 41 for row in range(PACED_ROWS)]
     file.write_text("\n".join(["height", *map(str, heights)]))
     declared.write_text(PACED.format(name=name, held_back=HELD_BACK))
-    status = run_replay(
+    status = replay.run_replay(
         ReplayOptions(declared, file, pace=pace, json=True, data=platform.data, console=platform.console)
     )
     found = orjson.loads(capsys.readouterr().out)
