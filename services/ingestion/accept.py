@@ -31,7 +31,10 @@ def on_intake(seen: int | None, message: Message, context: Context) -> tuple[int
         rejected = quarantined(refusal, source.name, *where, record.data.encode(), message.key, message.time_ms)
         return None, [rejected]
     late = is_late(source, message.time_ms, record.newest_ms, context.watermark_ms)
-    accepted = RecordAccepted(source=source.name, record_id=record.record_id, late=late, value=value)
+    shown_ms = shown_before(source, record.newest_ms)
+    accepted = RecordAccepted(
+        source=source.name, record_id=record.record_id, late=late, value=value, known_ms=shown_ms if late else None
+    )
     # A late record is remembered as long as any other: from now, not from its event time.
     forget_ms = max(message.time_ms, context.watermark_ms) + source.retention.duplicates
     return 1, [
@@ -48,8 +51,13 @@ def on_forget(seen: int | None, due: Due, context: Context) -> tuple[None, Seque
 
 def is_late(source: Source, time_ms: int, newest_ms: int | None, watermark_ms: int) -> bool:
     """Behind the newest of its own partition, or behind the watermark of all."""
-    stamped = newest_ms is not None and time_ms < newest_ms - source.time.allowed_lateness
-    return stamped or time_ms < watermark_ms
+    shown_ms = shown_before(source, newest_ms)
+    return (shown_ms is not None and time_ms < shown_ms) or time_ms < watermark_ms
+
+
+def shown_before(source: Source, newest_ms: int | None) -> int | None:
+    """The event time that a record's own log had shown before it: at least what any mark before it has promised."""
+    return None if newest_ms is None else newest_ms - source.time.allowed_lateness
 
 
 def _intake(message: Message) -> IntakeRecord:

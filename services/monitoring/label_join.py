@@ -45,12 +45,13 @@ LabelValue = float | str | None
 
 
 class HeldLabel(Contract):
-    """A label that waits; `in_time`: it was not late at its source."""
+    """A label that waits; `in_time`: it was not late at its source. `known_ms`: the earliest that anyone knew it."""
 
     label_id: str
     time_ms: int
     value: LabelValue
     in_time: bool
+    known_ms: int
 
 
 class Decided(Contract):
@@ -116,7 +117,10 @@ def on_label(state: JoinState | None, message: Message, context: Context) -> Joi
     assert isinstance(event, LabelObserved)
     state, model, now_ms = state or JoinState(), event.model, context.watermark_ms
     value = float(event.value) if isinstance(event.value, bool | int) else event.value
-    held = HeldLabel(label_id=event.label_id, time_ms=message.time_ms, value=value, in_time=not event.late)
+    known_ms = max(message.time_ms, event.known_ms or message.time_ms)
+    held = HeldLabel(
+        label_id=event.label_id, time_ms=message.time_ms, value=value, in_time=not event.late, known_ms=known_ms
+    )
     if state.expired:
         return state, _unused(model, message.key, [held], LabelFate.LATE, now_ms)
     if state.decided is not None:
@@ -215,8 +219,9 @@ def _revised(state: JoinState, held: HeldLabel, model: str, key: str, now_ms: in
     event = OutcomeRevised(model=model, record_id=key, label=held.value, label_id=held.label_id, before=before.label)
     decided = Decided(label=held.value, label_id=held.label_id, label_ms=held.time_ms)
     after = JoinState(decided=decided, status=state.status)
-    # Not before its label: at that time nobody could have known it.
-    return after, [_publish(model, key, event, held.time_ms, now_ms)]
+    # Not before its label was known. That lies no earlier than the watermark, which depends on how far the marks of
+    # other logs are read: dated by that, a revision would count in a fit or not, as the logs happen to interleave.
+    return after, [_publish(model, key, event, held.known_ms, now_ms)]
 
 
 def _streamed(event: PredictionMade, status: LabelStatus | None, time_ms: int, context: Context) -> list[Output]:
@@ -234,7 +239,7 @@ def _unused(model: str, key: str, labels: Iterable[HeldLabel], fate: LabelFate, 
             model,
             key,
             LabelUnused(model=model, join_id=key, label_id=held.label_id, fate=fate),
-            held.time_ms,
+            held.known_ms,
             now_ms,
         )
         for held in labels

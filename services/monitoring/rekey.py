@@ -61,6 +61,7 @@ def key_label(state: None, message: Message, context: Context) -> tuple[None, li
             label_id=event.record_id,
             value=value if isinstance(value, str | int | float) else None,
             late=event.late,
+            known_ms=event.known_ms,
         )
         published.append(Publish(JOINS.of(model.name), join_id, label, message.time_ms))
     return None, published

@@ -31,12 +31,17 @@ class IntakeRecord(Event):
 
 
 class RecordAccepted(Event):
-    """A record that fits its source. A late one passes, marked."""
+    """A record that fits its source. A late one passes, marked.
+
+    `known_ms`: of a late one, the newest event time that its log had shown before it, less the allowed lateness: how
+    late it was when it came, whatever a reader's watermark is.
+    """
 
     source: str
     record_id: str
     late: bool
     value: dict[str, JsonValue]
+    known_ms: int | None = None
 
 
 class RejectReason(StrEnum):
@@ -112,13 +117,14 @@ class PredictionMade(Event):
 
 
 class LabelObserved(Event):
-    """A label under its join id. `late`: it was behind the watermark of its source."""
+    """A label under its join id. `late`: it was behind the watermark of its source; `known_ms`: see RecordAccepted."""
 
     model: str
     join_id: str
     label_id: str
     value: float | str | bool | None
     late: bool
+    known_ms: int | None = None
 
 
 class OutcomeScored(Event):

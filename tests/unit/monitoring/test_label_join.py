@@ -99,6 +99,21 @@ def test_a_late_label_never_decides_whenever_it_comes() -> None:
     assert early[-1].event == after[-1].event
 
 
+def test_a_late_label_s_revision_is_dated_by_when_it_was_known_however_far_the_watermark_has_come() -> None:
+    known = DUE + 10 * MINUTE
+    late = told(1.0, late=True, known_ms=known)
+    dates = [
+        [message.time_ms for message in derived if isinstance(message.event, OutcomeRevised)]
+        for derived in (
+            join(said(), late, DUE + 1),
+            join(said(), DUE + 1, late),
+            join(said(), DUE + 5 * MINUTE, late),
+            join(said(), known, late),
+        )
+    ]
+    assert dates == [[known]] * 4
+
+
 def test_a_late_label_that_changes_nothing_is_late() -> None:
     derived = join(said(), told(1.0), DUE + 1, told(1.0, T + 2 * MINUTE, label_id="l2", late=True))
     assert [(e.label_id, e.fate) for e in only(LabelUnused, derived)] == [("l2", LabelFate.LATE)]
@@ -248,10 +263,10 @@ def test_a_prediction_after_its_label_has_expired_makes_one_outcome_without_it()
 def test_a_label_record_goes_to_each_model_that_it_labels() -> None:
     control = history(b.applied(b.source(), b.label_source(), b.view(), b.model(), b.model(name="other")))
     value = {"transaction_id": "t9", "chargeback_id": "c1", "is_fraud": True}
-    record = b.accepted(source=b.LABELS, record_id="c1", value=value, late=True)
+    record = b.accepted(source=b.LABELS, record_id="c1", value=value, late=True, known_ms=T + MINUTE)
     derived = Stepping("key_labels", control).feed(At(T, record, "t9"))
     assert [(m.key, m.time_ms, m.event) for m in derived] == [
-        ("t9", T, LabelObserved(model=name, join_id="t9", label_id="c1", value=True, late=True))
+        ("t9", T, LabelObserved(model=name, join_id="t9", label_id="c1", value=True, late=True, known_ms=T + MINUTE))
         for name in (b.MODEL, "other")
     ]
 
