@@ -9,7 +9,6 @@ import orjson
 from services.ingestion.archive import BUFFER, archived_row
 from services.ingestion.quarantine import quarantined
 from services.ingestion.validation import validate
-from shared.contracts.definitions import Source
 from shared.contracts.envelope import Message
 from shared.contracts.flow import IntakeRecord, RecordAccepted
 from shared.contracts.topics import RECORDS
@@ -30,8 +29,8 @@ def on_intake(seen: int | None, message: Message, context: Context) -> tuple[int
         where = (record.topic, record.partition, record.offset)
         rejected = quarantined(refusal, source.name, *where, record.data.encode(), message.key, message.time_ms)
         return None, [rejected]
-    late = is_late(source, message.time_ms, record.newest_ms, context.watermark_ms)
-    shown_ms = shown_before(source, record.newest_ms)
+    shown_ms = None if record.newest_ms is None else record.newest_ms - source.time.allowed_lateness
+    late = is_late(message.time_ms, shown_ms, context.watermark_ms)
     accepted = RecordAccepted(
         source=source.name, record_id=record.record_id, late=late, value=value, known_ms=shown_ms if late else None
     )
@@ -49,15 +48,9 @@ def on_forget(seen: int | None, due: Due, context: Context) -> tuple[None, Seque
     return None, []
 
 
-def is_late(source: Source, time_ms: int, newest_ms: int | None, watermark_ms: int) -> bool:
-    """Behind the newest of its own partition, or behind the watermark of all."""
-    shown_ms = shown_before(source, newest_ms)
+def is_late(time_ms: int, shown_ms: int | None, watermark_ms: int) -> bool:
+    """Behind what its own log had shown before it, or behind the watermark of all."""
     return (shown_ms is not None and time_ms < shown_ms) or time_ms < watermark_ms
-
-
-def shown_before(source: Source, newest_ms: int | None) -> int | None:
-    """The event time that a record's own log had shown before it: at least what any mark before it has promised."""
-    return None if newest_ms is None else newest_ms - source.time.allowed_lateness
 
 
 def _intake(message: Message) -> IntakeRecord:

@@ -16,7 +16,8 @@ A request may come before its record: then the outcome is the request's, and Rec
 scored on the stream all the same, so that of the streamed ones none is missing.
 
 No event goes behind the watermark, for this task's marks have promised so: one whose own time has passed (a request's
-prediction, a late record) is dated by the watermark. The true time stands in `scored_ms`.
+prediction, a late record) is dated by the watermark. The true time stands in `scored_ms`. What a late label leads to is
+dated by how far its source had come before it (`known_ms`), which is the same however the logs interleave.
 """
 
 from __future__ import annotations
@@ -45,13 +46,18 @@ LabelValue = float | str | None
 
 
 class HeldLabel(Contract):
-    """A label that waits; `in_time`: it was not late at its source. `known_ms`: the earliest that anyone knew it."""
+    """A label that waits; `in_time`: it was not late at its source. `known_ms`: see LabelObserved."""
 
     label_id: str
     time_ms: int
     value: LabelValue
     in_time: bool
-    known_ms: int
+    known_ms: int | None = None
+
+    @property
+    def earliest_ms(self) -> int:
+        """Nobody can have known it before."""
+        return self.time_ms if self.known_ms is None else max(self.time_ms, self.known_ms)
 
 
 class Decided(Contract):
@@ -117,9 +123,8 @@ def on_label(state: JoinState | None, message: Message, context: Context) -> Joi
     assert isinstance(event, LabelObserved)
     state, model, now_ms = state or JoinState(), event.model, context.watermark_ms
     value = float(event.value) if isinstance(event.value, bool | int) else event.value
-    known_ms = max(message.time_ms, event.known_ms or message.time_ms)
     held = HeldLabel(
-        label_id=event.label_id, time_ms=message.time_ms, value=value, in_time=not event.late, known_ms=known_ms
+        label_id=event.label_id, time_ms=message.time_ms, value=value, in_time=not event.late, known_ms=event.known_ms
     )
     if state.expired:
         return state, _unused(model, message.key, [held], LabelFate.LATE, now_ms)
@@ -221,7 +226,7 @@ def _revised(state: JoinState, held: HeldLabel, model: str, key: str, now_ms: in
     after = JoinState(decided=decided, status=state.status)
     # Not before its label was known. That lies no earlier than the watermark, which depends on how far the marks of
     # other logs are read: dated by that, a revision would count in a fit or not, as the logs happen to interleave.
-    return after, [_publish(model, key, event, held.known_ms, now_ms)]
+    return after, [_publish(model, key, event, held.earliest_ms, now_ms)]
 
 
 def _streamed(event: PredictionMade, status: LabelStatus | None, time_ms: int, context: Context) -> list[Output]:
@@ -239,7 +244,7 @@ def _unused(model: str, key: str, labels: Iterable[HeldLabel], fate: LabelFate, 
             model,
             key,
             LabelUnused(model=model, join_id=key, label_id=held.label_id, fate=fate),
-            held.known_ms,
+            held.earliest_ms,
             now_ms,
         )
         for held in labels

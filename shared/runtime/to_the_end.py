@@ -27,13 +27,16 @@ def to_the_end(
     token, began_s = reader.fetch_token(), time.monotonic()
     heard_s = began_s
     while ahead := [tp for tp in tps if not reader.end_reached_since(tp, token)]:
-        topics = ", ".join(sorted({tp.topic for tp in ahead}))
         if time.monotonic() > heard_s + silent_s:
-            raise TimeoutError(f"nothing was read for {silent_s} s, with the ends of {topics} still ahead")
+            raise TimeoutError(f"nothing was read for {silent_s} s, with the ends of {_topics(ahead)} still ahead")
         if time.monotonic() > began_s + within_s:
-            raise TimeoutError(f"the ends of {topics} were not reached in {within_s} s")
+            raise TimeoutError(f"the ends of {_topics(ahead)} were not reached in {within_s} s")
         found = reader.poll(wait_s, most)
         yield from found.items()
         if not found.keys().isdisjoint(ahead):
             # The time that whoever asked has spent on it is not the log's.
             heard_s = time.monotonic()
+
+
+def _topics(tps: Collection[TopicPartition]) -> str:
+    return ", ".join(sorted({tp.topic for tp in tps}))

@@ -6,12 +6,21 @@ import time
 
 import pytest
 
-from shared.runtime.log import TopicPartition
+from shared.runtime.log import Reader, TopicPartition
 from shared.runtime.memory_log import MemoryBroker
 from shared.runtime.to_the_end import to_the_end
 from tests.conformance.log_contract import write
 
 TP, EMPTY = TopicPartition("t", 0), TopicPartition("empty", 0)
+
+
+def reader_of_eight() -> Reader:
+    broker = MemoryBroker()
+    broker.admin().create(TP.topic, 1, {})
+    write(broker.writer(), TP, *(str(n).encode() for n in range(8)))
+    reader = broker.reader()
+    reader.assign({TP: 0})
+    return reader
 
 
 def test_all_is_read_from_the_reader_s_position_on() -> None:
@@ -26,10 +35,7 @@ def test_all_is_read_from_the_reader_s_position_on() -> None:
 
 
 def test_ends_that_are_not_reached_in_time_are_told() -> None:
-    broker = MemoryBroker()
-    broker.admin().create(TP.topic, 1, {})
-    reader = broker.reader()
-    reader.assign({TP: 0})
+    reader = reader_of_eight()
     reader.pause([TP])
     with pytest.raises(TimeoutError, match="nothing was read for 0"):
         list(to_the_end(reader, [TP], silent_s=0.05, wait_s=0.01))
@@ -37,11 +43,7 @@ def test_ends_that_are_not_reached_in_time_are_told() -> None:
 
 def test_logs_that_take_long_are_read_to_their_ends() -> None:
     """The limit is one of silence: neither a long log nor a caller that takes its time is cut off."""
-    broker = MemoryBroker()
-    broker.admin().create(TP.topic, 1, {})
-    write(broker.writer(), TP, *(str(n).encode() for n in range(8)))
-    reader = broker.reader()
-    reader.assign({TP: 0})
+    reader = reader_of_eight()
     found = 0
     for _, records in to_the_end(reader, [TP], silent_s=0.05, wait_s=0.0, most=1):
         found += len(records)
@@ -67,11 +69,7 @@ def test_a_log_that_goes_on_does_not_hide_one_that_is_silent() -> None:
 
 
 def test_the_whole_has_a_limit_where_one_is_wanted() -> None:
-    broker = MemoryBroker()
-    broker.admin().create(TP.topic, 1, {})
-    write(broker.writer(), TP, *(str(n).encode() for n in range(8)))
-    reader = broker.reader()
-    reader.assign({TP: 0})
+    reader = reader_of_eight()
 
     def read_slowly() -> None:
         for _ in to_the_end(reader, [TP], silent_s=5, within_s=0.05, wait_s=0.0, most=1):
