@@ -1,7 +1,11 @@
-"""What the demo shows in the terminal: each event of the story as it happens, and one line of figures below."""
+"""What the demo shows: each event of the story as it happens, and one line of figures.
+
+On a terminal the line stands below and is kept up to date; elsewhere, as in a pipe, it comes again every few seconds.
+"""
 
 from __future__ import annotations
 
+import time
 from types import TracebackType
 from typing import Any, Self
 
@@ -26,6 +30,8 @@ NEXT = (
     ),
 )
 
+_LINE_EVERY_S = 5.0
+
 
 class Screen:
     """Writes to `console`; nothing else does while it is open."""
@@ -33,6 +39,7 @@ class Screen:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live = Live(console=console, refresh_per_second=4, transient=True)
+        self._line_s = time.monotonic()
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -57,14 +64,18 @@ class Screen:
         self._console.print(Text.assemble((head, "dim"), (line, style)), soft_wrap=True)
 
     def figures(self, transactions: int, rate: float, asked: dict[str, Any], doing: str) -> None:
-        """The line at the bottom."""
+        """The line of figures."""
         p50, p99 = asked.get("latency_p50_ms"), asked.get("latency_p99_ms")
         latency = "" if p50 is None or p99 is None else f", {p50:.1f} ms median, {p99:.1f} ms p99"
         text = (
             f"{transactions:,} transactions, {rate:.0f}/s | HTTP: {asked['asked']:,} predictions asked{latency}, "
             f"{asked['failed']} failed{' | ' + doing if doing else ''}"
         )
-        self._live.update(Text(text, style="cyan"))
+        if self._console.is_terminal:
+            self._live.update(Text(text, style="cyan"))
+        elif time.monotonic() - self._line_s >= _LINE_EVERY_S:
+            self._line_s = time.monotonic()
+            self._console.print(text, soft_wrap=True)
 
     def end(self, story: Story, quality: Quality, asked: dict[str, Any], seconds: float, lacks: list[str]) -> None:
         """The summary, what is missing, and what to try next."""
@@ -125,7 +136,12 @@ def _drift(drift: c.DriftDetected) -> str:
 
 def _summary(story: Story, quality: Quality, asked: dict[str, Any], seconds: float) -> Table:
     table = Table(title=f"card_fraud after {seconds:.0f} s", title_justify="left", show_header=False)
-    names = {BEFORE: "before the drift", BETWEEN: "drift to promotion", AFTER: "after the promotion"}
+    one_phase = not (quality.by_phase[BETWEEN].answers or quality.by_phase[AFTER].answers)
+    names = {
+        BEFORE: "all answers" if one_phase else "before the drift",
+        BETWEEN: "drift to promotion",
+        AFTER: "after the promotion",
+    }
     for phase, figures in quality.by_phase.items():
         if figures.log_loss is not None and figures.accuracy is not None:
             said = f"log loss {figures.log_loss:.3f}, accuracy {figures.accuracy:.1%} ({figures.answers:,} answers)"

@@ -7,6 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
+from deploy.local import demo_screen
 from deploy.local.demo_quality import AFTER, BEFORE, BETWEEN, Figures, Quality
 from deploy.local.demo_screen import NEXT, Screen
 from deploy.local.demo_story import Chapter, Story
@@ -95,9 +96,19 @@ def test_before_the_first_answer_there_is_no_latency() -> None:
     assert "median" not in file.getvalue()
 
 
-def ended(story: Story, lacks: list[str]) -> str:
+def test_the_figures_come_again_every_five_seconds_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    file, now_s = io.StringIO(), 100.0
+    monkeypatch.setattr(demo_screen.time, "monotonic", lambda: now_s)
+    with Screen(Console(file=file, width=40)) as screen:
+        for now_s in (104.9, 105.0, 109.9, 110.0):
+            screen.figures(int(now_s * 10), 5.0, {"asked": 0, "failed": 0}, "")
+    figures = "transactions, 5/s | HTTP: 0 predictions asked, 0 failed"
+    assert file.getvalue() == f"1,050 {figures}\n1,100 {figures}\n"
+
+
+def ended(story: Story, lacks: list[str], figures: Quality | None = None) -> str:
     file = io.StringIO()
-    Screen(Console(file=file, width=160)).end(story, quality(), ASKED, 88.4, lacks)
+    Screen(Console(file=file, width=160)).end(story, figures or quality(), ASKED, 88.4, lacks)
     return file.getvalue()
 
 
@@ -122,6 +133,14 @@ def test_the_summary_says_how_good_it_was_in_each_part_and_what_to_try_next() ->
     ):
         assert text in said
     assert "missing" not in said
+
+
+def test_without_drift_and_promotion_the_answers_are_one_row() -> None:
+    calm = Quality(0.01)
+    calm.by_phase[BEFORE] = Figures(1_000, 200.0, 900)
+    said = ended(a_story(b.promoted(1)), [], calm)
+    assert "all answers" in said
+    assert "before the drift" not in said
 
 
 def test_the_summary_says_what_stopped_a_candidate() -> None:
