@@ -165,20 +165,22 @@ def test_records_are_counted_as_they_pass(platform: RunningPlatform) -> None:
 
 
 def test_why_goes_from_a_prediction_to_the_run(platform: RunningPlatform) -> None:
-    topic = PREDICTIONS.of("twice").name
-    platform.say(b.run_requested(model="twice"), b.run_finished(model="twice"))
-    platform.until("/v1/models/twice", lambda found: len(found["versions"]) == 1)
-    platform.say(b.replica_ready(model="twice"))
-    platform.until("/v1/models/twice", lambda found: found["champion"] == 1)
+    answer = post(platform, "/v1/definitions", {"definitions": written(b.model(name="told"))})
+    assert answer.status_code == 200, answer.text
+    topic = PREDICTIONS.of("told").name
+    platform.say(b.run_requested(model="told"), b.run_finished(model="told"))
+    platform.until("/v1/models/told", lambda found: len(found["versions"]) == 1)
+    platform.say(b.replica_ready(model="told"))
+    platform.until("/v1/models/told", lambda found: found["champion"] == 1)
     platform.world.broker.admin().create(topic, 1, {})
-    event = b.prediction(model="twice", record_id='odd "id"')
+    event = b.prediction(model="told", record_id='odd "id"')
     platform.world.publish(topic, 0, encode(b.message(event, id=derived_id("test", "prediction"))))
-    found = platform.until("/v1/models/twice/why?prediction=odd%20%22id%22", lambda found: "reasons" in found)
+    found = platform.until("/v1/models/told/why?prediction=odd%20%22id%22", lambda found: "reasons" in found)
     assert found["prediction"]["record_id"] == 'odd "id"'
     assert found["version"] == 1
     links = [reason["link"] for reason in found["reasons"]]
     assert links == ["live", "approval", "version", "run", "run", "data"]
-    by_version = get(platform, "/v1/models/twice/why?version=1").json()
+    by_version = get(platform, "/v1/models/told/why?version=1").json()
     assert by_version["reasons"] == found["reasons"]
 
 
