@@ -98,7 +98,7 @@ def _model(name: str, model: Mapping[str, Any]) -> str:
     elif rollout is not None:
         doing = f"v{rollout['candidate']} in {rollout['phase']} at {rollout['share']:.0%}"
     elif model["champion"] is None:
-        doing = f"no version yet, {model['outcomes_decided']} of {model['minimum_rows']} rows"
+        doing = f"no version yet, {model['labelled']} of {model['minimum_rows']} labelled rows"
     else:
         doing = f"v{model['champion']}"
     quality = "" if counts["quality"] is None else f"{counts['metric']} {counts['quality']:.3f}, "

@@ -44,6 +44,7 @@ def model_view(platform: Platform, definition: Model) -> dict[str, Any]:
         "former": state.former,
         "in_play": state.in_play,
         "outcomes_decided": state.position,
+        "labelled": state.labelled,
         "minimum_rows": definition.training.minimum_rows,
         "rollout": None
         if rollout is None

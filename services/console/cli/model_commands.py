@@ -132,7 +132,7 @@ def _command(console: str, as_json: bool, **body: Any) -> None:
 
 def _version_rows(model: dict[str, Any]) -> list[tuple[Any, ...]]:
     if not model["versions"]:
-        waits = f"no version yet: {model['outcomes_decided']} of {model['minimum_rows']} rows"
+        waits = f"no version yet: {model['labelled']} of {model['minimum_rows']} labelled rows"
         return [(model["name"], None, waits, None, None, None, None, None, None)]
     rows: list[tuple[Any, ...]] = []
     for version in model["versions"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -139,5 +140,14 @@ def doing(model: dict[str, Any]) -> str:
         share = f" {rollout['share']:.0%} of traffic" if rollout["share"] else ""
         said.append(f"version {rollout['candidate']} in {rollout['phase']}{share}")
     if model["champion"] is None and not said:
-        said.append(f"{cell(model['outcomes_decided'])} of {cell(model['minimum_rows'])} rows for the first version")
+        said.append(no_version(model))
     return "; ".join(said)
+
+
+def no_version(model: Mapping[str, Any]) -> str:
+    """What a model waits for until its first version, and what does not count: labels that came too late."""
+    said = f"{cell(model['labelled'])} of {cell(model['minimum_rows'])} labelled rows for the first version"
+    revised = model["counts"]["revised"]
+    if revised and model["labelled"] < model["minimum_rows"]:
+        said += f"; {cell(revised)} labels came after label.matures_after and count as revisions only"
+    return said

@@ -147,7 +147,7 @@ def test_publish_then_status_and_rejected(headrace: Any, platform: RunningPlatfo
     assert status["models"]["card_fraud"]["counts"]["accepted"] == 1_234
     shown = headrace("status")
     assert "1,234" in shown.out
-    assert "0 of 2,000 rows for the first version" in shown.out
+    assert "0 of 2,000 labelled rows for the first version" in shown.out
     assert headrace("rejected", "--json").document == {"rejected": []}
 
 
@@ -294,8 +294,15 @@ def test_rates_of_sources_that_both_looks_know() -> None:
 
 
 def test_what_happens_to_a_model_in_words() -> None:
-    model = {"run": None, "rollout": None, "champion": None, "outcomes_decided": 1_200, "minimum_rows": 2_000}
-    assert doing(model) == "1,200 of 2,000 rows for the first version"
+    model = {
+        "run": None, "rollout": None, "champion": None, "labelled": 1_200, "minimum_rows": 2_000,
+        "counts": {"revised": 0},
+    }  # fmt: skip
+    assert doing(model) == "1,200 of 2,000 labelled rows for the first version"
+    assert doing({**model, "counts": {"revised": 1_500}}) == (
+        "1,200 of 2,000 labelled rows for the first version; "
+        "1,500 labels came after label.matures_after and count as revisions only"
+    )
     rollout = {"candidate": 2, "phase": "step", "share": 0.25}
     run = {"reason": "drift", "fraction": 0.5, "doing": "search"}
     assert doing({**model, "champion": 1, "run": run}) == "run (drift) 50% search"

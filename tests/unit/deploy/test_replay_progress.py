@@ -49,7 +49,7 @@ def shows(progress: ReplayProgress, file: io.StringIO, wanted: str, act: Callabl
 def test_on_a_terminal_a_bar_with_rate_lag_and_what_is_happening(platform: RunningPlatform) -> None:
     file = io.StringIO()
     progress = ReplayProgress(platform.console, 2_000, Console(file=file, width=240, force_terminal=True))
-    shows(progress, file, f"{b.MODEL}: no version yet, 0 of 2000 rows", lambda: progress.published(1_000))
+    shows(progress, file, f"{b.MODEL}: no version yet, 0 of 2000 labelled rows", lambda: progress.published(1_000))
     said = file.getvalue()
     assert "1000/2000" in said
     assert "/s" in said
