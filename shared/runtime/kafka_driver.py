@@ -206,6 +206,7 @@ def host_of(settings: ServiceSettings, folder: Path, executor: ThreadPoolExecuto
         artifacts=ArtifactStore.at(settings.store_url),
         instance=settings.instance,
         folder=folder,
+        copy_every_s=settings.copy_every_s,
         buried=log_letter,
     )
 

@@ -46,6 +46,7 @@ class TaskFigures:
     peak_lag: int
     watermark_ms: int | None
     outbox: int
+    copy_age_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def snapshot(process: Process, incarnation: str) -> Snapshot:
         sent={f"{topic}/{p}": end for (topic, p), end in process.sent().items() if end},
         pending=process.pending,
         doing=process.doing(),
-        waiting=dict(process.waiting),
+        waiting=dict(process.awaited),
     )
     return Snapshot(progress, _figures(process))
 
@@ -91,4 +92,5 @@ def _task_figures(process: Process, task_id: str) -> TaskFigures:
         peak_lag=process.take_peak_lag(task_id),
         watermark_ms=None if task.watermark_ms == NEVER_MS else task.watermark_ms,
         outbox=process.relays[task_id].pending,
+        copy_age_s=process.copier.age_s(task_id, task.reached),
     )
