@@ -76,7 +76,7 @@ class Host:
     folder: Path | None = None
     largest_event_bytes: int = 1_000_000
     copy_every_s: float = COPY_EVERY_S
-    membership: Membership | None = None  # None: alone
+    membership: Membership | None = None  # None: there is no other instance
     buried: Callable[[OutboxRow], None] = lambda row: None  # told once of each dead letter
 
 
@@ -446,6 +446,11 @@ class Process:
             for where, target in task.targets.items():
                 ends[where] = max(ends.get(where, 0), target.acked)
         return ends
+
+    @property
+    def membership(self) -> str | None:
+        """Under which membership this process owns what it owns."""
+        return None if self._members is None else self._members.id
 
     @property
     def awaited(self) -> Mapping[str, str]:

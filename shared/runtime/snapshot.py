@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 class Progress(BaseModel):
     """`GET /progress`. Ends and positions are offsets of the next entry, by `topic/partition`.
 
+    `membership` names what the instance knows of the others of its service; None while it has not joined them.
     A platform has settled when no process has `pending` or `doing`, and every log that one has `sent` to is `applied`
     that far by all who read it, twice in a row.
     """
 
     service: str
     instance: str
+    membership: str | None
     incarnation: str
     log_id: str | None
     control: int
@@ -60,6 +62,7 @@ def snapshot(process: Process, incarnation: str) -> Snapshot:
     progress = Progress(
         service=process.service.name,
         instance=process.instance,
+        membership=process.membership,
         incarnation=incarnation,
         log_id=process.history.log_id,
         control=process.history.position,
