@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -18,7 +19,8 @@ class BrokerKind(StrEnum):
 class UpOptions:
     """`data`: the folder of state, artifacts and the broker's data. `fresh`: empty it first.
 
-    `port_base`: the port of the console, which those of the services follow; None: the default ports.
+    `port_base`: the port of the console, which those of the services follow; None: the default ports. `instances`: of
+    which services more than one process runs.
     """
 
     broker: BrokerKind = BrokerKind.EMBEDDED
@@ -28,6 +30,7 @@ class UpOptions:
     verbose: bool = False
     port_base: int | None = None
     json: bool = False
+    instances: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,8 @@ class ReplayOptions:
     """`pace`: lockstep, max, or a factor such as 100x. `label_delay`: records (`48`) or a duration (`30m`).
 
     `block`: records of a lockstep block; `limit`: so many records of the file at most. `console`: the running platform
-    to publish into; `local`: one that the replay starts (with `broker` and `data`) and stops; `stay`: only on Ctrl-C.
+    to publish into; `local`: one that the replay starts (with `broker`, `data`, `instances`) and stops; `stay`: only
+    on Ctrl-C.
     """
 
     definitions: Path
@@ -50,6 +54,7 @@ class ReplayOptions:
     data: Path | None = None
     console: str = "http://127.0.0.1:8100"
     stay: bool = False
+    instances: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True, slots=True)

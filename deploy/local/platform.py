@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +18,7 @@ from deploy.local import embedded
 from deploy.local.data_folder import DataFolder
 from deploy.local.definitions_in_force import definitions_in_force, put_in_force
 from deploy.local.options import BrokerKind
-from deploy.local.platform_environment import START_ORDER, Ports, any_free_ports, environment, ports_from
+from deploy.local.platform_environment import Ports, any_free_ports, environment, ports_from, process_names
 from deploy.local.running_platform import RunningPlatform
 from deploy.local.supervised_process import ProcessSpec
 from deploy.local.supervisor import ProcessesFailed, Supervisor
@@ -42,7 +42,8 @@ class LocalPlatform:
 
     `broker`: the embedded one, Apache Kafka under `data/kafka`, or the bootstrap servers of somebody else's cluster
     (other settings of that from the environment, HEADRACE_KAFKA_*). `port_base`: see `ports_from`; `any_ports`: any
-    that are free. `show` takes what people read, `tell` the same for programs. `data/logs` holds each process's log.
+    that are free. `instances`: of a service more than one process, which share its tasks. `show` takes what people
+    read, `tell` the same for programs. `data/logs` holds each process's log.
     State beside the embedded broker is new at every start.
     """
 
@@ -53,6 +54,7 @@ class LocalPlatform:
         broker: BrokerKind | str = BrokerKind.EMBEDDED,
         port_base: int | None = None,
         any_ports: bool = False,
+        instances: Mapping[str, int] | None = None,
         verbose: bool = False,
         fresh: bool = False,
         show: Callable[[str], None] = to_standard_error,
@@ -62,8 +64,11 @@ class LocalPlatform:
         self._foreign = None if self._kind else str(broker)
         self.data, self._fresh, self._verbose, self._show = data.absolute(), fresh, verbose, show
         self._tell = tell
-        self._choose_ports: Callable[[], Ports] = (
-            any_free_ports if any_ports else lambda: ports_from(port_base, embedded=self.embedded)
+        self._instances = dict(instances or {})
+        self._choose_ports: Callable[[], Ports] = lambda: (
+            any_free_ports(self._instances)
+            if any_ports
+            else ports_from(port_base, self._instances, embedded=self.embedded)
         )
         self._started = ExitStack()
         self._supervisors: list[Supervisor] = []
@@ -167,14 +172,14 @@ class LocalPlatform:
         specs = [
             ProcessSpec(
                 name,
-                [sys.executable, "-m", f"services.{name}"],
+                [sys.executable, "-m", f"services.{name.partition('-')[0]}"],
                 env=environment(
                     name, os.environ, ports=ports, data=folder, bootstrap=self.bootstrap,
                     broker_is_ours=self._foreign is None, embedded_pid=broker_pid,
                 ),
                 cwd=ROOT, for_good=STOPPED_FOR_GOOD,
             )
-            for name in START_ORDER
+            for name in process_names(self._instances)
         ]  # fmt: skip
         self._supervise(specs)
         self._await_ready(ports)
@@ -192,7 +197,7 @@ class LocalPlatform:
     def _await_ready(self, ports: Ports) -> None:
         """All start side by side: most of it is imports."""
         began_s = time.monotonic()
-        waits = dict.fromkeys(START_ORDER, "it does not answer yet")
+        waits = dict.fromkeys(process_names(self._instances), "it does not answer yet")
         with httpx.Client(timeout=2.0, trust_env=False) as client:
             while waits:
                 for name in list(waits):

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from deploy.ports import free_ports, is_free
 from shared.contracts.errors import HeadraceError
@@ -14,6 +15,8 @@ from shared.runtime.settings import DEFAULT_PORTS
 DEFAULT_BROKER_PORT = 9092
 # The registry founds the platform, so it comes first; the console last, for it asks the others.
 START_ORDER = ("registry", "ingestion", "features", "serving", "monitoring", "training", "console")
+
+ONE_EACH: Mapping[str, int] = MappingProxyType({})
 
 
 class PortsTaken(HeadraceError):
@@ -27,9 +30,18 @@ class PortsTaken(HeadraceError):
         )
 
 
+def process_names(instances: Mapping[str, int]) -> list[str]:
+    """All processes in the order of their start: a service's first instance is called like it, the next `service-1`."""
+    return [
+        f"{service}-{number}" if number else service
+        for service in START_ORDER
+        for number in range(instances.get(service, 1))
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Of each service by name, and of the embedded broker."""
+    """Of each process by name, and of the embedded broker."""
 
     services: Mapping[str, int]
     broker: int
@@ -39,14 +51,18 @@ class Ports:
         return {name: f"http://127.0.0.1:{port}" for name, port in self.services.items()}
 
 
-def any_free_ports() -> Ports:
+def any_free_ports(instances: Mapping[str, int] = ONE_EACH) -> Ports:
     """Ports that nothing holds now, for platforms side by side."""
-    found = free_ports(len(DEFAULT_PORTS) + 1)
-    return Ports(dict(zip(DEFAULT_PORTS, found, strict=False)), found[-1])
+    names = [*DEFAULT_PORTS, *_further(instances)]
+    found = free_ports(len(names) + 1)
+    return Ports(dict(zip(names, found, strict=False)), found[-1])
 
 
-def ports_from(base: int | None, *, embedded: bool) -> Ports:
-    """The default ports, or those from `base` on: console, the services, the broker. Raises PortsTaken."""
+def ports_from(base: int | None, instances: Mapping[str, int] = ONE_EACH, *, embedded: bool) -> Ports:
+    """The default ports, or those from `base` on: console, the services, the broker. Raises PortsTaken.
+
+    Further instances of a service get any ports that are free.
+    """
     if base is None:
         services, broker = dict(DEFAULT_PORTS), DEFAULT_BROKER_PORT
     else:
@@ -56,11 +72,16 @@ def ports_from(base: int | None, *, embedded: bool) -> Ports:
     taken = {name: port for name, port in wanted.items() if not is_free(port)}
     if taken:
         raise PortsTaken(taken)
-    return Ports(services, broker)
+    further = _further(instances)
+    return Ports({**services, **dict(zip(further, free_ports(len(further)), strict=True))}, broker)
+
+
+def _further(instances: Mapping[str, int]) -> list[str]:
+    return [name for name in process_names(instances) if name not in DEFAULT_PORTS]
 
 
 def environment(
-    service: str,
+    process: str,
     inherited: Mapping[str, str],
     *,
     ports: Ports,
@@ -69,19 +90,21 @@ def environment(
     broker_is_ours: bool,
     embedded_pid: int | None,
 ) -> dict[str, str]:
-    """The environment of one service. A broker of our own takes no settings of somebody else's cluster."""
+    """The environment of one process. A broker of our own takes no settings of somebody else's cluster."""
+    service, _, number = process.partition("-")
+    shared = any(name.partition("-")[0] == service and name != service for name in ports.services)
     kept = {
-        name: value
-        for name, value in inherited.items()
-        if not (broker_is_ours and name.startswith("HEADRACE_KAFKA_")) and name != "HEADRACE_INSTANCE"
+        name: value for name, value in inherited.items() if not (broker_is_ours and name.startswith("HEADRACE_KAFKA_"))
     }
     own = {
         "HEADRACE_DATA": str(data),
         "HEADRACE_HOST": "127.0.0.1",
-        "HEADRACE_PORT": str(ports.services[service]),
+        "HEADRACE_PORT": str(ports.services[process]),
+        "HEADRACE_INSTANCE": number or "0",
+        "HEADRACE_SHARE": "machine" if shared else "none",
         "HEADRACE_SERVICE_URLS": json.dumps(ports.urls),
         "HEADRACE_KAFKA_BOOTSTRAP": bootstrap,
-        "HEADRACE_KAFKA_CLIENT_ID": f"headrace-{service}",
+        "HEADRACE_KAFKA_CLIENT_ID": f"headrace-{process}",
         "OMP_NUM_THREADS": "1",
         "PYTHONHASHSEED": "0",
         "PYTHONUNBUFFERED": "1",

@@ -119,7 +119,9 @@ def _target(options: ReplayOptions, terminal: Console) -> Generator[Target]:
 
     with ExitStack() as stack:
         data = options.data or Path(stack.enter_context(TemporaryDirectory(prefix="headrace-replay-")))
-        platform = stack.enter_context(LocalPlatform(data, broker=options.broker, any_ports=True, show=say))
+        platform = stack.enter_context(
+            LocalPlatform(data, broker=options.broker, any_ports=True, instances=options.instances, show=say)
+        )
         yield Target(
             platform.console, platform.kafka, platform.urls, platform.raise_if_failed, lambda: stay(platform, say)
         )

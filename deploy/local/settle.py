@@ -44,12 +44,25 @@ class Settled:
 def unsettled(pictures: Pictures, own_ends: Ends) -> dict[str, str]:
     """Why the platform has not settled, by service; empty: one round of answers shows nothing that could move.
 
-    Settled in one round: each service answers, has nothing in hand, and has applied every log that it reads as far as
-    anyone, a service or the replay itself, has sent to it. `control.v1` is read by all.
+    Settled in one round: each process answers, those of one service know the same of each other, each has nothing in
+    hand, and has applied every log that it reads as far as anyone, a service or the replay itself, has sent to it.
+    `control.v1` is read by all.
     """
     ends = known_ends(pictures, own_ends)
-    found = ((service, _reason(progress, ends)) for service, progress in pictures.items())
-    return {service: reason for service, reason in found if reason}
+    memberships: dict[str, set[str | None]] = {}
+    for progress in pictures.values():
+        if progress is not None:
+            memberships.setdefault(progress.service, set()).add(progress.membership)
+    found = (
+        (name, _reason(progress, ends) or _apart(memberships[progress.service] if progress else set()))
+        for name, progress in pictures.items()
+    )
+    return {name: reason for name, reason in found if reason}
+
+
+def _apart(memberships: set[str | None]) -> str:
+    """A task may be nobody's, or two instances', while they do not know the same of each other."""
+    return "its instances do not know of each other yet" if len(memberships) > 1 else ""
 
 
 def known_ends(pictures: Pictures, own_ends: Ends) -> dict[str, int]:
@@ -122,7 +135,7 @@ class Settling:
                 continue
             self.waiting_for(reasons)
             self.sleep(_PAUSE_S if self.now_s() - began_s < _SLOWS_AFTER_S else _LONG_PAUSE_S)
-            answers = self.ask([self._first(reasons)])
+            answers = self.ask(self._first(reasons))
             self.rounds += 1
             if not unchanged({name: pictures[name] for name in answers}, answers) or _at_work(answers):
                 moved_s = self.now_s()
@@ -134,16 +147,19 @@ class Settling:
     def _all(self) -> list[str]:
         return sorted(self.services, key=_rank)
 
-    def _first(self, reasons: Mapping[str, str]) -> str:
-        return min(reasons, key=_rank)
+    def _first(self, reasons: Mapping[str, str]) -> list[str]:
+        """The processes of the first service: what one of them lacks may be another one's news."""
+        first = min(_rank(process)[0] for process in reasons)
+        return [process for process in reasons if _rank(process)[0] == first]
 
 
 def _at_work(answers: Pictures) -> bool:
     return any(progress is not None and progress.doing for progress in answers.values())
 
 
-def _rank(service: str) -> tuple[int, str]:
-    return (DOWNSTREAM.index(service) if service in DOWNSTREAM else len(DOWNSTREAM), service)
+def _rank(process: str) -> tuple[int, str]:
+    service = process.partition("-")[0]
+    return (DOWNSTREAM.index(service) if service in DOWNSTREAM else len(DOWNSTREAM), process)
 
 
 def _settled(pictures: Pictures) -> Settled:

@@ -22,7 +22,7 @@ def run_up(options: UpOptions) -> int:
     tell = tell_standard_output if options.json else tell_nobody
     platform = LocalPlatform(
         options.data, broker=options.broker, port_base=options.port_base, verbose=options.verbose, fresh=options.fresh,
-        tell=tell,
+        tell=tell, instances=options.instances,
     )  # fmt: skip
     try:
         if platform.embedded or options.fresh:

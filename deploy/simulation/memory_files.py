@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 
 from shared.runtime.task_file import TaskFile, foreign_log
+
+_NO_LIMIT = 0xFFFFFFFE
 
 
 class MemoryFiles:
@@ -13,6 +16,7 @@ class MemoryFiles:
     def __init__(self) -> None:
         self._connections: dict[str, sqlite3.Connection] = {}
         self.bound_to: str | None = None
+        self.full = False
 
     def bind(self, log_id: str) -> None:
         """Belong to a log. Raises ForeignLog."""
@@ -31,6 +35,32 @@ class MemoryFiles:
         """The disk is gone."""
         self._connections.clear()
         self.bound_to = None
+        self.full = False
+
+    def fill(self) -> None:
+        """No file may grow any more."""
+        self.full = True
+        for connection in self._connections.values():
+            [[pages]] = connection.execute("PRAGMA page_count").fetchall()
+            connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    def free(self) -> None:
+        """There is room again."""
+        self.full = False
+        for connection in self._connections.values():
+            connection.execute(f"PRAGMA max_page_count = {_NO_LIMIT}")
+
+    def image(self) -> Mapping[str, bytes]:
+        """Every file as it stands."""
+        return {task: connection.serialize() for task, connection in self._connections.items()}
+
+    def put_back(self, image: Mapping[str, bytes]) -> None:
+        """The disk as it was when the image was taken."""
+        self._connections.clear()
+        for task, data in image.items():
+            connection = self._connections[task] = sqlite3.connect(":memory:", isolation_level=None)
+            if data:
+                connection.deserialize(data)
 
 
 class KeptFile(TaskFile):

@@ -71,10 +71,11 @@ class SimulatedPlatform:
         fits: RememberedFits,
         faults: Faults = NO_FAULTS,
         further: Sequence[Callable[[], Service]] = (),
+        instances: int = 1,
     ) -> None:
         ids = random.Random(f"ids of {seed}")
         new_id = lambda: str(UUID(int=ids.getrandbits(128), version=4))  # noqa: E731
-        self.world = World(seed, [*all_services(fits, new_id), *further], faults)
+        self.world = World(seed, [*all_services(fits, new_id), *further], faults, instances)
         self._read = ControlHistory()
         self.world.settle()
         self.apply(definitions)

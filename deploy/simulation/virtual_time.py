@@ -45,8 +45,10 @@ class Jobs:
         return len(self._waiting)
 
     def run(self, number: int = 0) -> None:
-        """Do one piece of the waiting work."""
+        """Do one piece of the waiting work, unless it was given up."""
         future, work = self._waiting.pop(number)
+        if not future.set_running_or_notify_cancel():
+            return
         done = self._thread.submit(work)
         error = done.exception()
         if error is not None:

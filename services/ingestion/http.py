@@ -76,7 +76,7 @@ def _unready(process: Process, source: str) -> JSONResponse | None:
     if source not in platform.definitions.sources:
         known = ", ".join(sorted(platform.definitions.sources))
         return _error(404, f"source {source!r} is not declared; declared are {known}")
-    if not any(t.spec.step == "intake" and t.spec.subject == source for t in list(process.tasks.values())):
+    if platform.definitions.sources[source].topic_name not in process.made:
         return _error(503, f"the topic of source {source!r} is being made: try again in a second")
     return None
 

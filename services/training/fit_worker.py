@@ -45,7 +45,10 @@ class Fitter(Protocol):
 
 
 class FitWorker:
-    """One run at a time; the others wait. After a restart a run without an end is done again: the first end counts."""
+    """One run at a time; the others wait. After a restart a run without an end is done again: the first end counts.
+
+    Of several instances the one that schedules the runs does them.
+    """
 
     def __init__(self, process: Process, outcomes: DecidedOutcomes, fitter: Fitter) -> None:
         self._process, self._outcomes, self._fitter = process, outcomes, fitter
@@ -67,6 +70,8 @@ class FitWorker:
         ]
 
     def _wanted(self, platform: Platform) -> list[tuple[str, RunState]]:
+        if not self._process.runs("schedule"):
+            return []
         return [(name, state.run) for name, state in platform.models.items() if state.run is not None]
 
     def turn(self) -> None:

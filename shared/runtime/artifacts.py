@@ -1,8 +1,10 @@
-"""The object store: large things by content, so that writing one twice changes nothing."""
+"""The object store: large things by content, so that writing one twice changes nothing; copies by name."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import obstore
@@ -49,19 +51,42 @@ class ArtifactStore:
         """Write and name. Raises ArtifactMissing when the store cannot be reached."""
         sha256 = hashlib.sha256(data).hexdigest()
         uri = f"{log_id}/{kind}/{sha256}{suffix}"
-        try:
-            obstore.put(self._store, uri, data)
-        except (BaseError, OSError) as error:
-            raise ArtifactMissing(uri, str(error)) from error
+        self.write(uri, data)
         return Reference(uri=uri, sha256=sha256, bytes=len(data))
 
     def get(self, reference: Reference) -> bytes:
         """Read and check. Raises ArtifactMissing or ArtifactDamaged."""
-        try:
-            data = bytes(obstore.get(self._store, reference.uri).bytes())
-        except (BaseError, OSError) as error:
-            raise ArtifactMissing(reference.uri, str(error)) from error
+        data = self.read(reference.uri)
         found = hashlib.sha256(data).hexdigest()
         if found != reference.sha256:
             raise ArtifactDamaged(reference.uri, reference.sha256, found)
         return data
+
+    def write(self, uri: str, data: bytes) -> None:
+        """Put bytes under a name; what stood there is replaced. Raises ArtifactMissing."""
+        with _answering(uri):
+            obstore.put(self._store, uri, data)
+
+    def read(self, uri: str) -> bytes:
+        """The bytes under a name, unchecked. Raises ArtifactMissing."""
+        with _answering(uri):
+            return bytes(obstore.get(self._store, uri).bytes())
+
+    def names(self, prefix: str) -> list[str]:
+        """The names in a folder, sorted. Raises ArtifactMissing."""
+        with _answering(prefix):
+            return sorted(entry["path"] for chunk in obstore.list(self._store, prefix) for entry in chunk)
+
+    def remove(self, uris: Sequence[str]) -> None:
+        """Forget these names; one that is not there is no error. Raises ArtifactMissing."""
+        for uri in uris:
+            with _answering(uri), suppress(FileNotFoundError):
+                obstore.delete(self._store, uri)
+
+
+@contextmanager
+def _answering(uri: str) -> Generator[None]:
+    try:
+        yield
+    except (BaseError, OSError) as error:
+        raise ArtifactMissing(uri, str(error)) from error

@@ -92,7 +92,12 @@ class _TaskMetrics:
         for task in taken.tasks if taken else ():
             lag.add_metric(_name(task), self._health.largest_lag(task))
             outbox.add_metric(_name(task), task.outbox)
-        yield from (lag, outbox)
+        age = GaugeMetricFamily(
+            f"{prefix}_copy_age_seconds", "for how long a task has been further than its newest copy", labels=labels
+        )
+        for task in taken.tasks if taken else ():
+            age.add_metric(_name(task), task.copy_age_s)
+        yield from (lag, outbox, age)
         watermark = GaugeMetricFamily(
             f"{prefix}_watermark_seconds", "event time that a task has been shown", labels=labels
         )

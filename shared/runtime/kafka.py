@@ -9,22 +9,26 @@ at first use, and no process of ours forks afterwards.
 
 from __future__ import annotations
 
+import json
 import logging
 import struct
 import zlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from queue import SimpleQueue
 from typing import Any, cast
+from uuid import uuid4
 
 import kafka.errors as kafka_errors
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.consumer.fetcher import CompletedFetch, Fetcher
+from kafka.coordinator.assignors.abstract import AbstractPartitionAssignor
 from kafka.net import KafkaNetSocket
 from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
+from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment, ConsumerProtocolSubscription
 from kafka.structs import TopicPartition as WirePartition
 
 from shared.runtime.kafka_settings import KafkaSettings
@@ -276,6 +280,92 @@ class Consumer(KafkaConsumer):
             return {}
 
 
+@contextmanager
+def _answered() -> Generator[None]:
+    try:
+        yield
+    except kafka_errors.RetriableError as error:
+        raise Unanswered from error
+
+
+class _NamesOfMembers(AbstractPartitionAssignor):
+    """Assigns no partitions: tells every member who the others are. Who owns what, each works out from that.
+
+    A member says its name and the membership that it knows; it is told a membership, as JSON of `Members`.
+    """
+
+    version = 0
+
+    def __init__(self, instance: str) -> None:
+        self._instance = instance
+        self.told: dict[str, Any] | None = None
+
+    @property
+    def name(self) -> str:
+        return "headrace-members"
+
+    def metadata(self, topics: Any) -> Any:
+        said = {"instance": self._instance, "knows": self.told}
+        return ConsumerProtocolSubscription(self.version, sorted(topics), json.dumps(said).encode())
+
+    def assign(self, cluster: Any, members: Any) -> dict[str, Any]:
+        said = [json.loads(bytes(member.metadata.user_data)) for member in members]
+        told = json.dumps(_membership(said)).encode()
+        return {member.member_id: ConsumerProtocolAssignment(self.version, [], told) for member in members}
+
+    def on_assignment(self, assignment: Any, generation: Any) -> None:
+        self.told = json.loads(bytes(assignment.user_data))
+
+
+def _membership(said: list[dict[str, Any]]) -> dict[str, Any]:
+    """What all are told: the membership that they know, if nobody came or went (rebalances have other causes too)."""
+    names = sorted({one["instance"] for one in said})
+    known = [one["knows"] for one in said if one["knows"] is not None]
+    if len(known) == len(said) and all(one == known[0] for one in known) and known[0]["names"] == names:
+        return known[0]
+    # What most of them know: one that was away knows an older membership, one that came first a newer one.
+    before = Counter(tuple(one["names"]) for one in known).most_common(1)
+    return {"id": str(uuid4()), "names": names, "before": before[0][0] if before else ()}
+
+
+class GroupConsumer(KafkaConsumer):
+    """A member of a consumer group that reads nothing: the broker notices when a member is gone, and says who is there.
+
+    `session_timeout_ms`: a member that was silent for so long is gone.
+    """
+
+    def __init__(self, settings: KafkaSettings, group: str, instance: str, topic: str, session_timeout_ms: int) -> None:
+        self._names = _NamesOfMembers(instance)
+        _build(
+            settings,
+            super().__init__,
+            group_id=group,
+            enable_auto_commit=False,
+            partition_assignment_strategy=[self._names],
+            session_timeout_ms=session_timeout_ms,
+            heartbeat_interval_ms=max(500, session_timeout_ms // 10),
+            # A rebalance waits so long for a member that is alive and does not come.
+            max_poll_interval_ms=max(30_000, session_timeout_ms),
+            metrics_enabled=False,
+        )
+        _never_create_topics(self._cluster)
+        self.subscribe([topic])
+
+    def heard(self) -> dict[str, Any] | None:
+        """Keep the place in the group; the newest membership that was told, None before the first.
+
+        While the group is joined it waits for up to 20 ms, for in no time at all kafka-python never comes to the end of
+        a join. Raises Unanswered where asking again may help, and AccessDenied.
+        """
+        joining = self._coordinator.need_rejoin() or self._coordinator.rejoining
+        try:
+            with _answered():
+                self.poll(timeout_ms=20 if joining else 0, max_records=1)
+        except _DENIED as error:
+            raise AccessDenied(f"{type(error).__name__}: {error}") from error
+        return self._names.told
+
+
 class Producer(KafkaProducer):
     """One generation of an idempotent producer: its first failure is its end.
 
@@ -337,14 +427,6 @@ class Producer(KafkaProducer):
         self._sender.force_close()
         self._sender.join(2.0)
         self._closed = True
-
-
-@contextmanager
-def _answered() -> Generator[None]:
-    try:
-        yield
-    except kafka_errors.RetriableError as error:
-        raise Unanswered from error
 
 
 class AdminClient(KafkaAdminClient):

@@ -20,11 +20,14 @@ from shared.contracts.errors import HeadraceError
 from shared.contracts.topics import CONTROL
 from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.dead_letters import letter_facts
+from shared.runtime.folder_members import FolderMembers
 from shared.runtime.http_server import Health, build_app, serve
 from shared.runtime.kafka_broker import KafkaBroker
+from shared.runtime.kafka_group import KafkaGroup
 from shared.runtime.kafka_settings import kafka_settings
 from shared.runtime.log import AccessDenied, BrokerAway, LogError, LogRecord, OffsetOutOfRange, TopicMissing
 from shared.runtime.logs import configure_logs
+from shared.runtime.ownership import Alone, Membership
 from shared.runtime.process import CONTROL_TP, Host, Process
 from shared.runtime.service import Service
 from shared.runtime.settings import STOPPED_FOR_GOOD, ServiceSettings, SettingsInvalid, from_environment
@@ -176,7 +179,7 @@ def run(service: Service, settings: ServiceSettings, routers: Routers) -> int:
     try:
         folder = settings.data.resolve() / "state" / service.name / settings.instance
         with ThreadPoolExecutor(max_workers=4, thread_name_prefix="worker") as executor:
-            process = Process(service, host_of(settings, folder, executor))
+            process = Process(service, host_of(service.name, settings, folder, executor))
             driver = Driver(process, health)
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, driver.stop)
@@ -196,7 +199,17 @@ def run(service: Service, settings: ServiceSettings, routers: Routers) -> int:
     return 0
 
 
-def host_of(settings: ServiceSettings, folder: Path, executor: ThreadPoolExecutor) -> Host:
+def _membership(service: str, settings: ServiceSettings) -> Membership:
+    match settings.share:
+        case "none":
+            return Alone(settings.instance)
+        case "machine":
+            return FolderMembers(settings.data.resolve() / "instances" / service, settings.instance)
+        case "group":
+            return KafkaGroup(kafka_settings(), service, settings.instance, settings.session_timeout_s)
+
+
+def host_of(service: str, settings: ServiceSettings, folder: Path, executor: ThreadPoolExecutor) -> Host:
     """What a process runs on, over Kafka."""
     return Host(
         broker=KafkaBroker(kafka_settings()),
@@ -206,6 +219,8 @@ def host_of(settings: ServiceSettings, folder: Path, executor: ThreadPoolExecuto
         artifacts=ArtifactStore.at(settings.store_url),
         instance=settings.instance,
         folder=folder,
+        copy_every_s=settings.copy_every_s,
+        membership=_membership(service, settings),
         buried=log_letter,
     )
 

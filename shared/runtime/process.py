@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+import structlog
 
 from shared.contracts.envelope import Mark, decode
 from shared.contracts.errors import HeadraceError, UnreadableEvent
@@ -18,19 +22,27 @@ from shared.contracts.topology import Definitions, TaskSpec
 from shared.runtime.acceptance import Acceptance
 from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.control_task import ControlTask
+from shared.runtime.copier import Copier
+from shared.runtime.copies import Copies
 from shared.runtime.head_task import HeadTask
 from shared.runtime.history import ControlHistory
 from shared.runtime.log import Broker, LogRecord, TopicPartition
+from shared.runtime.open_files import HAND_OVER_S, Files, OpenFiles
 from shared.runtime.outside import OutsideWriter
+from shared.runtime.ownership import Alone, Members, Membership
 from shared.runtime.relay import Relay
 from shared.runtime.service import Executor, Follower, RawFollower, Service
+from shared.runtime.settings import COPY_EVERY_S
+from shared.runtime.step import Wait
 from shared.runtime.task import Task
-from shared.runtime.task_file import OutboxRow, TaskFile
+from shared.runtime.task_file import DiskFull, OutboxRow
 from shared.runtime.topic_settings import topic_config
 
+log = structlog.get_logger()
 CONTROL_TP = TopicPartition(CONTROL.name, 0)
 BATCH = 1_000
 LARGEST_OUTBOX = 5_000  # beyond it a task's input pauses
+TRY_DISK_EVERY_S = 1.0
 
 
 class Clock(Protocol):
@@ -39,17 +51,6 @@ class Clock(Protocol):
     def now_s(self) -> float: ...
 
     def wall_ms(self) -> int: ...
-
-
-class Files(Protocol):
-    """Where the files of tasks are. All of them belong to one log."""
-
-    @property
-    def bound_to(self) -> str | None: ...
-
-    def bind(self, log_id: str) -> None: ...
-
-    def open(self, task: str) -> TaskFile: ...
 
 
 class WrongPartitions(HeadraceError):
@@ -74,6 +75,8 @@ class Host:
     instance: str
     folder: Path | None = None
     largest_event_bytes: int = 1_000_000
+    copy_every_s: float = COPY_EVERY_S
+    membership: Membership | None = None  # None: there is no other instance
     buried: Callable[[OutboxRow], None] = lambda row: None  # told once of each dead letter
 
 
@@ -91,6 +94,7 @@ class Process:
         self.tasks: dict[str, Task] = {}
         self.relays: dict[str, Relay] = {}
         self.waiting: dict[str, str] = {}  # what is not there yet, and why it matters
+        self.made: set[str] = set()  # topics that are there
         self.turns = 0
         self._by_tp: dict[TopicPartition, Task] = {}
         self._backlog: dict[TopicPartition, deque[LogRecord]] = {}
@@ -98,6 +102,11 @@ class Process:
         self._peak_lag: dict[str, int] = {}
         self._followed: dict[TopicPartition, Acceptance] = {}
         self._following: dict[TopicPartition, int] = {}
+        self._membership = host.membership or Alone(host.instance)
+        self._members: Members | None = None
+        self._opener = OpenFiles(host.files, self._copies, host.executor, host.clock.now_s)
+        self.copier = Copier(self._copies, host.executor, host.clock.now_s, host.copy_every_s)
+        self._disk: dict[str, tuple[float, str]] = {}  # by task: when its disk is tried again, and what it said
         self._definitions: Definitions | None = None
         self._control_open = False
         self._bound_files = False
@@ -105,6 +114,9 @@ class Process:
         self.followers: list[Follower] = [make(self) for make in service.followers]
         self.raw_followers: list[RawFollower] = [make(self) for make in service.raw_followers]
         self.workers = [make(self) for make in service.workers]
+
+    def _copies(self) -> Copies:
+        return Copies(self.artifacts, self.history.log_id or "")
 
     # --- one round
 
@@ -159,15 +171,19 @@ class Process:
     def _assign(self) -> None:
         self.reader.assign(self._assigned())
         for tp in self._by_tp.keys() & self._following.keys():
-            # A follower begins at the log's beginning; its task passes over what it has taken already.
-            if self._following[tp] < self.reader.position(tp):
-                self.reader.seek(tp, self._following[tp])
+            # Task and follower may stand apart; each passes over what it has taken already.
+            backlog = self._backlog[tp]
+            wanted = min(backlog[-1].offset + 1 if backlog else self._by_tp[tp].position, self._following[tp])
+            if wanted < self.reader.position(tp):
+                self.reader.seek(tp, wanted)
 
     def _follow(self, tp: TopicPartition, records: list[LogRecord]) -> None:
         acceptance, platform = self._followed[tp], self.history.newest
         followers = [f for f in self.followers if tp.topic in f.topics(platform)]
         raw_followers = [f for f in self.raw_followers if tp.topic in f.topics(platform)]
         for record in records:
+            if record.offset < self._following[tp]:
+                continue
             self._following[tp] = record.offset + 1
             for raw in raw_followers:
                 raw.on_record(record)
@@ -195,26 +211,54 @@ class Process:
         if not self._bound_files:
             self._host.files.bind(self.history.log_id)
             self._bound_files = True
-        changed = definitions is not self._definitions
+        members = self._membership.members()
+        changed = definitions is not self._definitions or members != self._members
         if not changed and not (self.waiting and self.clock.now_s() >= self._next_look_s):
             return False
         self._next_look_s = self.clock.now_s() + 0.1
-        self._definitions = definitions
+        self._definitions, self._members = definitions, members
         specs = {spec.id: spec for spec in definitions.tasks if spec.service == self.service.name}
         self.waiting = {}
-        before = len(self._by_tp) + len(self._following) + len(self.tasks)
+        before = set(self.tasks), len(self._following)
+        if members is None:
+            self.waiting["group"] = "this instance joins the others of its service"
         for spec in specs.values():
             self._ensure_written(spec, definitions)
-            if spec.id not in self.tasks:
-                self._open(spec, definitions)
+            if members is None or members.owner(spec, definitions) != self.instance:
+                self._let_go(spec)
+            elif spec.id not in self.tasks:
+                self._open(spec, definitions, members)
             elif self.tasks[spec.id].spec != spec:
                 self.tasks[spec.id].spec = spec
                 self.tasks[spec.id].forget_said()
         self._open_followed()
-        if len(self._by_tp) + len(self._following) + len(self.tasks) != before:
+        if (set(self.tasks), len(self._following)) != before:
             self._assign()
             return True
         return changed
+
+    def _let_go(self, spec: TaskSpec) -> None:
+        """The task is another instance's. What it has not sent, the other one sends."""
+        self._opener.forget(spec.id)
+        task = self.tasks.pop(spec.id, None)
+        if task is None:
+            return
+        del self.relays[spec.id]
+        self._disk.pop(spec.id, None)
+        if not isinstance(task, ControlTask):
+            tp = TopicPartition(spec.topic, spec.partition)
+            del self._by_tp[tp], self._backlog[tp]
+            if tp in self._paused:
+                self.reader.resume([tp])
+                self._paused.discard(tp)
+        self._store_cursor(task)
+        if self._members is not None:
+            self.copier.hand_over(task, self._members.id)
+        task.close()
+
+    def _store_cursor(self, task: Task) -> None:
+        with suppress(DiskFull):  # what is not stored is done again by whoever goes on
+            task.settle_cursor()
 
     def _ensure_written(self, spec: TaskSpec, definitions: Definitions) -> None:
         topics = {output.topic: output.partitions for output in spec.outputs}
@@ -230,19 +274,24 @@ class Process:
             self.admin.create(topic, partitions, topic_config(topic, definitions))
         elif found != partitions:
             raise WrongPartitions(topic, found, partitions)
+        self.made.add(topic)
 
-    def _open(self, spec: TaskSpec, definitions: Definitions) -> None:
+    def _open(self, spec: TaskSpec, definitions: Definitions, members: Members) -> None:
         if self.admin.partitions(spec.topic) is None:
             self.waiting[spec.id] = f"topic {spec.topic} does not exist yet"
             return
-        step, log_id = self.service.steps[spec.step], self.history.log_id
-        file = self._host.files.open(spec.id)
-        file.bind(log_id or "")
+        try:
+            former = members.former_owner(spec, definitions)
+            file = self._opener.open(spec.id, members.id if former not in (None, self.instance) else None)
+        except Wait as wait:
+            self.waiting[spec.id] = str(wait)
+            return
+        file.bind(self.history.log_id or "")
         kind = HeadTask if spec.head else ControlTask if spec.topic == CONTROL.name else Task
         tp = TopicPartition(spec.topic, spec.partition)
         begins_late = kind is Task and file.position == 0 and self.reader.beginning(tp) > 0
         task = kind(
-            spec, step, file, self.history,
+            spec, self.service.steps[spec.step], file, self.history,
             begins_late=begins_late, largest_event_bytes=self._host.largest_event_bytes,
         )  # fmt: skip
         self.tasks[spec.id] = task
@@ -269,6 +318,27 @@ class Process:
 
     def advance(self, task_id: str, limit: int) -> bool:
         """Let one task take up to `limit` entries, say what it has seen, and store its cursor."""
+        tried_s, _ = self._disk.get(task_id, (float("-inf"), ""))
+        if self.clock.now_s() < tried_s:
+            return False
+        try:
+            moved = self._advance(task_id, limit)
+        except DiskFull as full:
+            self._rest(task_id, full)
+            return False
+        if self._disk.pop(task_id, None):
+            log.info("the disk takes writes again", task=task_id)
+        return moved
+
+    def _rest(self, task_id: str, full: DiskFull) -> None:
+        if task_id not in self._disk:
+            log.error(str(full), error=type(full).__name__, task=task_id)
+        self._disk[task_id] = self.clock.now_s() + TRY_DISK_EVERY_S, str(full)
+        task = self.tasks[task_id]
+        if not isinstance(task, ControlTask):
+            self._bound(TopicPartition(task.spec.topic, task.spec.partition), True)
+
+    def _advance(self, task_id: str, limit: int) -> bool:
         if self.history.newest.definitions is not self._definitions:
             self.reconcile()  # no entry is taken under definitions whose outputs the task does not know yet
         task, now_s = self.tasks[task_id], self.clock.now_s()
@@ -322,6 +392,8 @@ class Process:
         """A turn for each worker."""
         for worker in self.workers:
             worker.turn()
+        if self.history.log_id is not None:
+            self.copier.turn(self.tasks)
         return any(worker.doing for worker in self.workers)
 
     def publish(self, wait_s: float = 0.0) -> bool:
@@ -375,16 +447,38 @@ class Process:
                 ends[where] = max(ends.get(where, 0), target.acked)
         return ends
 
+    @property
+    def membership(self) -> str | None:
+        """Under which membership this process owns what it owns."""
+        return None if self._members is None else self._members.id
+
+    @property
+    def awaited(self) -> Mapping[str, str]:
+        """What this process waits for, by what waits: logs, files, and disks with no room."""
+        return {**self.waiting, **{task_id: said for task_id, (_, said) in self._disk.items()}}
+
+    def runs(self, step: str) -> bool:
+        """Whether a task of this step is this process's own."""
+        return any(task.spec.step == step for task in self.tasks.values())
+
     def doing(self) -> list[str]:
         return [text for worker in self.workers for text in worker.doing]
 
     def close(self) -> None:
-        """Stop cleanly: what is acknowledged is stored, files and connections are closed."""
+        """Stop cleanly: what is acknowledged is stored, tasks are handed over, files and connections are closed."""
         for worker in self.workers:
             worker.close()
-        for task in self.tasks.values():
-            task.settle_cursor()
-            task.close()
+        self._opener.close()
+        last = [self._closed(task) for task in self.tasks.values()]
+        wait([copy for copy in last if copy is not None], timeout=HAND_OVER_S)
+        self._membership.leave()
         self.reader.close()
         self.writer.close()
         self.admin.close()
+
+    def _closed(self, task: Task) -> Future[None] | None:
+        self._store_cursor(task)
+        others = self._members is not None and len(self._members.names) > 1
+        copy = self.copier.hand_over(task, "left") if others else None
+        task.close()
+        return copy

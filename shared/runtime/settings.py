@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.contracts.errors import HeadraceError
 
+COPY_EVERY_S = 300.0
 Settings = TypeVar("Settings", bound=BaseSettings)
 
 
@@ -41,6 +42,17 @@ class ServiceSettings(BaseSettings):
     instance: str = Field(default="0", description="the name of this replica; it keeps it through restarts")
     host: str = Field(default="127.0.0.1", description="address that HTTP binds to")
     port: int = Field(default=0, ge=0, le=65_535, description="HTTP port; 0 takes the service's own default")
+    share: Literal["none", "machine", "group"] = Field(
+        default="none",
+        description="how the tasks of a service are shared with its other instances: not at all (there is no other); "
+        "those on this machine, which have the same HEADRACE_DATA; or those of a Kafka consumer group",
+    )
+    session_timeout_s: float = Field(
+        default=10.0, ge=1, description="in a group: an instance that is silent for so many seconds is gone"
+    )
+    copy_every_s: float = Field(
+        default=COPY_EVERY_S, gt=0, description="seconds between two copies of a task's file in the object store"
+    )
     token: str = Field(default="", description="asked for whatever changes something when HTTP is not on loopback")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 class Progress(BaseModel):
     """`GET /progress`. Ends and positions are offsets of the next entry, by `topic/partition`.
 
+    `membership` names what the instance knows of the others of its service; None while it has not joined them.
     A platform has settled when no process has `pending` or `doing`, and every log that one has `sent` to is `applied`
     that far by all who read it, twice in a row.
     """
 
     service: str
     instance: str
+    membership: str | None
     incarnation: str
     log_id: str | None
     control: int
@@ -46,6 +48,7 @@ class TaskFigures:
     peak_lag: int
     watermark_ms: int | None
     outbox: int
+    copy_age_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ def snapshot(process: Process, incarnation: str) -> Snapshot:
     progress = Progress(
         service=process.service.name,
         instance=process.instance,
+        membership=process.membership,
         incarnation=incarnation,
         log_id=process.history.log_id,
         control=process.history.position,
@@ -66,7 +70,7 @@ def snapshot(process: Process, incarnation: str) -> Snapshot:
         sent={f"{topic}/{p}": end for (topic, p), end in process.sent().items() if end},
         pending=process.pending,
         doing=process.doing(),
-        waiting=dict(process.waiting),
+        waiting=dict(process.awaited),
     )
     return Snapshot(progress, _figures(process))
 
@@ -91,4 +95,5 @@ def _task_figures(process: Process, task_id: str) -> TaskFigures:
         peak_lag=process.take_peak_lag(task_id),
         watermark_ms=None if task.watermark_ms == NEVER_MS else task.watermark_ms,
         outbox=process.relays[task_id].pending,
+        copy_age_s=process.copier.age_s(task_id, task.reached),
     )

@@ -91,9 +91,15 @@ class Task:
         self._dropped: dict[str, int] = {}
         self._writers: tuple[int, frozenset[str]] = (-1, frozenset())
         self._acked_moved = False
+        self._unwritten: Changes | None = None
         self.control = int(_or(file.meta("control"), 0))
         self.watermark_ms = int(_or(file.meta("watermark_ms"), NEVER_MS))
         self._changes = self._no_changes()
+
+    @property
+    def reached(self) -> tuple[int, int]:
+        """(position, ordinal of the next outbox row), as the file has them."""
+        return self.file.reached if self._unwritten else (self.position, self._ordinal)
 
     # --- what the input has shown
 
@@ -126,7 +132,11 @@ class Task:
     # --- a batch
 
     def process(self, records: Sequence[LogRecord], now_s: float) -> int:
-        """Take records until one has to wait, commit, and return how many were taken."""
+        """Take records until one has to wait, commit, and return how many were taken.
+
+        Raises DiskFull: then what was taken is kept, and written by the next call of any method that commits.
+        """
+        self._write()
         taken = 0
         self._changes = self._no_changes()
         try:
@@ -144,6 +154,7 @@ class Task:
 
     def say(self, now_s: float) -> bool:
         """Publish what the input has shown meanwhile, without a record; whether there was something to say."""
+        self._write()
         self._changes = self._no_changes()
         if not self._say(now_s):
             return False
@@ -152,6 +163,7 @@ class Task:
 
     def settle_cursor(self) -> None:
         """Store how far the outbox was acknowledged, when nothing else is to be committed."""
+        self._write()
         if self._acked_moved or self._dropped:
             self._changes = self._no_changes()
             self._commit()
@@ -372,9 +384,17 @@ class Task:
             changes.targets = self.targets
             changes.sent_up_to = self.sent_up_to
         changes.dropped = self._dropped
-        self.file.commit(changes)
         self._acked_moved, self._dropped = False, {}
-        self.unsent.extend(changes.outbox)
+        self._unwritten = changes
+        self._write()
+
+    def _write(self) -> None:
+        if self._unwritten is None:
+            return
+        self.file.commit(self._unwritten)
+        # Only what the file holds may be sent: a crash must not forget what others have read.
+        self.unsent.extend(self._unwritten.outbox)
+        self._unwritten = None
         if len(self._states) > CACHED_STATES:
             self._states.clear()
 

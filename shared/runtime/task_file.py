@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -25,6 +26,7 @@ CREATE TABLE IF NOT EXISTS outbox
     (ordinal INTEGER PRIMARY KEY, topic TEXT, partition INTEGER, key BLOB, value BLOB, headers BLOB);
 CREATE TABLE IF NOT EXISTS buffers (name TEXT, ordinal INTEGER, row BLOB, PRIMARY KEY (name, ordinal)) WITHOUT ROWID;
 """
+_BESIDE = ("-wal", "-shm")  # what SQLite keeps beside a file
 
 
 class FileInUse(HeadraceError):
@@ -41,6 +43,16 @@ class LostOwnership(HeadraceError):
         super().__init__(
             f"{task}: its file stands at (position, outbox) {found}, this process had {expected}; another owner went "
             "on with it. Stop this process: what it would publish, the other one does"
+        )
+
+
+class DiskFull(HeadraceError):
+    """The disk takes no more; nothing of the batch was written, and the file is as it was before."""
+
+    def __init__(self, task: str, path: Path | None, error: sqlite3.OperationalError) -> None:
+        super().__init__(
+            f"{task}: {path or 'its file'} cannot be written: {error}. The task pauses, nothing is lost, and it goes "
+            "on by itself once there is room: free some on that disk, or move --data to a larger one"
         )
 
 
@@ -89,18 +101,70 @@ class Changes:
     expected_ordinal: int = 0  # of the outbox: a process that only says something moves no position
 
 
+@dataclass(frozen=True, slots=True)
+class FileCopy:
+    """A whole file as it stood at a position of the task's log, and before a row of its outbox."""
+
+    position: int
+    ordinal: int
+    data: bytes
+
+
 class TaskFile:
-    """One open file. `path` None keeps it in memory (the simulation), where `connection` outlives a crash."""
+    """One open file. `path` None keeps it in memory (the simulation), where `connection` outlives a crash.
+
+    A file that SQLite finds damaged is set aside beside its place, which `set_aside` names, and an empty one opened.
+    """
 
     def __init__(self, task: str, path: Path | None, connection: sqlite3.Connection | None = None) -> None:
         self.task = task
+        self._path = path
         self._lock = _locked(path) if path else None
-        self.connection = connection or sqlite3.connect(path or ":memory:", isolation_level=None)
-        if path:
+        self.set_aside: Path | None = None
+        try:
+            self._connect(connection)
+            self._check()
+        except sqlite3.DatabaseError as error:
+            # An operational error is the disk's or ours, and says nothing of the file.
+            if path is None or isinstance(error, sqlite3.OperationalError):
+                raise
+            self.connection.close()
+            self.set_aside = _set_aside(path)
+            self._connect()
+
+    def _connect(self, connection: sqlite3.Connection | None = None) -> None:
+        self.connection = connection or sqlite3.connect(self._path or ":memory:", isolation_level=None)
+        if self._path:
             self.connection.execute("PRAGMA journal_mode=WAL")
             # After a power cut the file may be older, never inconsistent: replay covers the rest.
             self.connection.execute("PRAGMA synchronous=NORMAL")
         self.connection.executescript(_TABLES)
+
+    def _check(self) -> None:
+        [[found], *_] = self.connection.execute("PRAGMA quick_check(1)").fetchall()
+        if found != "ok":
+            raise sqlite3.DatabaseError(f"{self._path}: {found}")
+
+    def copier(self) -> Callable[[], FileCopy]:
+        """What gives a copy of the file as it stands now or later; of a file on disk it may be called on any thread."""
+        path = self._path
+        if path is None:
+            copy = _copied(self.connection)
+            return lambda: copy
+        return lambda: _copied_from(path)
+
+    def restore(self, copy: FileCopy) -> None:
+        """Go on from a copy in place of what the file holds."""
+        if self._path is None:
+            self.connection.deserialize(copy.data)
+            return
+        self.connection.close()
+        for suffix in _BESIDE:
+            Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+        unfinished = self._path.with_suffix(".new")
+        unfinished.write_bytes(copy.data)
+        unfinished.replace(self._path)
+        self._connect()
 
     def bind(self, log_id: str) -> None:
         """Write the log's id into a new file. Raises ForeignLog for one that was made beside another log."""
@@ -122,6 +186,11 @@ class TaskFile:
     def ordinal(self) -> int:
         """Of the next row of the outbox."""
         return int(self.meta("ordinal") or 0)
+
+    @property
+    def reached(self) -> tuple[int, int]:
+        """(position, ordinal): how far the file got."""
+        return self.position, self.ordinal
 
     def state(self, key: str) -> bytes | None:
         row = self.connection.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
@@ -158,7 +227,18 @@ class TaskFile:
         return {name.removeprefix("buffer:"): int(value) for name, value in rows}
 
     def commit(self, changes: Changes) -> None:
-        """All of it in one transaction, if the file still stands where this process left it. Raises LostOwnership."""
+        """All of it in one transaction, if the file still stands where this process left it.
+
+        Raises LostOwnership, and DiskFull, after which the same changes may be committed again.
+        """
+        try:
+            self._commit(changes)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+                raise
+            raise DiskFull(self.task, self._path, error) from error
+
+    def _commit(self, changes: Changes) -> None:
         run, many = self.connection.execute, self.connection.executemany
         with self.connection:
             run("BEGIN IMMEDIATE")
@@ -221,6 +301,29 @@ def forgotten_log(why: str, log: str) -> ForeignLog:
         "embedded broker, it forgets all when it stops: start again with `headrace up --fresh`; otherwise point "
         "HEADRACE_KAFKA_BOOTSTRAP at the broker that holds the log"
     )
+
+
+def _copied_from(path: Path) -> FileCopy:
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        return _copied(connection)
+    finally:
+        connection.close()
+
+
+def _copied(connection: sqlite3.Connection) -> FileCopy:
+    with connection:
+        connection.execute("BEGIN")  # one snapshot for the figures and the pages
+        found = dict(connection.execute("SELECT name, value FROM meta WHERE name IN ('position', 'ordinal')"))
+        return FileCopy(int(found.get("position", 0)), int(found.get("ordinal", 0)), connection.serialize())
+
+
+def _set_aside(path: Path) -> Path:
+    aside = next(p for n in itertools.count(1) if not (p := path.with_suffix(f".damaged-{n}")).exists())
+    for suffix in ("", *_BESIDE):
+        if (part := Path(f"{path}{suffix}")).exists():
+            part.rename(f"{aside}{suffix}")
+    return aside
 
 
 def _locked(path: Path) -> IO[str]:

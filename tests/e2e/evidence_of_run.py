@@ -45,7 +45,12 @@ def gathered(data: Path) -> EvidenceOfRun:
     with ProgressClient(urls) as client:
         Settling(list(urls), client.ask).settle({})
     of_services = services_folder(data, embedded=running.embedded)
-    files = {path_id(path): copied(path) for path in task_paths(of_services)}
+    files: dict[str, TaskFile] = {}
+    for path in task_paths(of_services):
+        file = copied(path)
+        # Of a task that has moved from one instance to another, each has a file: the one that got furthest is in use.
+        if path_id(path) not in files or file.reached > files[path_id(path)].reached:
+            files[path_id(path)] = file
     history = TopicHistory.read(KafkaBroker(KafkaSettings(bootstrap=running.bootstrap, embedded=running.embedded)))
     return EvidenceOfRun(history, ArtifactStore.at(str(of_services / "objects")), files)
 
@@ -55,9 +60,9 @@ def services_folder(data: Path, *, embedded: bool) -> Path:
     return data / "embedded" if embedded else data
 
 
-def task_paths(of_services: Path, service: str = "*") -> list[Path]:
-    """The files of the tasks of all services, or of one."""
-    return sorted((of_services / "state").glob(f"{service}/*/*~*.sqlite"))
+def task_paths(of_services: Path, service: str = "*", instance: str = "*") -> list[Path]:
+    """The files of the tasks of all services, or of one, or of one instance."""
+    return sorted((of_services / "state").glob(f"{service}/{instance}/*~*.sqlite"))
 
 
 def path_id(path: Path) -> str:

@@ -26,6 +26,7 @@ from deploy.local.settle import Ends, Settled, Settling
 from services.training.fit_worker import FITTING
 from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.log import TopicPartition
+from shared.runtime.ownership import owners
 from shared.runtime.to_the_end import to_the_end
 from tests.e2e.evidence_of_run import path_id, services_folder, task_paths
 from tests.scenarios.topic_history import CONTROL_TP
@@ -68,14 +69,18 @@ class Undone:
 
     def __init__(self, platform: LocalPlatform) -> None:
         self._of_services = services_folder(platform.data, embedded=platform.embedded)
-        self._reader = KafkaBroker(platform.kafka).reader()
+        self._processes = list(platform.urls)
+        broker = KafkaBroker(platform.kafka)
+        self._reader, self._admin = broker.reader(), broker.admin()
 
-    def of(self, service: str, frozen_at_ms: int) -> str:
+    def of(self, process: str, frozen_at_ms: int) -> str:
         """The logs and how many entries of each were found, empty if none.
 
         The console keeps no file: of it what came after it was frozen counts.
         """
-        tasks = {path: path_id(path) for path in task_paths(self._of_services, service)}
+        service, _, number = process.partition("-")
+        paths = task_paths(self._of_services, service, number or "0")
+        tasks = {path: path_id(path) for path in paths if self._owner(path_id(path)) == process}
         positions = {_log(task): _position(path) for path, task in tasks.items()} or {CONTROL_TP: 0}
         self._reader.assign({})
         self._reader.assign(positions)
@@ -85,12 +90,25 @@ class Undone:
             found.update({f"{tp.topic}/{tp.partition}": len(left)} if left else {})
         return f"entries not applied: {dict(found)}" if found else ""
 
+    def _owner(self, task: str) -> str:
+        """The process whose task it is: of one that has moved away, a file stays behind."""
+        service = task.partition("/")[0]
+        processes = {name.partition("-")[2] or "0": name for name in self._processes if _of(name, service)}
+        tp = _log(task)
+        partitions = self._admin.partitions(tp.topic) or 1
+        return processes[owners(tp.topic, partitions, tuple(sorted(processes)))[tp.partition]]
+
     def close(self) -> None:
         self._reader.close()
+        self._admin.close()
 
 
 def _fit(doing: Sequence[str]) -> str:
     return next((text for text in doing if text.startswith(FITTING)), "")
+
+
+def _of(process: str, service: str) -> bool:
+    return process.partition("-")[0] == service
 
 
 def _log(task: str) -> TopicPartition:
@@ -154,8 +172,7 @@ class Killer(threading.Thread):
         """Kill them at a fit that is told to have been begun; empty if there was none before the end."""
         while not self._stop_asked.wait(LOOK_EVERY_S):
             pictures = client.ask(list(self._platform.urls))
-            ingestion = pictures.get("ingestion")
-            if ingestion is None or ingestion.applied.get(self._intake, 0) < blow.rows:
+            if max((one.applied.get(self._intake, 0) for one in pictures.values() if one), default=0) < blow.rows:
                 continue
             before = self._doing
             self._doing = {n: fit for n, one in pictures.items() if one and (fit := _fit(one.doing))}
@@ -207,7 +224,9 @@ class Killer(threading.Thread):
 
     def _come_before(self, frozen: Sequence[str], frozen_at_ms: int) -> dict[str, str]:
         """What stands before each of them; too few where time is up."""
-        until_s = time.monotonic() + max(FROZEN_AT_MOST_S.get(name, ELSE_AT_MOST_S) for name in frozen)
+        until_s = time.monotonic() + max(
+            FROZEN_AT_MOST_S.get(name.partition("-")[0], ELSE_AT_MOST_S) for name in frozen
+        )
         found: dict[str, str] = {}
         while len(found) < len(frozen) and time.monotonic() < until_s and not self._stop_asked.is_set():
             looked = {name: self._undone.of(name, frozen_at_ms) for name in frozen if name not in found}

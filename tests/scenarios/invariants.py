@@ -61,7 +61,6 @@ INVARIANTS: Mapping[int, Invariant] = {
         "a replay gives the same events, ids, sequences and state",
         (replays.replays_agree,),
         Needs.ARTIFACTS,
-        open="from a copy of a task's file: copies in the object store come with the next issue",
     ),
     10: Invariant("no input is newer than its as-of time", (predictions.nothing_newer_than_as_of,), Needs.ARTIFACTS),
     11: Invariant("a drift event leads to at most one run", (decisions.one_run_a_drift,)),
@@ -76,7 +75,6 @@ INVARIANTS: Mapping[int, Invariant] = {
     20: Invariant(
         "what a process writes that lost its partition changes nothing",
         (logs.only_owners_count,),
-        open="partitions do not move yet: an old owner is a killed process whose sends still land",
     ),
 }
 

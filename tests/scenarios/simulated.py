@@ -18,10 +18,15 @@ SETTLING = 20_000
 
 
 def lockstep(
-    workload: int, schedule: int, faults: Faults = NO_FAULTS, declared: Definitions | None = None, count: int = LONG
+    workload: int,
+    schedule: int,
+    faults: Faults = NO_FAULTS,
+    declared: Definitions | None = None,
+    count: int = LONG,
+    instances: int = 1,
 ) -> SimulatedPlatform:
     """Block by block: records, settle, labels, settle, tick, settle. `schedule` seeds who runs when and what fails."""
-    platform = SimulatedPlatform(schedule, declared or definitions(), FITS, faults)
+    platform = SimulatedPlatform(schedule, declared or definitions(), FITS, faults, instances=instances)
     platform.tick(T0_MS - LATENESS_MS)
     _settle(platform)
     played = blocks(workload, count)
@@ -42,10 +47,10 @@ def calm(workload: int) -> SimulatedPlatform:
 
 
 def free(
-    seed: int, faults: Faults = ALL_FAULTS, declared: Definitions | None = None, count: int = SHORT
+    seed: int, faults: Faults = ALL_FAULTS, declared: Definitions | None = None, count: int = SHORT, instances: int = 1
 ) -> SimulatedPlatform:
     """Everything goes on at once; ticks come where they come, and clients choose any partition."""
-    platform = SimulatedPlatform(seed, declared or definitions(), FITS, faults)
+    platform = SimulatedPlatform(seed, declared or definitions(), FITS, faults, instances=instances)
     draw, world = platform.world.random, platform.world
     played = blocks(seed, count, careless=True)
     for block in played:

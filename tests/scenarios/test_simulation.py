@@ -51,9 +51,12 @@ def again(test: str, seed: int) -> str:
 
 
 def holds_freely(seed: int) -> None:
-    """One free history with all faults: it settles, and nothing that must hold is violated."""
+    """One free history with all faults: it settles, and nothing that must hold is violated.
+
+    Every other one has two instances of each service, of which one may be thought dead while it goes on.
+    """
     try:
-        platform = free(seed)
+        platform = free(seed, instances=1 + seed % 2)
     except DoesNotSettle as moves:
         raise AssertionError(f"seed {seed} does not settle: {moves}; {again('hold', seed)}") from moves
     found = violations(platform)
@@ -64,6 +67,19 @@ def holds_freely(seed: int) -> None:
 @pytest.mark.parametrize("seed", SLICE)
 def test_invariants_hold_under_faults(seed: int) -> None:
     holds_freely(seed)
+
+
+def test_the_histories_hold_every_fault() -> None:
+    struck = free(3, instances=2).world.struck
+    assert struck.keys() == {
+        "crash", "disk lost", "stale disk put back", "thought dead", "disk full", "store away", "store back"
+    }  # fmt: skip
+
+
+def test_what_lost_its_disk_goes_on_from_copies(capsys: pytest.CaptureFixture[str]) -> None:
+    free(3, instances=2)
+    said = capsys.readouterr().out
+    assert said.count("going on from a copy") > 20
 
 
 @pytest.mark.proof
@@ -109,7 +125,7 @@ def decides_alike(workload: int) -> None:
     still = calm(workload)
     assert not violations(still), again("alike", workload)
     for schedule in (2, 3):
-        stormy = lockstep(workload, schedule, ALL_FAULTS)
+        stormy = lockstep(workload, schedule, ALL_FAULTS, instances=schedule - 1)
         assert stormy.world.crashes
         found = violations(stormy, replay=False)
         assert not found, "\n".join([f"workload {workload}, schedule {schedule}:", *found, again("alike", workload)])

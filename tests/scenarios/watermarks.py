@@ -7,6 +7,8 @@ one that has not been heard holds it back.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
 
 from shared.contracts.envelope import NEVER_MS, Mark, Message, origin
 from shared.runtime.log import LogRecord, TopicPartition
@@ -64,24 +66,26 @@ def at_end(history: TopicHistory, tp: TopicPartition) -> Shown:
 
 
 def falls(history: TopicHistory, tp: TopicPartition) -> Iterator[str]:
-    """Marks with which a task goes back, in the order of the log.
+    """Marks with which a task promises less behind a number than it had promised before it.
 
-    A mark that stood there before is said again: it falls behind nothing. And after a send that failed, everything
-    behind it is sent again: what has come to stand before it says the same once more behind it.
+    In the order of numbers, not of the log: what is sent again, or by another attempt that began further back, comes
+    late and says less, and readers take the most. What a head step marks comes from outside (the clock, and how far
+    control.v1 is read), so a new attempt may well say less behind the same record.
     """
-    marks = [(record.offset, entry) for record, entry in history.entries(tp) if isinstance(entry, Mark)]
-    last = {mark: offset for offset, mark in marks}
-    said: set[Mark] = set()
-    highest: dict[tuple[str, str], Mark] = {}
-    for offset, mark in marks:
-        if mark in said:
-            continue
-        said.add(mark)
-        for what, value in (("watermark", mark.watermark_ms), ("control position", mark.control)):
-            before = highest.setdefault((mark.source, what), mark)
-            known = before.watermark_ms if what == "watermark" else before.control
-            if value >= known:
-                highest[mark.source, what] = mark
-            elif last[before] < offset:
+    heads = {task.id for task in history.definitions.tasks if task.head}
+    marks = [(mark.sequence, record.offset, mark) for record, mark in history.entries(tp) if isinstance(mark, Mark)]
+    highest: dict[tuple[str, str], tuple[int, int]] = {}
+    for sequence, group in groupby(sorted(marks, key=itemgetter(0, 1)), key=itemgetter(0)):
+        said = [
+            ((mark.source, what), value, offset)
+            for _, offset, mark in group
+            if mark.source not in heads
+            for what, value in (("watermark", mark.watermark_ms), ("control position", mark.control))
+        ]
+        for (task, what), value, offset in said:
+            known, behind = highest.get((task, what), (value, sequence))
+            if value < known:
                 where = f"{tp.topic}/{tp.partition} offset {offset}"
-                yield f"{where}: {mark.source} goes back from {what} {known} to {value}"
+                yield f"{where}: {task} goes back from {what} {known}, behind number {behind}, to {value}"
+        for key, value, _ in said:
+            highest[key] = max(highest.get(key, (value, sequence)), (value, sequence))

@@ -27,6 +27,14 @@ Stays = Annotated[
 ]
 
 
+Instances = Annotated[
+    list[str] | None,
+    typer.Option("--instances", help="SERVICE=N: so many processes of it, which share its work", metavar="SERVICE=N"),
+]
+MOST_INSTANCES = 16
+SHARING: tuple[str, ...] = ("ingestion", "features", "serving", "monitoring", "training", "registry")
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     app.command()(up)
@@ -46,6 +54,7 @@ def up(
     as_json: Annotated[
         bool, typer.Option("--json", help="say on standard output what happens, a JSON object a line, nothing else")
     ] = False,
+    instances: Instances = None,
 ) -> None:
     """Start the platform on this machine; Ctrl-C stops it.
 
@@ -56,8 +65,23 @@ def up(
     from deploy.local.options import BrokerKind, UpOptions
     from deploy.local.up import run_up
 
-    options = UpOptions(BrokerKind(broker), data, fresh, tuple(definitions or ()), verbose, port_base, as_json)
+    options = UpOptions(
+        BrokerKind(broker), data, fresh, tuple(definitions or ()), verbose, port_base, as_json, _counted(instances)
+    )
     raise typer.Exit(run_up(options))
+
+
+def _counted(instances: list[str] | None) -> dict[str, int]:
+    counted: dict[str, int] = {}
+    for said in instances or ():
+        service, _, number = said.partition("=")
+        if service not in SHARING or not number.isdigit() or not 1 <= int(number) <= MOST_INSTANCES:
+            raise typer.BadParameter(
+                f"{said!r} is none of {', '.join(SHARING)} with a number from 1 to {MOST_INSTANCES}, as in features=2",
+                param_hint="--instances",
+            )
+        counted[service] = int(number)
+    return counted
 
 
 def demo(
@@ -90,12 +114,15 @@ def replay(
     limit: Annotated[int | None, typer.Option(min=1, help="only so many records of the file")] = None,
     data: Annotated[Path | None, typer.Option(help="with --local: folder of run-time data")] = None,
     stay: Stays = False,
+    instances: Instances = None,
     as_json: AsJson = False,
     console: ConsoleUrl = DEFAULT_CONSOLE,
 ) -> None:
     """Publish a file as an event stream; report the outcome."""
     if not PACE.fullmatch(pace):
         raise typer.BadParameter(f"{pace!r} is no pace: lockstep, max, or a factor such as 100x", param_hint="--pace")
+    if instances and not local:
+        raise typer.BadParameter("it needs --local: `headrace up` takes it for any other", param_hint="--instances")
     if stay and not local:
         raise typer.BadParameter("it needs --local: any other platform runs on anyway", param_hint="--stay")
     _local_deployment("replay")
@@ -103,8 +130,9 @@ def replay(
     from deploy.local.replay import run_replay
 
     options = ReplayOptions(
-        definitions, file, local, BrokerKind(broker), label_delay, pace, block, limit, as_json, data, console, stay
-    )
+        definitions, file, local, BrokerKind(broker), label_delay, pace, block, limit, as_json, data, console, stay,
+        _counted(instances),
+    )  # fmt: skip
     raise typer.Exit(run_replay(options))
 
 

@@ -18,8 +18,8 @@ OWN = {INPUT: 3}
 def progress(service: str, **said: Any) -> Progress:
     applied = {"control.v1/0": 5, **said.pop("applied", {})}
     usual: dict[str, Any] = {
-        "service": service, "instance": "0", "incarnation": "a", "log_id": "log", "control": 5, "sent": {},
-        "pending": 0, "doing": [], "waiting": {},
+        "service": service, "instance": "0", "membership": "alone", "incarnation": "a", "log_id": "log", "control": 5,
+        "sent": {}, "pending": 0, "doing": [], "waiting": {},
     }  # fmt: skip
     return Progress.model_validate({**usual, **said, "applied": applied})
 
@@ -32,6 +32,14 @@ def still(**of: Progress | None) -> dict[str, Progress | None]:
         "registry": progress("registry", sent={"control.v1/0": 5}),
     }
     return {**rest, **of}
+
+
+def test_instances_that_do_not_know_the_same_of_each_other_have_not_settled() -> None:
+    two = {"features": progress("features", membership="both"), "features-1": progress("features", membership="one")}
+    apart = "its instances do not know of each other yet"
+    assert unsettled(still(**two), {}) == {"features": apart, "features-1": apart}
+    two["features-1"] = progress("features", membership="both")
+    assert unsettled(still(**two), {}) == {}
 
 
 def test_a_platform_at_rest_has_settled() -> None:

@@ -9,13 +9,13 @@ from shared.runtime.http_server import LAG_WINDOW_S, Health
 from shared.runtime.snapshot import Progress, Snapshot, TaskFigures
 
 QUIET = Progress(
-    service="features", instance="0", incarnation="1", log_id="l", control=1, applied={}, sent={}, pending=0, doing=[],
-    waiting={},
+    service="features", instance="0", membership="alone", incarnation="1", log_id="l", control=1, applied={}, sent={},
+    pending=0, doing=[], waiting={},
 )  # fmt: skip
 
 
 def figures(lag: int, peak: int) -> TaskFigures:
-    return TaskFigures("inputs", "m", 0, 1, 0, 0, 0, 0, lag, peak, None, 0)
+    return TaskFigures("inputs", "m", 0, 1, 0, 0, 0, 0, lag, peak, None, 0, 0.0)
 
 
 class Clock:

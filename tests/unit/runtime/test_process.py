@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deploy.simulation.memory_files import MemoryFiles
-from deploy.simulation.virtual_time import Jobs, VirtualClock
+from deploy.simulation.virtual_time import VirtualClock
 from shared.contracts.envelope import Encoded, Mark, Message, encode, encode_mark
 from shared.contracts.flow import LabelObserved, PredictionMade
 from shared.contracts.platform import Platform
@@ -23,6 +23,7 @@ from shared.runtime.service import Service
 from shared.runtime.step import Output, Step
 from shared.runtime.task_file import OutboxRow
 from tests import builders as b
+from tests.memory_host import AtOnce
 from tests.unit.runtime.test_head_task import HEAD
 from tests.unit.runtime.toy_task import (
     JOINS,
@@ -93,7 +94,7 @@ class Bench:
                 self.broker,
                 self.clock,
                 self.files,
-                Jobs(),
+                AtOnce(),
                 ArtifactStore.at("memory:"),
                 "0",
                 buried=self.buried.append,
