@@ -9,6 +9,7 @@ from shared.contracts.envelope import Encoded, Message, encode
 from shared.contracts.identity import derived_id
 from shared.contracts.topology import Output as Target
 from shared.contracts.topology import TaskSpec
+from shared.contracts.trace_context import begun, carried_on
 from shared.runtime.partitioning import partition_of
 from shared.runtime.step import Append, Cause, ClearTimer, Output, Publish, Raw, SetTimer
 
@@ -55,10 +56,12 @@ def _addressed(
     where = (topic, partition)
     sequence = (prepared.sequences[where] if where in prepared.sequences else last_sequence(where)) + 1
     prepared.sequences[where] = sequence
-    name = f"{topic}:{output.event.ce_type}:{output.name}"
+    cause_id = _cause_id(cause, output)
+    event_id = derived_id(cause_id, f"{topic}:{output.event.ce_type}:{output.name}", output.key, ordinal)
+    parent = output.trace or (cause.trace if isinstance(cause, Message) else None)
     message = Message(
-        id=derived_id(_cause_id(cause, output), name, output.key, ordinal), source=spec.id, time_ms=output.time_ms,
-        key=output.key, event=output.event, sequence=sequence, control=control,
+        id=event_id, source=spec.id, time_ms=output.time_ms, key=output.key, event=output.event, sequence=sequence,
+        control=control, trace=carried_on(parent, event_id) if parent else begun(cause_id, event_id),
     )  # fmt: skip
     return topic, partition, encode(message)
 

@@ -59,11 +59,11 @@ class OutsideWriter:
 
     def publish(
         self, topic: Topic, event: Event, *, event_id: str, time_ms: int, key: str = "", partition: int = 0,
-        control: int = 0, landed: Landed | None = None,
+        control: int = 0, trace: str | None = None, landed: Landed | None = None,
     ) -> None:  # fmt: skip
-        """Queue an event; `landed(offset)` is called once the log has it."""
+        """Queue an event; `landed(offset)` is called once the log has it. `trace`: its own `traceparent`."""
         topic.admit(event)
-        message = Message(event_id, self.identity, time_ms, key, event, None, control)
+        message = Message(event_id, self.identity, time_ms, key, event, None, control, trace)
         with self._lock:
             self._queue.append(_Row(TopicPartition(topic.name, partition), message, landed))
 

@@ -82,7 +82,7 @@ class Bench:
         self.clock = VirtualClock()
         self.broker = MemoryBroker(self.clock.wall_ms)
         self.files = MemoryFiles()
-        self.buried: list[OutboxRow] = []
+        self.set_aside: list[OutboxRow] = []
         self.service = Service("monitoring", STEPS, **service)
         self.process = self.started()
 
@@ -96,7 +96,7 @@ class Bench:
                 Jobs(),
                 ArtifactStore.at("memory:"),
                 "0",
-                buried=self.buried.append,
+                set_aside=self.set_aside.append,
             ),
         )
         return self.process
