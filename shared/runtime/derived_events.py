@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from shared.contracts.control_writers import may_say
 from shared.contracts.envelope import Encoded, Message, encode
 from shared.contracts.identity import derived_id
+from shared.contracts.topics import CONTROL
 from shared.contracts.topology import Output as Target
 from shared.contracts.topology import TaskSpec
 from shared.contracts.trace_context import begun, carried_on
@@ -31,7 +33,8 @@ def prepare(
 ) -> Prepared:
     """Number and encode what a cause led to.
 
-    Raises WrongEvent, KeyError for a topic that the task may not write, ValueError where a head step names no cause.
+    Raises WrongEvent or NotToBeSaid, KeyError for a topic that the task may not write, ValueError where a head step
+    names no cause.
     """
     prepared = Prepared()
     for ordinal, output in enumerate(outputs):
@@ -51,6 +54,8 @@ def _addressed(
 ) -> tuple[str, int, Encoded]:  # fmt: skip
     output.topic.admit(output.event)
     topic = output.topic.name
+    if topic == CONTROL.name:
+        may_say(spec.service, output.event)
     target = _target(spec, topic)
     partition = spec.partition if target.keeps else partition_of(output.key.encode(), target.partitions)
     where = (topic, partition)

@@ -87,7 +87,7 @@ class Process:
         self.clock, self.executor, self.artifacts = host.clock, host.executor, host.artifacts
         self.instance, self.folder = host.instance, host.folder
         self.history = ControlHistory()
-        self.outside = OutsideWriter(f"headrace/{service.name}/{host.instance}")
+        self.outside = OutsideWriter(f"headrace/{service.name}/{host.instance}", service.name)
         self.reader, self.writer, self.admin = host.broker.reader(), host.broker.writer(), host.broker.admin()
         self.tasks: dict[str, Task] = {}
         self.relays: dict[str, Relay] = {}

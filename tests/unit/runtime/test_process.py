@@ -272,7 +272,7 @@ def test_what_is_said_from_outside_goes_again_until_it_is_acknowledged(bench: Be
     bench.turn()
     landed: list[int] = []
     bench.broker.away = True
-    bench.process.outside.publish(CONTROL, b.tick(), event_id="e1", time_ms=b.T0_MS, landed=landed.append)
+    bench.process.outside.publish(CONTROL, b.drift(), event_id="e1", time_ms=b.T0_MS, landed=landed.append)
     assert bench.process.outside.pending == 1
     bench.broker.away = False
     bench.turn()
