@@ -27,7 +27,7 @@ from services.serving.settings import ServingSettings
 from services.training.app import build as build_training
 from shared.contracts.control import ApplyDefinitions, Tick
 from shared.contracts.definitions import Clock, FeatureView, Model, Source
-from shared.contracts.envelope import Encoded, Event, Message, encode
+from shared.contracts.envelope import Encoded, Event, Headers, Message, encode
 from shared.contracts.identity import derived_id
 from shared.contracts.platform import Platform
 from shared.contracts.topics import CONTROL
@@ -110,11 +110,13 @@ class SimulatedPlatform:
         event_id = derived_id("headrace/simulation", event.ce_type, cause)
         self.world.publish(CONTROL.name, 0, encode(Message(event_id, "headrace/simulation", time_ms, key, event)))
 
-    def publish(self, source: str, record: Mapping[str, JsonValue] | bytes, partition: int) -> None:
+    def publish(
+        self, source: str, record: Mapping[str, JsonValue] | bytes, partition: int, headers: Headers = ()
+    ) -> None:
         """A record as a client publishes it: any partition, no key."""
         data = record if isinstance(record, bytes) else orjson.dumps(record)
         topic = self.newest.definitions.sources[source].topic_name
-        self.world.publish(topic, partition, Encoded(None, data, ()))
+        self.world.publish(topic, partition, Encoded(None, data, headers))
 
     def tick(self, time_ms: int, adopt: int | None = None) -> None:
         """A tick of all sources of events: behind what their topics hold, and behind `adopt` (default: everything)."""

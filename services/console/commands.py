@@ -12,6 +12,7 @@ from shared.contracts.envelope import NEVER_MS, Event, Message, rfc3339
 from shared.contracts.errors import HeadraceError
 from shared.contracts.identity import derived_id
 from shared.contracts.topics import CONTROL
+from shared.contracts.trace_context import trace_id_of
 from shared.runtime.process import Process
 
 Found = TypeVar("Found")
@@ -52,6 +53,7 @@ class Happened:
         return {
             "control": self.control,
             "id": self.message.id,
+            "trace_id": trace_id_of(self.message.trace),
             "type": type(event).__name__,
             "time": rfc3339(self.message.time_ms),
             "source": self.message.source,

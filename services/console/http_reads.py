@@ -18,6 +18,7 @@ from services.console.status import status
 from shared.contracts.definition_problem import did_you_mean
 from shared.contracts.definitions import Model
 from shared.contracts.envelope import rfc3339
+from shared.contracts.trace_context import trace_id_of
 from shared.runtime.process import Process
 
 MOST_ENTRIES = 10_000
@@ -131,4 +132,5 @@ def _source_of(event: Any) -> str | None:
 
 
 def _rejected(message: Any) -> dict[str, Any]:
-    return {"time": rfc3339(message.time_ms), **message.event.model_dump(mode="json")}
+    named = {"event_id": message.id, "trace_id": trace_id_of(message.trace), "time": rfc3339(message.time_ms)}
+    return {**named, **message.event.model_dump(mode="json")}

@@ -12,6 +12,7 @@ from services.console.http_reads import defined
 from services.console.prediction_search import SearchTooLong, find_prediction
 from shared.contracts.envelope import Message, rfc3339
 from shared.contracts.flow import PredictionMade
+from shared.contracts.trace_context import trace_id_of
 from shared.contracts.why import why
 from shared.runtime.log import LogError
 from shared.runtime.process import Process
@@ -62,4 +63,5 @@ def _predicted(process: Process, model: str, wanted: str) -> dict[str, Any]:
 def _shown(message: Message) -> dict[str, Any]:
     event = message.event
     assert isinstance(event, PredictionMade)
-    return {"id": message.id, "time": rfc3339(message.time_ms), **event.model_dump(mode="json")}
+    named = {"id": message.id, "trace_id": trace_id_of(message.trace), "time": rfc3339(message.time_ms)}
+    return {**named, **event.model_dump(mode="json")}

@@ -14,7 +14,9 @@ from services.ingestion.memory_guard import Refuses
 from services.ingestion.settings import IngestionSettings
 from shared.contracts.definitions import Source
 from shared.contracts.flow import RejectReason
+from shared.contracts.trace_context import TRACEPARENT
 from shared.runtime.http_access import asks_token
+from shared.runtime.http_trace import request_trace
 from shared.runtime.log import RecordTooLarge, TopicPartition
 from shared.runtime.partitioning import partition_of
 from shared.runtime.process import Process
@@ -37,6 +39,7 @@ def router(
 
         The same id sent again is taken, and counts once. A broker that takes less than we do (413) and one that does
         not answer in time (503) may have taken some: the first is told record by record, the second by their number.
+        A W3C `traceparent` becomes that of every record; an invalid one is ignored.
         """
         unready = _unready(process, source) or _full(process, refuses)
         if unready is not None:
@@ -49,7 +52,8 @@ def router(
         bad = [line for line in judged if isinstance(line, BadLine)]
         if bad or not judged:
             return _unfit(bad, len(judged))
-        return await _published(process, definition, [x for x in judged if isinstance(x, Line)], answer_within_s)
+        lines, trace = [x for x in judged if isinstance(x, Line)], request_trace(request)
+        return await _published(process, definition, lines, trace, answer_within_s)
 
     return routes
 
@@ -90,10 +94,13 @@ def _full(process: Process, refuses: Refuses) -> JSONResponse | None:
     return None
 
 
-async def _published(process: Process, source: Source, lines: Sequence[Line], within_s: float) -> JSONResponse:
+async def _published(
+    process: Process, source: Source, lines: Sequence[Line], trace: str | None, within_s: float
+) -> JSONResponse:
+    headers = [(TRACEPARENT, trace.encode())] if trace else ()
     tps = [TopicPartition(source.topic_name, partition_of(x.routed.key.encode(), source.partitions)) for x in lines]
     landed = [
-        asyncio.wrap_future(process.outside.publish_raw(tp, line.routed.key.encode(), line.data))
+        asyncio.wrap_future(process.outside.publish_raw(tp, line.routed.key.encode(), line.data, headers))
         for tp, line in zip(tps, lines, strict=True)
     ]
     _, waiting = await asyncio.wait(landed, timeout=within_s)

@@ -11,10 +11,10 @@ from services.ingestion.quarantine import quarantined
 from services.ingestion.routing import Routed, route
 from shared.contracts.definitions import Clock, Source
 from shared.contracts.flow import IntakeRecord, RejectReason
-from shared.contracts.identity import record_cause
+from shared.contracts.identity import derived_id, record_cause
 from shared.contracts.record_fields import Refusal
 from shared.contracts.topics import INTAKE
-from shared.runtime.cloud_events import MalformedRecord, UserRecord, read_record
+from shared.runtime.cloud_events import MalformedRecord, UserRecord, read_record, trace_of
 from shared.runtime.log import LogRecord
 from shared.runtime.step import Context, Output, Publish, Raw, Step
 
@@ -31,10 +31,13 @@ def intake_step(largest_record_bytes: int = LARGEST_RECORD_BYTES) -> Step:
         found = _routed(source, record, largest_record_bytes)
         if isinstance(found, Refusal):
             return newest_ms, [_refused(found, source, record)]
-        routed, text = found
-        taken = _taken(source, record, routed, newest_ms, text)
-        cause = record_cause(source.name, routed.record_id)
-        output = Publish(INTAKE.of(source.name), routed.key, taken, routed.time_ms, first_cause=cause)
+        routed, user = found
+        taken = _taken(source, record, routed, newest_ms, user.text)
+        output = Publish(
+            INTAKE.of(source.name), routed.key, taken, routed.time_ms,
+            first_cause=record_cause(source.name, routed.record_id),
+            trace=trace_of(record.headers, user.attributes) or "",
+        )  # fmt: skip
         return newest_after(newest_ms, source, routed.time_ms, record.timestamp_ms), [output]
 
     return Step("intake", int, raw=on_raw, newest_ms=lambda newest_ms: newest_ms)
@@ -53,7 +56,7 @@ def too_large(data: bytes, largest_record_bytes: int) -> Refusal | None:
     return Refusal(RejectReason.TOO_LARGE, None, f"at most {largest_record_bytes} bytes", f"{len(data)} bytes")
 
 
-def _routed(source: Source, record: LogRecord, largest_record_bytes: int) -> tuple[Routed, str] | Refusal:
+def _routed(source: Source, record: LogRecord, largest_record_bytes: int) -> tuple[Routed, UserRecord] | Refusal:
     refusal = too_large(record.value or b"", largest_record_bytes)
     if refusal is not None:
         return refusal
@@ -61,7 +64,7 @@ def _routed(source: Source, record: LogRecord, largest_record_bytes: int) -> tup
     if isinstance(user, Refusal):
         return user
     routed = route(source, user.data, record.timestamp_ms)
-    return routed if isinstance(routed, Refusal) else (routed, user.text)
+    return routed if isinstance(routed, Refusal) else (routed, user)
 
 
 def read(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> UserRecord | Refusal:
@@ -96,4 +99,5 @@ def _refused(refusal: Refusal, source: Source, record: LogRecord) -> Publish:
     where = (record.topic, record.partition, record.offset)
     rejected = quarantined(refusal, source.name, *where, record.value or b"", "", record.timestamp_ms)
     # Its id is unknown, or not to be trusted: the bytes, which name the rejection, tell it apart.
-    return replace(rejected, first_cause=record_cause(source.name, ""))
+    cause = derived_id(record_cause(source.name, ""), "refused", rejected.name)
+    return replace(rejected, first_cause=cause, trace=trace_of(record.headers) or "")

@@ -46,13 +46,17 @@ LabelValue = float | str | None
 
 
 class HeldLabel(Contract):
-    """A label that waits; `in_time`: it was not late at its source. `known_ms`: see LabelObserved."""
+    """A label that waits; `in_time`: it was not late at its source. `known_ms`: see LabelObserved.
+
+    `trace`: what it leads to may follow from a timer or another label, and belongs to its own trace all the same.
+    """
 
     label_id: str
     time_ms: int
     value: LabelValue
     in_time: bool
     known_ms: int | None = None
+    trace: str = ""
 
     @property
     def earliest_ms(self) -> int:
@@ -70,7 +74,7 @@ class Decided(Contract):
 
 class JoinState(Contract):
     """Labels alone, then a prediction with at most one label to decide and one to revise, then Decided, then nothing
-    but `status`: how it was decided, whatever revised it."""
+    but `status`: how it was decided, whatever revised it. `trace`: of the prediction."""
 
     prediction: PredictionMade | None = None
     scored_ms: int = 0
@@ -78,6 +82,7 @@ class JoinState(Contract):
     labels: tuple[HeldLabel, ...] = ()
     decided: Decided | None = None
     status: LabelStatus | None = None
+    trace: str = ""
 
     @property
     def expired(self) -> bool:
@@ -97,7 +102,8 @@ def on_prediction(state: JoinState | None, message: Message, context: Context) -
         return state, _streamed(event, state.status, message.time_ms, context)
     if state.prediction is not None:
         answers = state.prediction.answered_by is None and event.answered_by is not None
-        state = state.model_copy(update={"prediction": event}) if answers else state
+        if answers:
+            state = state.model_copy(update={"prediction": event, "trace": message.trace or ""})
         return state, _streamed(event, None, message.time_ms, context)
     rule, time_ms, now_ms = _rule(event.model, context), message.time_ms, context.watermark_ms
     due_ms = time_ms + rule.matures_after
@@ -110,7 +116,7 @@ def on_prediction(state: JoinState | None, message: Message, context: Context) -
         SetTimer(EXPIRE, max(time_ms + rule.expires_after, decides_ms)),
         *(ClearTimer(f"{ORPHAN}:{held.label_id}") for held in state.labels),
     ]
-    joined = JoinState(prediction=event, scored_ms=time_ms, due_ms=due_ms)
+    joined = JoinState(prediction=event, scored_ms=time_ms, due_ms=due_ms, trace=message.trace or "")
     for held in state.labels:
         joined, unused = _with_label(joined, held)
         outputs += _unused(event.model, message.key, unused, LabelFate.SUPERSEDED, now_ms)
@@ -124,8 +130,9 @@ def on_label(state: JoinState | None, message: Message, context: Context) -> Joi
     state, model, now_ms = state or JoinState(), event.model, context.watermark_ms
     value = float(event.value) if isinstance(event.value, bool | int) else event.value
     held = HeldLabel(
-        label_id=event.label_id, time_ms=message.time_ms, value=value, in_time=not event.late, known_ms=event.known_ms
-    )
+        label_id=event.label_id, time_ms=message.time_ms, value=value, in_time=not event.late, known_ms=event.known_ms,
+        trace=message.trace or "",
+    )  # fmt: skip
     if state.expired:
         return state, _unused(model, message.key, [held], LabelFate.LATE, now_ms)
     if state.decided is not None:
@@ -163,7 +170,7 @@ def on_due(state: JoinState, due: Due, context: Context) -> Joined:
         label=decided.label,
         label_id=decided.label_id,
     )
-    outputs: list[Output] = [Publish(OUTCOMES.of(model), due.key, matured, due.due_ms)]
+    outputs: list[Output] = [Publish(OUTCOMES.of(model), due.key, matured, due.due_ms, trace=state.trace)]
     after = JoinState(decided=decided, status=status)
     for held in state.labels:
         if held is not deciding:
@@ -226,7 +233,7 @@ def _revised(state: JoinState, held: HeldLabel, model: str, key: str, now_ms: in
     after = JoinState(decided=decided, status=state.status)
     # Not before its label was known. That lies no earlier than the watermark, which depends on how far the marks of
     # other logs are read: dated by that, a revision would count in a fit or not, as the logs happen to interleave.
-    return after, [_publish(model, key, event, held.earliest_ms, now_ms)]
+    return after, [_publish(model, key, event, held.earliest_ms, now_ms, held.trace)]
 
 
 def _streamed(event: PredictionMade, status: LabelStatus | None, time_ms: int, context: Context) -> list[Output]:
@@ -246,13 +253,14 @@ def _unused(model: str, key: str, labels: Iterable[HeldLabel], fate: LabelFate, 
             LabelUnused(model=model, join_id=key, label_id=held.label_id, fate=fate),
             held.earliest_ms,
             now_ms,
+            held.trace,
         )
         for held in labels
     ]
 
 
-def _publish(model: str, key: str, event: Event, time_ms: int, now_ms: int) -> Publish:
-    return Publish(OUTCOMES.of(model), key, event, max(time_ms, now_ms))
+def _publish(model: str, key: str, event: Event, time_ms: int, now_ms: int, trace: str = "") -> Publish:
+    return Publish(OUTCOMES.of(model), key, event, max(time_ms, now_ms), trace=trace)
 
 
 def _rule(model: str, context: Context) -> Label:

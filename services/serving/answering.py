@@ -93,10 +93,11 @@ class Answering:
         at_ms = self._as_of_ms(stand, AskedRecord(entity, None, None, {}))
         return [self._made(stand, entity, None, inputs, request_id) for inputs in rows], at_ms
 
-    async def logged(self, stand: Stand, made: Sequence[PredictionMade], at_ms: int) -> None:
-        """Return once the predictions are on disk. Raises Refused: 413 if one is too large, 503 if the disk fails."""
+    async def logged(self, stand: Stand, made: Sequence[PredictionMade], at_ms: int, trace: str | None) -> None:
+        """Return once the predictions are on disk. `trace`: the request's `traceparent`.
+        Raises Refused: 413 if one is too large, 503 if the disk fails."""
         try:
-            await asyncio.wrap_future(self._log.append(made, at_ms, stand.plan.source.partitions))
+            await asyncio.wrap_future(self._log.append(made, at_ms, stand.plan.source.partitions, trace))
         except FactTooLarge as large:
             raise Refused(413, str(large)) from large
         except LogUnwritable as unwritable:

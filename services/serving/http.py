@@ -17,6 +17,7 @@ from services.serving.standing import Stand
 from shared.contracts.definitions import Task
 from shared.contracts.envelope import rfc3339
 from shared.contracts.flow import VersionOutput
+from shared.runtime.http_trace import request_trace
 
 LARGEST_RECORD_BYTES = 256 << 10
 LONGEST_REQUEST_ID = 200
@@ -31,7 +32,7 @@ def router(answering: Answering) -> APIRouter:
 
         Features are as of the record's time, else of `at`, else of the newest tick of the source's clock. An entity
         that no view knows has `"entity_known": false` and the features of no events: 0 where counted or summed, else
-        null. `X-Request-Id` names the request; otherwise it gets an id.
+        null. `X-Request-Id` names the request; otherwise it gets an id. A W3C `traceparent` is carried on.
         """
         started_s = time.perf_counter()
         request_id = request.headers.get("x-request-id", "")[:LONGEST_REQUEST_ID] or uuid4().hex
@@ -41,7 +42,7 @@ def router(answering: Answering) -> APIRouter:
             body = _parsed(await read_body(request, LARGEST_RECORD_BYTES))
             answer = answering.record(stand, body, at, request_id)
             version = answer.made.answered_by
-            await answering.logged(stand, (answer.made,), answer.at_ms)
+            await answering.logged(stand, (answer.made,), answer.at_ms, request_trace(request))
             status, content = 200, answer_body(stand, answer)
         except Refused as refused:
             status, content = refused.status, {**refused.body, "request_id": request_id}

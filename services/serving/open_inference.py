@@ -25,6 +25,7 @@ from services.serving.refused import Refused
 from services.serving.standing import Stand
 from shared.contracts.definitions import Task
 from shared.contracts.flow import Inputs
+from shared.runtime.http_trace import request_trace
 from shared.runtime.onnx_model import CATEGORY, OUTPUT_TENSOR
 
 NAME, VERSION = "headrace", "0.1.0"
@@ -111,7 +112,7 @@ class _Inference:
         request, rows = await run_in_threadpool(_read, body, http.headers.get(JSON_LENGTH), stand)
         request_id = request.id or uuid4().hex
         if self._named is None:
-            outputs = await self._by_split(stand, request, rows, request_id)
+            outputs = await self._by_split(stand, request, rows, request_id, request_trace(http))
         else:
             self._version, loaded = _named(stand, self._named)
             outputs = await run_in_threadpool(_outputs, stand, self._version, loaded, rows)
@@ -122,13 +123,13 @@ class _Inference:
         return Response(content, headers={JSON_LENGTH: str(json_length)}, media_type="application/octet-stream")
 
     async def _by_split(
-        self, stand: Stand, request: InferRequest, rows: Sequence[Inputs], request_id: str
+        self, stand: Stand, request: InferRequest, rows: Sequence[Inputs], request_id: str, trace: str | None
     ) -> list[tuple[float, ...]]:
         entity = str(request.parameters.get("entity") or request_id)
         made, at_ms = await run_in_threadpool(self._answering.rows, stand, entity, rows, request_id)
         # All rows have one subject, so that one version answers them all.
         self._version = made[0].answered_by
-        await self._answering.logged(stand, made, at_ms)
+        await self._answering.logged(stand, made, at_ms, trace)
         if self._version is None:
             raise no_version(stand)
         outputs = [one.outputs.get(self._version) for one in made]

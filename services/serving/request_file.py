@@ -14,18 +14,22 @@ from shared.runtime.task_file import foreign_log
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS facts
-    (number INTEGER PRIMARY KEY AUTOINCREMENT, model TEXT, partition INTEGER, time_ms INTEGER, event BLOB);
+    (number INTEGER PRIMARY KEY AUTOINCREMENT, model TEXT, partition INTEGER, time_ms INTEGER, event BLOB, trace TEXT);
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A prediction that was given: its partition of `predictions.<model>`, its event time, the event as JSON."""
+    """A prediction that was given: its partition of `predictions.<model>`, its event time, the event as JSON.
+
+    `trace`: the `traceparent` of the request; None: it had none.
+    """
 
     model: str
     partition: int
     time_ms: int
     event: bytes
+    trace: str | None = None
 
 
 class RequestFile:
@@ -45,6 +49,9 @@ class RequestFile:
         # Nothing can derive a request again: a power cut must not lose one that was answered.
         self._connection.execute("PRAGMA synchronous=FULL")
         self._connection.executescript(_TABLES)
+        if "trace" not in {name for _, name, *_ in self._connection.execute("PRAGMA table_info(facts)")}:
+            # A file of an earlier release may hold requests that are not sent yet.
+            self._connection.execute("ALTER TABLE facts ADD COLUMN trace TEXT")
         self.identity = self._once("identity", secrets.token_hex(16))
 
     def bind(self, log_id: str) -> None:
@@ -58,17 +65,18 @@ class RequestFile:
         with self._lock, self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
             self._connection.executemany(
-                "INSERT INTO facts (model, partition, time_ms, event) VALUES (?, ?, ?, ?)",
-                [(fact.model, fact.partition, fact.time_ms, fact.event) for fact in facts],
+                "INSERT INTO facts (model, partition, time_ms, event, trace) VALUES (?, ?, ?, ?, ?)",
+                [(fact.model, fact.partition, fact.time_ms, fact.event, fact.trace) for fact in facts],
             )
             self._connection.executemany("DELETE FROM facts WHERE number = ?", [(number,) for number in sent])
 
     def after(self, number: int, rows: int) -> Sequence[tuple[int, Fact]]:
         """Up to `rows` facts with a higher number, in their order."""
-        query = "SELECT number, model, partition, time_ms, event FROM facts WHERE number > ? ORDER BY number LIMIT ?"
+        columns = "number, model, partition, time_ms, event, trace"
+        query = f"SELECT {columns} FROM facts WHERE number > ? ORDER BY number LIMIT ?"
         with self._lock:
             found = self._connection.execute(query, (number, rows)).fetchall()
-        return [(n, Fact(model, partition, time_ms, event)) for n, model, partition, time_ms, event in found]
+        return [(n, Fact(*fact)) for n, *fact in found]
 
     def close(self) -> None:
         with self._lock:

@@ -10,8 +10,9 @@ from concurrent.futures import Future
 from services.serving.request_file import Fact, RequestFile
 from shared.contracts.errors import HeadraceError
 from shared.contracts.flow import PredictionMade
-from shared.contracts.identity import derived_id
+from shared.contracts.identity import derived_id, record_cause
 from shared.contracts.topics import PREDICTIONS
+from shared.contracts.trace_context import begun, carried_on
 from shared.runtime.partitioning import partition_of
 from shared.runtime.process import Process
 
@@ -66,9 +67,12 @@ class RequestLog:
 
     # --- on any thread
 
-    def append(self, predictions: Sequence[PredictionMade], time_ms: int, partitions: int) -> Future[None]:
-        """Done once all of them are on disk. `partitions` of the topic. Raises FactTooLarge or LogUnwritable."""
-        facts = [_fact(made, time_ms, partitions) for made in predictions]
+    def append(
+        self, predictions: Sequence[PredictionMade], time_ms: int, partitions: int, trace: str | None = None
+    ) -> Future[None]:
+        """Done once all of them are on disk. `partitions` of the topic; `trace`: the request's `traceparent`.
+        Raises FactTooLarge or LogUnwritable."""
+        facts = [_fact(made, time_ms, partitions, trace) for made in predictions]
         with self._lock:
             if self._closed:
                 raise LogUnwritable("the service is stopping")
@@ -135,16 +139,17 @@ class RequestLog:
             if fact.model not in known:
                 self._more = True  # written before a restart, and the history is not read that far
                 return
-            self._publish(number, fact)
+            self._publish(number, fact, known[fact.model].scores)
             self._taken_to = number
         self._more = self._more or len(found) == room
 
-    def _publish(self, number: int, fact: Fact) -> None:
+    def _publish(self, number: int, fact: Fact, source: str) -> None:
         event = PredictionMade.model_validate_json(fact.event)
+        event_id = derived_id(self._file.identity, "request", "", number)
         self._in_flight += 1
         self._process.outside.publish(
-            PREDICTIONS.of(fact.model), event, event_id=derived_id(self._file.identity, "request", "", number),
-            time_ms=fact.time_ms, key=event.entity, partition=fact.partition, control=event.control,
+            PREDICTIONS.of(fact.model), event, event_id=event_id, time_ms=fact.time_ms, key=event.entity,
+            partition=fact.partition, control=event.control, trace=_trace(fact, event, source, event_id),
             landed=lambda offset: self._has_landed(number),
         )  # fmt: skip
 
@@ -162,8 +167,15 @@ class RequestLog:
         self._process.executor.submit(self._file.add, (), landed)
 
 
-def _fact(made: PredictionMade, time_ms: int, partitions: int) -> Fact:
+def _trace(fact: Fact, event: PredictionMade, source: str, event_id: str) -> str:
+    """The request's own trace carried on; else that of the record which it is about."""
+    if fact.trace is not None:
+        return carried_on(fact.trace, event_id)
+    return begun(event_id if event.record_id is None else record_cause(source, event.record_id), event_id)
+
+
+def _fact(made: PredictionMade, time_ms: int, partitions: int, trace: str | None) -> Fact:
     event = made.model_dump_json().encode()
     if len(event) > LARGEST_FACT_BYTES:
         raise FactTooLarge(len(event))
-    return Fact(made.model, partition_of(made.entity.encode(), partitions), time_ms, event)
+    return Fact(made.model, partition_of(made.entity.encode(), partitions), time_ms, event, trace)

@@ -15,6 +15,7 @@ from shared.contracts.errors import HeadraceError
 from shared.contracts.identity import derived_id
 from shared.contracts.platform import ModelState, Platform, RunState
 from shared.contracts.topics import CONTROL
+from shared.contracts.trace_context import carried_on
 from shared.inputs.vector import InputPlan
 from shared.runtime.artifacts import ArtifactMissing
 from shared.runtime.decided_outcomes import DecidedOutcomes
@@ -195,9 +196,12 @@ class FitWorker:
         )
 
     def _publish(self, run: RunState, name: str, event: Event, ordinal: int = 0) -> None:
+        history, event_id = self._process.history, derived_id(run.run_id, event.ce_type, name, ordinal)
+        requested = history.entries[run.requested_at - 1].message
+        parent = requested.trace if requested else None
         self._process.outside.publish(
-            CONTROL, event, event_id=derived_id(run.run_id, event.ce_type, name, ordinal), key=name,
-            time_ms=self._process.history.newest.now_ms(name),
+            CONTROL, event, event_id=event_id, key=name, time_ms=history.newest.now_ms(name),
+            trace=carried_on(parent, event_id) if parent else None,
         )  # fmt: skip
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from pydantic import JsonValue
 from shared.contracts.envelope import epoch_ms
 from shared.contracts.errors import HeadraceError
 from shared.contracts.flow import RejectReason
+from shared.contracts.trace_context import TRACEPARENT, read_traceparent
 
 _REQUIRED = ("specversion", "id", "source", "type")
 _ATTRIBUTE = re.compile(r"[a-z0-9]+")
@@ -57,6 +58,23 @@ def read_record(key: bytes | None, value: bytes | None, headers: Sequence[tuple[
     if any(name.startswith("ce_") for name in named):
         return _binary(key, value, named, content_type)
     return UserRecord(_json(value), value.decode())
+
+
+def trace_of(headers: Sequence[tuple[str, bytes | None]], attributes: Mapping[str, str] | None = None) -> str | None:
+    """The `traceparent` that a record came with, as a header or an attribute of its CloudEvent; None: no valid one.
+
+    The header goes first: it is of the last hop, the attribute of where the event began.
+    Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/extensions/distributed-tracing.md
+    """
+    if not headers and not attributes:
+        return None
+    for name in (TRACEPARENT, f"ce_{TRACEPARENT}"):
+        given = [(content or b"").decode(errors="replace") for header, content in headers if header.lower() == name]
+        found = read_traceparent(given)
+        if found is not None:
+            return found
+    attribute = (attributes or {}).get(TRACEPARENT)
+    return None if attribute is None else read_traceparent([attribute])
 
 
 def _binary(key: bytes | None, value: bytes, headers: Mapping[str, bytes], content_type: str) -> UserRecord:

@@ -11,6 +11,8 @@ from shared.contracts.flow import EventBuried
 from shared.contracts.identity import derived_id
 from shared.contracts.topics import dead_letters
 from shared.contracts.topology import TaskSpec
+from shared.contracts.trace_context import trace_id_of
+from shared.runtime.cloud_events import trace_of
 from shared.runtime.log import LogRecord, record_bytes
 from shared.runtime.step import Cause
 
@@ -83,7 +85,8 @@ def _timer(cause: Cause | None) -> tuple[tuple[str, bytes], ...]:
 
 
 def letter_facts(headers: Sequence[tuple[str, bytes]]) -> dict[str, str | int | None]:
-    """What a letter's headers say, for a log line. `event_id` None: a user's record, which topic and offset name."""
+    """What a letter's headers say, for a log line. `event_id` None: a user's record, which topic and offset name.
+    `trace_id` None: a timer, or a record that came without a trace."""
     said = {name: value.decode(errors="replace") for name, value in headers}
     return {
         "task": said["__connect.errors.task.id"],
@@ -91,6 +94,7 @@ def letter_facts(headers: Sequence[tuple[str, bytes]]) -> dict[str, str | int | 
         "partition": int(said["__connect.errors.partition"]),
         "offset": int(said["__connect.errors.offset"]),
         "event_id": said.get("ce_id") or said.get("headrace_timer_id"),
+        "trace_id": trace_id_of(trace_of(headers)),
         "letter_id": said["headrace_dead_id"],
         "error": said["__connect.errors.exception.class.name"],
         "reason": said["__connect.errors.exception.message"],

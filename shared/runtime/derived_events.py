@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from shared.contracts.control_writers import may_say
 from shared.contracts.envelope import Encoded, Message, encode
 from shared.contracts.identity import derived_id
+from shared.contracts.topics import CONTROL
 from shared.contracts.topology import Output as Target
 from shared.contracts.topology import TaskSpec
+from shared.contracts.trace_context import begun, carried_on
 from shared.runtime.partitioning import partition_of
 from shared.runtime.step import Append, Cause, ClearTimer, Output, Publish, Raw, SetTimer
 
@@ -30,7 +33,8 @@ def prepare(
 ) -> Prepared:
     """Number and encode what a cause led to.
 
-    Raises WrongEvent, KeyError for a topic that the task may not write, ValueError where a head step names no cause.
+    Raises WrongEvent or NotToBeSaid, KeyError for a topic that the task may not write, ValueError where a head step
+    names no cause.
     """
     prepared = Prepared()
     for ordinal, output in enumerate(outputs):
@@ -50,15 +54,19 @@ def _addressed(
 ) -> tuple[str, int, Encoded]:  # fmt: skip
     output.topic.admit(output.event)
     topic = output.topic.name
+    if topic == CONTROL.name:
+        may_say(spec.service, output.event)
     target = _target(spec, topic)
     partition = spec.partition if target.keeps else partition_of(output.key.encode(), target.partitions)
     where = (topic, partition)
     sequence = (prepared.sequences[where] if where in prepared.sequences else last_sequence(where)) + 1
     prepared.sequences[where] = sequence
-    name = f"{topic}:{output.event.ce_type}:{output.name}"
+    cause_id = _cause_id(cause, output)
+    event_id = derived_id(cause_id, f"{topic}:{output.event.ce_type}:{output.name}", output.key, ordinal)
+    parent = output.trace or (cause.trace if isinstance(cause, Message) else None)
     message = Message(
-        id=derived_id(_cause_id(cause, output), name, output.key, ordinal), source=spec.id, time_ms=output.time_ms,
-        key=output.key, event=output.event, sequence=sequence, control=control,
+        id=event_id, source=spec.id, time_ms=output.time_ms, key=output.key, event=output.event, sequence=sequence,
+        control=control, trace=carried_on(parent, event_id) if parent else begun(cause_id, event_id),
     )  # fmt: skip
     return topic, partition, encode(message)
 

@@ -19,7 +19,6 @@ from prometheus_client import CollectorRegistry
 from shared.contracts.errors import HeadraceError
 from shared.contracts.topics import CONTROL
 from shared.runtime.artifacts import ArtifactStore
-from shared.runtime.dead_letters import letter_facts
 from shared.runtime.folder_members import FolderMembers
 from shared.runtime.http_server import Health, build_app, serve
 from shared.runtime.kafka_broker import KafkaBroker
@@ -30,9 +29,10 @@ from shared.runtime.logs import configure_logs
 from shared.runtime.ownership import Alone, Membership
 from shared.runtime.process import CONTROL_TP, Host, Process
 from shared.runtime.service import Service
+from shared.runtime.set_aside_log import SetAsideLog
 from shared.runtime.settings import STOPPED_FOR_GOOD, ServiceSettings, SettingsInvalid, from_environment
 from shared.runtime.snapshot import snapshot
-from shared.runtime.task_file import OutboxRow, forgotten_log
+from shared.runtime.task_file import forgotten_log
 from shared.runtime.task_folder import TaskFolder
 
 FLUSH_S = 5.0
@@ -221,10 +221,5 @@ def host_of(service: str, settings: ServiceSettings, folder: Path, executor: Thr
         folder=folder,
         copy_every_s=settings.copy_every_s,
         membership=_membership(service, settings),
-        buried=log_letter,
+        set_aside=SetAsideLog(),
     )
-
-
-def log_letter(row: OutboxRow) -> None:
-    """The one log line of a record, event or timer that its handler could not take."""
-    log.error("dead letter", dead_letters=row.topic, **letter_facts(row.headers))

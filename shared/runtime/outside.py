@@ -9,8 +9,9 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass
 
+from shared.contracts.control_writers import may_say
 from shared.contracts.envelope import Encoded, Event, Message, encode
-from shared.contracts.topics import Topic
+from shared.contracts.topics import CONTROL, Topic
 from shared.runtime.log import RecordTooLarge, SendError, TopicPartition, Writer
 
 Landed = Callable[[int], None]
@@ -47,11 +48,12 @@ class OutsideWriter:
     """Publishes events without a task's sequence; readers de-duplicate by event id, so sending one twice is harmless.
 
     `publish` may be called from any thread; `send` belongs to the driver's. What is queued is lost with the process:
-    whoever publishes must do so again after a restart, under the same id.
+    whoever publishes must do so again after a restart, under the same id. `service`: whose process writes; None: a
+    client's, which may say anything.
     """
 
-    def __init__(self, identity: str) -> None:
-        self.identity = identity
+    def __init__(self, identity: str, service: str | None = None) -> None:
+        self.identity, self._service = identity, service
         self._lock = threading.Lock()
         self._queue: deque[_Row] = deque()
         self._flying = 0
@@ -59,11 +61,14 @@ class OutsideWriter:
 
     def publish(
         self, topic: Topic, event: Event, *, event_id: str, time_ms: int, key: str = "", partition: int = 0,
-        control: int = 0, landed: Landed | None = None,
+        control: int = 0, trace: str | None = None, landed: Landed | None = None,
     ) -> None:  # fmt: skip
-        """Queue an event; `landed(offset)` is called once the log has it."""
+        """Queue an event; `landed(offset)` is called once the log has it. `trace`: its own `traceparent`.
+        Raises WrongEvent or NotToBeSaid."""
         topic.admit(event)
-        message = Message(event_id, self.identity, time_ms, key, event, None, control)
+        if topic == CONTROL and self._service is not None:
+            may_say(self._service, event)
+        message = Message(event_id, self.identity, time_ms, key, event, None, control, trace)
         with self._lock:
             self._queue.append(_Row(TopicPartition(topic.name, partition), message, landed))
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -17,7 +18,7 @@ import structlog
 
 from shared.contracts.envelope import Mark, decode
 from shared.contracts.errors import HeadraceError, UnreadableEvent
-from shared.contracts.topics import CONTROL, dead_letters
+from shared.contracts.topics import CONTROL, REJECTED, dead_letters
 from shared.contracts.topology import Definitions, TaskSpec
 from shared.runtime.acceptance import Acceptance
 from shared.runtime.artifacts import ArtifactStore
@@ -77,7 +78,7 @@ class Host:
     largest_event_bytes: int = 1_000_000
     copy_every_s: float = COPY_EVERY_S
     membership: Membership | None = None  # None: there is no other instance
-    buried: Callable[[OutboxRow], None] = lambda row: None  # told once of each dead letter
+    set_aside: Callable[[OutboxRow], None] = lambda row: None  # told once of each dead letter and each rejected record
 
 
 class Process:
@@ -89,7 +90,7 @@ class Process:
         self.clock, self.executor, self.artifacts = host.clock, host.executor, host.artifacts
         self.instance, self.folder = host.instance, host.folder
         self.history = ControlHistory()
-        self.outside = OutsideWriter(f"headrace/{service.name}/{host.instance}")
+        self.outside = OutsideWriter(f"headrace/{service.name}/{host.instance}", service.name)
         self.reader, self.writer, self.admin = host.broker.reader(), host.broker.writer(), host.broker.admin()
         self.tasks: dict[str, Task] = {}
         self.relays: dict[str, Relay] = {}
@@ -342,12 +343,12 @@ class Process:
         if self.history.newest.definitions is not self._definitions:
             self.reconcile()  # no entry is taken under definitions whose outputs the task does not know yet
         task, now_s = self.tasks[task_id], self.clock.now_s()
-        dead = task.counts.dead
+        before = len(task.unsent)
         if isinstance(task, ControlTask):
             moved = task.advance(limit, now_s) > 0
         else:
             moved = self._advance_data(task, limit, now_s)
-        self._say_buried(task, task.counts.dead - dead)
+        self._say_set_aside(task, len(task.unsent) - before)
         if isinstance(task, HeadTask):
             tp = TopicPartition(task.spec.topic, task.spec.partition)
             # What was fetched and waits in the backlog is older than the tick: it must not come behind its mark.
@@ -373,12 +374,11 @@ class Process:
         self._bound(tp, full or len(backlog) > BATCH)
         return taken > 0
 
-    def _say_buried(self, task: Task, letters: int) -> None:
-        # Only now that they are committed: what a crash undoes is buried, and said, by the next process.
-        if letters:
-            topic = dead_letters(task.spec.service)
-            for row in [row for row in task.unsent if row.topic == topic][-letters:]:
-                self._host.buried(row)
+    def _say_set_aside(self, task: Task, derived: int) -> None:
+        # Only now that they are committed: what a crash undoes is set aside, and said, by the next process.
+        topics = (dead_letters(task.spec.service), REJECTED.name)
+        for row in [row for row in islice(reversed(task.unsent), derived) if row.topic in topics][::-1]:
+            self._host.set_aside(row)
 
     def _bound(self, tp: TopicPartition, full: bool) -> None:
         if full and tp not in self._paused:

@@ -20,6 +20,7 @@ class Publish:
     """Derive an event. `name` tells apart events of one kind, key and cause.
 
     `first_cause`: of what a head step publishes, for a record of a user's topic has no id but the one inside it.
+    `trace`: the `traceparent` that it carries on, where that is not the one of the message that led to it.
     """
 
     topic: Topic
@@ -28,6 +29,7 @@ class Publish:
     time_ms: int
     name: str = ""
     first_cause: str = ""
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

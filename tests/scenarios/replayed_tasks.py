@@ -190,7 +190,7 @@ def _first_difference(spec: TaskSpec, one: Derived, other: Derived) -> str:
 def _essence(spec: TaskSpec, message: Message) -> object:
     """All of an event; of a head step's without the control position, which comes from outside."""
     control = None if spec.head else message.control
-    return message.id, message.sequence, message.time_ms, message.key, message.event, control
+    return message.id, message.sequence, message.time_ms, message.key, message.event, message.trace, control
 
 
 def _named(message: Message | None) -> str:

@@ -90,6 +90,27 @@ def test_a_record_is_answered_with_its_place_once_the_broker_has_it() -> None:
     assert isinstance(events(made, RECORDS.of(b.SOURCE).name, where)[0], RecordAccepted)
 
 
+def test_the_trace_of_a_request_becomes_that_of_its_records() -> None:
+    trace = f"00-{'a' * 32}-{'b' * 16}-01"
+    made = ready()
+    body = b"\n".join(orjson.dumps(value(transaction_id=f"t{n}")) for n in range(2))
+    assert post(made, body, headers={"TraceParent": trace}).status_code == 202
+    assert traces(made) == [trace.encode()] * 2
+
+
+@pytest.mark.parametrize("given", [[], ["00-1"], [f"00-{'a' * 32}-{'b' * 16}-01"] * 2])
+def test_a_trace_that_is_not_there_invalid_or_doubled_is_ignored(given: list[str]) -> None:
+    made = ready()
+    headers = [("traceparent", text) for text in given]
+    answer = ask(made, lambda client: client.post(PATH, content=orjson.dumps(value()), headers=headers))
+    assert answer.status_code == 202
+    assert traces(made) == [None]
+
+
+def traces(made: World) -> list[bytes | None]:
+    return [dict(record.headers).get("traceparent") for record in made.broker.history(TopicPartition(b.SOURCE, 0))]
+
+
 def test_lines_are_answered_one_by_one_and_an_id_twice_counts_once() -> None:
     made = ready()
     lines = [orjson.dumps(value(transaction_id=name)) for name in ("a", "b", "a")]

@@ -125,8 +125,18 @@ def test_what_a_record_leads_to_has_its_id_from_source_and_record_id_wherever_th
 
 def test_what_is_refused_is_told_apart_by_its_bytes() -> None:
     first, again, other = (published(take_in(data, offset=n)[1]) for n, data in enumerate((b"{", b"{", b"[")))
-    assert first.first_cause == again.first_cause == other.first_cause
+    assert first.first_cause == again.first_cause != other.first_cause
     assert first.name == again.name != other.name
+
+
+GIVEN = f"00-{'a' * 32}-{'b' * 16}-01"
+
+
+@pytest.mark.parametrize("data", [orjson.dumps(value()), b"{"])
+def test_a_record_brings_its_trace_with_it_whether_it_fits_or_not(data: bytes) -> None:
+    assert published(take_in(data, headers=(("traceparent", GIVEN.encode()),))[1]).trace == GIVEN
+    assert published(take_in(data, headers=(("traceparent", b"00-1"),))[1]).trace == ""
+    assert published(take_in(data)[1]).trace == ""
 
 
 def test_cloud_events_are_read_by_their_data() -> None:

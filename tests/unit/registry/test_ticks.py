@@ -12,6 +12,7 @@ from shared.contracts.errors import ForeignLog
 from shared.contracts.topics import CONTROL
 from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.memory_log import MemoryBroker
+from shared.runtime.outside import OutsideWriter
 from shared.runtime.process import CONTROL_TP, Host, Process
 from tests import builders as b
 
@@ -97,7 +98,9 @@ def test_the_task_decides_on_the_log_that_the_worker_founded() -> None:
     registry = platform.registry()
     platform.turn(registry)
     command = c.ApplyDefinitions(request_id="q1", based_on=2, definitions=b.declared(), by="ann")
-    registry.outside.publish(CONTROL, command, event_id="e1", time_ms=b.T0_MS)
+    client = OutsideWriter("test")
+    client.publish(CONTROL, command, event_id="e1", time_ms=b.T0_MS)
+    client.send(registry.writer)
     platform.turn(registry)
     assert registry.history.newest.definitions == b.definitions()
     assert registry.doing() == []

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.contracts.flow import RejectReason
-from shared.runtime.cloud_events import MalformedRecord, UserRecord, read_record
+from shared.runtime.cloud_events import MalformedRecord, UserRecord, read_record, trace_of
 
 DATA = {"transaction_id": "t1", "card_id": "Ünïcode 漢字", "amount": 12.5, "at": 1_790_000_000_000}
 ATTRIBUTES: dict[str, Any] = {
@@ -142,3 +142,33 @@ def test_malformed_structured_events_say_why(event: Any, said: str) -> None:
 def test_other_structured_formats_are_refused(media_type: bytes) -> None:
     with pytest.raises(MalformedRecord, match=r"publish application/cloudevents\+json"):
         read_record(None, b"[]", [("content-type", media_type)])
+
+
+A, B = f"00-{'a' * 32}-{'1' * 16}-01", f"00-{'b' * 32}-{'2' * 16}-00"
+
+
+@pytest.mark.parametrize(
+    ("headers", "attributes", "trace"),
+    [
+        ([], {}, None),
+        ([("traceparent", A.encode())], {}, A),
+        ([("TraceParent", A.encode())], {}, A),
+        ([("ce_traceparent", A.encode())], {}, A),
+        ([], {"traceparent": A}, A),
+        ([("ce_traceparent", B.encode()), ("traceparent", A.encode())], {"traceparent": B}, A),
+        ([("traceparent", b"00-1"), ("ce_traceparent", B.encode())], {}, B),
+        ([("traceparent", A.encode()), ("traceparent", B.encode())], {}, None),
+        ([("traceparent", b"\xff\xfe"), ("empty", None)], {"traceparent": "no"}, None),
+    ],
+)
+def test_the_trace_of_a_record_is_that_of_its_header_else_of_its_event(
+    headers: list[tuple[str, bytes | None]], attributes: dict[str, str], trace: str | None
+) -> None:
+    assert trace_of(headers, attributes) == trace
+
+
+def test_the_sdk_writes_a_trace_where_it_is_read() -> None:
+    for write in (kafka.to_binary_event, kafka.to_structured_event):
+        message = write(CloudEvent({**ATTRIBUTES, "traceparent": A}, DATA))
+        headers = list(message.headers.items())
+        assert trace_of(headers, read_record(None, message.value, headers).attributes) == A

@@ -83,7 +83,7 @@ class Bench:
         self.clock = VirtualClock()
         self.broker = MemoryBroker(self.clock.wall_ms)
         self.files = MemoryFiles()
-        self.buried: list[OutboxRow] = []
+        self.set_aside: list[OutboxRow] = []
         self.service = Service("monitoring", STEPS, **service)
         self.process = self.started()
 
@@ -97,7 +97,7 @@ class Bench:
                 AtOnce(),
                 ArtifactStore.at("memory:"),
                 "0",
-                buried=self.buried.append,
+                set_aside=self.set_aside.append,
             ),
         )
         return self.process
@@ -273,7 +273,7 @@ def test_what_is_said_from_outside_goes_again_until_it_is_acknowledged(bench: Be
     bench.turn()
     landed: list[int] = []
     bench.broker.away = True
-    bench.process.outside.publish(CONTROL, b.tick(), event_id="e1", time_ms=b.T0_MS, landed=landed.append)
+    bench.process.outside.publish(CONTROL, b.drift(), event_id="e1", time_ms=b.T0_MS, landed=landed.append)
     assert bench.process.outside.pending == 1
     bench.broker.away = False
     bench.turn()

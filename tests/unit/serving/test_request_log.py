@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from services.serving.request_file import Fact, RequestFile
 from services.serving.request_log import LARGEST_FACT_BYTES, FactTooLarge, LogUnwritable, RequestLog
 from shared.contracts.errors import ForeignLog
+from shared.contracts.identity import record_cause
 from shared.runtime.partitioning import partition_of
 from tests import builders as b
 from tests.memory_host import MemoryHost
@@ -32,6 +34,49 @@ def test_a_request_stands_in_the_log_as_it_was_answered(tmp_path: Path) -> None:
     assert made.outputs[1].output[0] == answer["prediction"]["probability"]
     [message] = platform.host.events(PREDICTED)
     assert (message.sequence, message.key, message.time_ms) == (None, "c1", b.T0_MS)
+
+
+GIVEN = f"00-{'a' * 32}-{'b' * 16}-01"
+
+
+def test_a_fact_carries_on_the_trace_of_its_request_even_after_a_crash(tmp_path: Path) -> None:
+    platform = Platform(MemoryHost(folder=tmp_path)).with_first_version()
+    client, path = platform.client(), f"/v1/models/{b.MODEL}/predict"
+    for headers in ({"traceparent": GIVEN}, {"traceparent": "00-1"}, {}):
+        client.post(path, json=RECORD, headers=headers)
+    client.post(path, json={**RECORD, "transaction_id": None}, headers={})
+    platform.start()
+    platform.settle()
+    messages = platform.host.events(PREDICTED)
+    traces = [message.trace or "" for message in messages]
+    assert traces[0][:36] == GIVEN[:36]
+    assert traces[0][52:] == GIVEN[52:]
+    of_record = record_cause(b.SOURCE, "t1").replace("-", "")
+    assert [trace[3:35] for trace in traces[1:]] == [of_record, of_record, messages[3].id.replace("-", "")]
+    assert len({trace[36:52] for trace in (*traces, GIVEN)}) == 5
+
+
+def test_rows_of_the_inference_protocol_carry_on_its_trace() -> None:
+    platform = Platform().with_first_version()
+    inputs = platform.client().get(f"/v2/models/{b.MODEL}").json()["inputs"]
+    given = {"BYTES": "food", "FP32": 1.0}
+    body = {"inputs": [{**one, "shape": [2], "data": [given[one["datatype"]]] * 2} for one in inputs]}
+    answer = platform.client().post(f"/v2/models/{b.MODEL}/infer", json=body, headers={"traceparent": GIVEN})
+    assert answer.status_code == 200
+    platform.settle()
+    traces = [message.trace or "" for message in platform.host.events(PREDICTED)]
+    assert [trace[:36] for trace in traces] == [GIVEN[:36]] * 2
+    assert len(set(traces)) == 2
+
+
+def test_a_file_of_an_earlier_release_keeps_its_requests_and_takes_traces(tmp_path: Path) -> None:
+    path = tmp_path / "requests.sqlite"
+    with sqlite3.connect(path) as earlier:
+        columns = "number INTEGER PRIMARY KEY AUTOINCREMENT, model TEXT, partition INTEGER, time_ms INTEGER, event BLOB"
+        earlier.execute(f"CREATE TABLE facts ({columns})")
+        earlier.execute("INSERT INTO facts (model, partition, time_ms, event) VALUES ('m', 0, 1, '{}')")
+    file_of(tmp_path).add([Fact("m", 0, 2, b"{}", GIVEN)], ())
+    assert [fact.trace for _, fact in file_of(tmp_path).after(0, 10)] == [None, GIVEN]
 
 
 def test_what_was_sent_is_removed(tmp_path: Path) -> None:
