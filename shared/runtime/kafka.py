@@ -315,14 +315,17 @@ class Producer(KafkaProducer):
         future.add_errback(self._failed, ticket)
 
     def _acknowledged(self, ticket: Ticket, metadata: Any) -> None:
-        if self.failure is None:
+        if metadata.offset < 0:
+            # A repetition that the broker refused as such, after its first answer was lost: it says no offset then.
+            self._failed(ticket, kafka_errors.DuplicateSequenceNumberError("it stands in the log, the offset is lost"))
+        elif self.failure is None:
             self._done.put((ticket, metadata.offset, None))
         else:
             self._done.put((ticket, None, SendFailed(ticket.tp, self.failure.reason)))
 
     def _failed(self, ticket: Ticket, error: BaseException) -> None:
         if isinstance(error, kafka_errors.MessageSizeTooLargeError | kafka_errors.RecordListTooLargeError):
-            refused: SendError = RecordTooLarge(ticket.tp, -1, MAX_RECORD_BYTES)
+            refused: SendError = RecordTooLarge(ticket.tp, ticket.size_bytes, None)
         else:
             refused = SendFailed(ticket.tp, f"{type(error).__name__}: {error}")
         if self.failure is None:

@@ -12,7 +12,7 @@ from shared.runtime.end_proof import EndProof
 from shared.runtime.fetch_wait import FetchWait
 from shared.runtime.kafka import Consumer, WirePartition
 from shared.runtime.kafka_settings import KafkaSettings
-from shared.runtime.kafka_wire import FetchPlan, PositionLost
+from shared.runtime.kafka_wire import FetchPlan, Home, PositionLost
 from shared.runtime.log import (
     AccessDenied,
     BrokerAway,
@@ -71,6 +71,7 @@ class KafkaReader:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
+        self._home = Home()
         self._consumer: Consumer | None = None
         self._proof = EndProof()
         self._wait = FetchWait(adapts=settings.embedded)
@@ -195,6 +196,7 @@ class KafkaReader:
             raise KeyError(f"{tp.topic}/{tp.partition} is not read here; assign it first")
 
     def _connected(self) -> Consumer:
+        self._home.require()
         if self._consumer is None:
             if not reachable(self._settings):
                 raise BrokerAway(self._settings.bootstrap)
