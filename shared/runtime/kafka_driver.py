@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
@@ -23,7 +24,15 @@ from shared.runtime.dead_letters import letter_facts
 from shared.runtime.http_server import Health, build_app, serve
 from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.kafka_settings import kafka_settings
-from shared.runtime.log import AccessDenied, BrokerAway, LogError, LogRecord, OffsetOutOfRange, TopicMissing
+from shared.runtime.log import (
+    AccessDenied,
+    BrokerAway,
+    DamagedBatch,
+    LogError,
+    LogRecord,
+    OffsetOutOfRange,
+    TopicMissing,
+)
 from shared.runtime.logs import configure_logs
 from shared.runtime.process import CONTROL_TP, Host, Process
 from shared.runtime.service import Service
@@ -207,9 +216,15 @@ def host_of(settings: ServiceSettings, folder: Path, executor: ThreadPoolExecuto
         instance=settings.instance,
         folder=folder,
         buried=log_letter,
+        passed_over=log_damage,
     )
 
 
 def log_letter(row: OutboxRow) -> None:
     """The one log line of a record, event or timer that its handler could not take."""
     log.error("dead letter", dead_letters=row.topic, **letter_facts(row.headers))
+
+
+def log_damage(damage: DamagedBatch) -> None:
+    """The one log line of entries in a user's topic that stay damaged however often they are fetched."""
+    log.error("damaged entries were passed over", **asdict(damage))

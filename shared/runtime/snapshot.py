@@ -46,6 +46,7 @@ class TaskFigures:
     peak_lag: int
     watermark_ms: int | None
     outbox: int
+    damaged: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,4 +92,5 @@ def _task_figures(process: Process, task_id: str) -> TaskFigures:
         peak_lag=process.take_peak_lag(task_id),
         watermark_ms=None if task.watermark_ms == NEVER_MS else task.watermark_ms,
         outbox=process.relays[task_id].pending,
+        damaged=counts.damaged,
     )
