@@ -79,6 +79,7 @@ class _TaskMetrics:
             ("skipped", "repetitions and gaps that a task has skipped"),
             ("derived", "events that a task has derived"),
             ("dead", "records that went to the dead letters"),
+            ("damaged", "entries of a user's topic that could not be read and were passed over"),
         ):
             counter = CounterMetricFamily(f"{prefix}_{name}_events", text, labels=labels)
             for task in taken.tasks if taken else ():

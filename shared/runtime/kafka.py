@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import struct
 import zlib
 from collections import Counter, deque
@@ -30,6 +31,8 @@ from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment, ConsumerProtocolSubscription
 from kafka.structs import TopicPartition as WirePartition
+from snappy import UncompressError
+from zstandard import ZstdError
 
 from shared.runtime.kafka_settings import KafkaSettings
 from shared.runtime.kafka_wire import Answer, Completion, FetchPlan, PositionLost, Ticket, Unanswered
@@ -52,8 +55,11 @@ _BLOCK_MS = 2_000
 MAX_RECORD_BYTES = 1_000_000  # below the 1,048,588 that Apache Kafka takes unless it is told otherwise
 _LARGEST_SANE_BATCH = 1_000_000
 _DENIED = (kafka_errors.AuthorizationError, kafka_errors.SaslAuthenticationFailedError)
-# All that decoding somebody else's bytes can raise.
-_BAD_BYTES = (ValueError, IndexError, OverflowError, EOFError, OSError, zlib.error, struct.error)
+# All that decoding somebody else's bytes can raise; lz4 has no exception of its own.
+_BAD_BYTES = (
+    ValueError, IndexError, OverflowError, EOFError, OSError, RuntimeError, zlib.error, struct.error, ZstdError,
+    UncompressError,
+)  # fmt: skip
 
 
 class DirectSocket(KafkaNetSocket):
@@ -123,38 +129,54 @@ class _NumberedOffsets(dict[WirePartition, int]):
 
 
 class _WatchedBatches:
-    """kafka-python's batches, remembering the one that is being read."""
+    """kafka-python's batches, remembering the one that is being read. Offsets go up, and stay below the high watermark.
 
-    def __init__(self, batches: Any) -> None:
+    The checksum of a batch does not cover its offset (format 2, https://kafka.apache.org/documentation/#recordbatch).
+    """
+
+    def __init__(self, batches: Any, fetch_offset: int, end: float) -> None:
         self._batches = batches
+        self._reached, self._end = fetch_offset, end
         self.current: Any = None
 
     def next_batch(self) -> Any:
-        self.current = self._batches.next_batch()
-        return self.current
+        before = self.current
+        self.current = batch = self._batches.next_batch()
+        if batch is not None and batch.magic == 2:
+            begins = batch.base_offset if before is not None else self._reached  # the first may begin before
+            if begins < self._reached or not self._reached < batch.next_offset <= self._end:
+                raise kafka_errors.CorruptRecordError(
+                    f"a batch at offset {batch.base_offset}, where {self._reached} to {self._end} were to come"
+                )
+            self._reached = batch.next_offset
+        return batch
 
 
 class PartitionRecords(Fetcher.PartitionRecords):
-    """Ends at a batch that cannot be read and moves behind it.
+    """Ends before a batch that cannot be read, and says where the next one begins.
 
     kafka-python's own raises once, and then hands out nothing without ever ending, so that `poll` does not return.
     """
 
     damage: DamagedBatch | None = None
+    end: float = math.inf  # the high watermark of the answer
 
     def _unpack_records(self, tp: Any, records: Any, *deserializers: Any) -> Iterator[Any]:
-        watched = _WatchedBatches(records)
+        watched = _WatchedBatches(records, self.fetch_offset, self.end)
         try:
             yield from super()._unpack_records(tp, watched, *deserializers)
         except (kafka_errors.KafkaError, *_BAD_BYTES) as error:
-            first = self.next_fetch_offset
-            following = first + 1
-            batch = watched.current
-            if batch is not None and 0 < batch.next_offset - batch.base_offset <= _LARGEST_SANE_BATCH:
-                following = max(following, batch.next_offset)
-            self.damage = DamagedBatch(tp.topic, tp.partition, first, following, f"{type(error).__name__}: {error}")
-            self.next_fetch_offset = following
+            self.damage = _damage(tp, self.next_fetch_offset, error, watched.current)
             self.drain()
+
+
+def _damage(wire: Any, first: int, error: Exception, batch: Any = None) -> DamagedBatch:
+    following = first + 1
+    # A batch of the oldest formats, or one that looks so because it is damaged, does not name its end.
+    end = getattr(batch, "next_offset", 0)
+    if 0 < end - getattr(batch, "base_offset", 0) <= _LARGEST_SANE_BATCH:
+        following = max(following, end)
+    return DamagedBatch(wire.topic, wire.partition, first, following, f"{type(error).__name__}: {error}")
 
 
 def _diverges(said: Any) -> bool:
@@ -217,6 +239,19 @@ class _NumberingFetcher(Fetcher):
     def _handle_fetch_error(self, node_id: int, exception: BaseException) -> None:
         self.failures += 1
         super()._handle_fetch_error(node_id, exception)
+
+    def _parse_fetched_data(self, completed_fetch: Any) -> Any:
+        try:
+            records = super()._parse_fetched_data(completed_fetch)
+        except kafka_errors.KafkaError as error:
+            # By its length the first batch is longer than the answer, or the broker says that its own copy is damaged.
+            if type(error) not in (kafka_errors.KafkaError, kafka_errors.CorruptRecordError):
+                raise
+            self.damaged.append(_damage(completed_fetch.topic_partition, completed_fetch.fetched_offset, error))
+            return None
+        if records is not None:
+            records.end = completed_fetch.partition_data.high_watermark
+        return records
 
     def _on_partition_records_drain(self, partition_records: Any) -> None:
         super()._on_partition_records_drain(partition_records)
@@ -405,14 +440,17 @@ class Producer(KafkaProducer):
         future.add_errback(self._failed, ticket)
 
     def _acknowledged(self, ticket: Ticket, metadata: Any) -> None:
-        if self.failure is None:
+        if metadata.offset < 0:
+            # A repetition that the broker refused as such, after its first answer was lost: it says no offset then.
+            self._failed(ticket, kafka_errors.DuplicateSequenceNumberError("it stands in the log, the offset is lost"))
+        elif self.failure is None:
             self._done.put((ticket, metadata.offset, None))
         else:
             self._done.put((ticket, None, SendFailed(ticket.tp, self.failure.reason)))
 
     def _failed(self, ticket: Ticket, error: BaseException) -> None:
         if isinstance(error, kafka_errors.MessageSizeTooLargeError | kafka_errors.RecordListTooLargeError):
-            refused: SendError = RecordTooLarge(ticket.tp, -1, MAX_RECORD_BYTES)
+            refused: SendError = RecordTooLarge(ticket.tp, ticket.size_bytes, None)
         else:
             refused = SendFailed(ticket.tp, f"{type(error).__name__}: {error}")
         if self.failure is None:

@@ -8,7 +8,7 @@ from typing import TypeVar
 from shared.runtime.kafka import AdminClient
 from shared.runtime.kafka_reader import reachable
 from shared.runtime.kafka_settings import KafkaSettings
-from shared.runtime.kafka_wire import Unanswered
+from shared.runtime.kafka_wire import Home, Unanswered
 from shared.runtime.log import BrokerAway
 
 Said = TypeVar("Said")
@@ -19,6 +19,7 @@ class KafkaAdmin:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
+        self._home = Home()
         self._client: AdminClient | None = None
 
     def partitions(self, topic: str) -> int | None:
@@ -54,6 +55,7 @@ class KafkaAdmin:
             raise BrokerAway(self._settings.bootstrap) from unanswered
 
     def _connected(self) -> AdminClient:
+        self._home.require()
         if self._client is None:
             if not reachable(self._settings):
                 raise BrokerAway(self._settings.bootstrap)

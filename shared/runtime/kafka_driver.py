@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
@@ -24,7 +25,15 @@ from shared.runtime.http_server import Health, build_app, serve
 from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.kafka_group import KafkaGroup
 from shared.runtime.kafka_settings import kafka_settings
-from shared.runtime.log import AccessDenied, BrokerAway, LogError, LogRecord, OffsetOutOfRange, TopicMissing
+from shared.runtime.log import (
+    AccessDenied,
+    BrokerAway,
+    DamagedBatch,
+    LogError,
+    LogRecord,
+    OffsetOutOfRange,
+    TopicMissing,
+)
 from shared.runtime.logs import configure_logs
 from shared.runtime.ownership import Alone, Membership
 from shared.runtime.process import CONTROL_TP, Host, Process
@@ -222,4 +231,10 @@ def host_of(service: str, settings: ServiceSettings, folder: Path, executor: Thr
         copy_every_s=settings.copy_every_s,
         membership=_membership(service, settings),
         set_aside=SetAsideLog(),
+        passed_over=log_damage,
     )
+
+
+def log_damage(damage: DamagedBatch) -> None:
+    """The one log line of entries in a user's topic that stay damaged however often they are fetched."""
+    log.error("damaged entries were passed over", **asdict(damage))

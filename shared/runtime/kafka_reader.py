@@ -6,13 +6,14 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from shared.runtime.end_proof import EndProof
 from shared.runtime.fetch_wait import FetchWait
 from shared.runtime.kafka import Consumer, WirePartition
 from shared.runtime.kafka_settings import KafkaSettings
-from shared.runtime.kafka_wire import FetchPlan, PositionLost
+from shared.runtime.kafka_wire import FetchPlan, Home, PositionLost
 from shared.runtime.log import (
     AccessDenied,
     BrokerAway,
@@ -29,6 +30,7 @@ _TROUBLE_GRACE_S = 1.0  # a leader moves within this time; asking again earlier 
 _TROUBLE_LIMIT_S = 10.0
 _SILENCE_S = 5.0
 _PROOF_SLICE_MS = 5
+DAMAGE_TRIES = 3  # what was damaged on its way is whole the next time; what is damaged at the broker is not
 
 
 def reachable(settings: KafkaSettings) -> bool:
@@ -71,6 +73,7 @@ class KafkaReader:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
+        self._home = Home()
         self._consumer: Consumer | None = None
         self._proof = EndProof()
         self._wait = FetchWait(adapts=settings.embedded)
@@ -82,6 +85,7 @@ class KafkaReader:
         self._trouble_since_s: float | None = None
         self._beyond_end: tuple[TopicPartition, int, int] | None = None
         self._damaged: list[DamagedBatch] = []
+        self._tries: dict[TopicPartition, tuple[int, int]] = {}  # of the batch at an offset
 
     def assign(self, positions: Mapping[TopicPartition, int]) -> None:
         """Read exactly these logs: new ones from the offset given, those kept from where they are."""
@@ -195,6 +199,7 @@ class KafkaReader:
             raise KeyError(f"{tp.topic}/{tp.partition} is not read here; assign it first")
 
     def _connected(self) -> Consumer:
+        self._home.require()
         if self._consumer is None:
             if not reachable(self._settings):
                 raise BrokerAway(self._settings.bootstrap)
@@ -260,18 +265,27 @@ class KafkaReader:
                     self._beyond_end = (tp, answer.offset, answer.high_watermark)
                 continue
             self._proof.answered(tp, answer.fetch, answer.high_watermark)
-        if fetcher.damaged:
-            self._damaged += [
-                DamagedBatch(self._ours[WirePartition(d.topic, d.partition)].topic, *_rest(d))
-                for d in fetcher.damaged
-                if WirePartition(d.topic, d.partition) in self._ours
-            ]
-            fetcher.damaged.clear()
+        while fetcher.damaged:
+            self._met_damage(consumer, fetcher.damaged.pop(0))
         if answered:
             self._trouble_since_s = None
         elif fetcher.failures > self._failures and self._trouble_since_s is None:
             self._trouble_since_s = now_s
         self._failures = fetcher.failures
+
+    def _met_damage(self, consumer: Consumer, damage: DamagedBatch) -> None:
+        """The batch is asked for again, and passed over only if it stays damaged."""
+        wire = WirePartition(damage.topic, damage.partition)
+        tp = self._ours.get(wire)
+        if tp is None or consumer.where(wire) != damage.first:
+            return
+        at, tries = self._tries.pop(tp, (-1, 0))
+        tries = tries + 1 if at == damage.first else 1
+        if tries < DAMAGE_TRIES:
+            self._tries[tp] = (damage.first, tries)
+            return
+        consumer.seek(wire, damage.following)
+        self._damaged.append(replace(damage, topic=tp.topic))
 
     def _complain(self, consumer: Consumer, now_s: float) -> None:
         if self._beyond_end is not None:
@@ -293,7 +307,3 @@ class KafkaReader:
 def _record(topic: str, raw: Any) -> LogRecord:
     headers = tuple((name, value or b"") for name, value in raw.headers) if raw.headers else ()
     return LogRecord(topic, raw.partition, raw.offset, raw.timestamp, raw.key, raw.value, headers)
-
-
-def _rest(damage: DamagedBatch) -> tuple[int, int, int, str]:
-    return damage.partition, damage.first, damage.following, damage.reason

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from shared.runtime.log import OnDone, SendError, TopicPartition
+from shared.runtime.log import Forked, OnDone, SendError, TopicPartition
 
 if TYPE_CHECKING:  # kafka-python's own; its topic carries the prefix
     from shared.runtime.kafka import WirePartition
@@ -42,10 +43,23 @@ class Unanswered(Exception):
 
 
 class Ticket(NamedTuple):
-    """One send: where to, and whom to tell."""
+    """One send: where to, how much, and whom to tell."""
 
     tp: TopicPartition
+    size_bytes: int
     on_done: OnDone
 
 
 Completion = tuple[Ticket, int | None, SendError | None]
+
+
+class Home:
+    """The process that a port was made in. kafka-python's clients do not survive a fork: used there, they hang."""
+
+    def __init__(self) -> None:
+        self._process = os.getpid()
+
+    def require(self) -> None:
+        """Raises Forked anywhere else."""
+        if os.getpid() != self._process:
+            raise Forked(self._process, os.getpid())

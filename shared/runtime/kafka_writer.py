@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 from shared.runtime.kafka import MAX_RECORD_BYTES, Producer, WirePartition
 from shared.runtime.kafka_reader import reachable
 from shared.runtime.kafka_settings import KafkaSettings
-from shared.runtime.kafka_wire import Completion, Ticket
+from shared.runtime.kafka_wire import Completion, Home, Ticket
 from shared.runtime.log import (
     BrokerAway,
     FlushTimedOut,
@@ -22,6 +22,8 @@ from shared.runtime.log import (
 )
 
 MAX_IN_FLIGHT = 5_000
+MAX_IN_FLIGHT_BYTES = 64 * 1024 * 1024
+ROOM_WITHIN_S = 5.0
 _SILENCE_S = 1.5
 
 
@@ -40,29 +42,31 @@ class KafkaWriter:
     the first copies in order; repetitions are told by their sequence numbers. RecordTooLarge from `send` itself fails
     nothing but its record. Acknowledgements of different logs may be reported in another order than sent.
 
-    At most MAX_IN_FLIGHT sends are in flight; at that bound `send` first waits, and runs callbacks.
+    At most MAX_IN_FLIGHT sends of MAX_IN_FLIGHT_BYTES together are in flight, for kafka-python's own buffer has no
+    bound. There `send` first waits, and runs callbacks; a broker that makes no room in ROOM_WITHIN_S is away.
     """
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
+        self._home = Home()
         self._producer: Producer | None = None
         self._done: SimpleQueue[Completion] = SimpleQueue()
         self._refused: deque[Completion] = deque()
         self._in_flight = 0
+        self._in_flight_bytes = 0
         self._heard_s = time.monotonic()
 
     def send(
         self, tp: TopicPartition, key: bytes | None, value: bytes | None, headers: Headers, on_done: OnDone
     ) -> None:
         """See Writer. A key or a value must be given: kafka-python takes no record without both."""
-        while self._in_flight >= MAX_IN_FLIGHT:
-            self.drain(0.5)
-        ticket = Ticket(tp, on_done)
         size = record_bytes(key, value, headers)
+        ticket = Ticket(tp, size, on_done)
         if size > MAX_RECORD_BYTES:
-            self._in_flight += 1
+            self._count(ticket)
             self._refused.append((ticket, None, RecordTooLarge(tp, size, MAX_RECORD_BYTES)))
             return
+        self._make_room(size)
         producer = self._connected()
         wire = WirePartition(self._settings.topic_prefix + tp.topic, tp.partition)
         try:
@@ -73,7 +77,7 @@ class KafkaWriter:
             raise
         if self._in_flight == 0:
             self._heard_s = time.monotonic()
-        self._in_flight += 1
+        self._count(ticket)
 
     def in_flight(self) -> int:
         """Sends whose `on_done` has not run."""
@@ -81,6 +85,7 @@ class KafkaWriter:
 
     def drain(self, timeout_s: float) -> None:
         """See Writer. A broker that went away is told after about two seconds; the sends stay in flight."""
+        self._home.require()
         deadline_s = time.monotonic() + timeout_s
         while not self._report():
             left_s = deadline_s - time.monotonic()
@@ -109,9 +114,21 @@ class KafkaWriter:
         if self._producer is not None:
             self._producer.abandon()
             self._producer = None
-        self._in_flight = 0
+        self._in_flight = self._in_flight_bytes = 0
+
+    def _make_room(self, size: int) -> None:
+        deadline_s = time.monotonic() + ROOM_WITHIN_S
+        while self._in_flight >= MAX_IN_FLIGHT or self._in_flight_bytes + size > MAX_IN_FLIGHT_BYTES:
+            if time.monotonic() > deadline_s:
+                raise BrokerAway(self._settings.bootstrap)
+            self.drain(0.5)
+
+    def _count(self, ticket: Ticket) -> None:
+        self._in_flight += 1
+        self._in_flight_bytes += ticket.size_bytes
 
     def _connected(self) -> Producer:
+        self._home.require()
         if self._producer is not None and self._producer.failure is not None:
             self._producer.abandon()
             self._producer = None
@@ -135,6 +152,7 @@ class KafkaWriter:
     def _tell(self, completion: Completion) -> None:
         ticket, offset, error = completion
         self._in_flight -= 1
+        self._in_flight_bytes -= ticket.size_bytes
         self._heard_s = time.monotonic()
         ticket.on_done(offset, error)
 

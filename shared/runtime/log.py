@@ -9,6 +9,7 @@ LogError
  ├─ OffsetOutOfRange    the position asked for is not in this log (expired, or it belongs to another log)
  ├─ TopicMissing        the broker answers, but has no such topic or partition
  ├─ TopicRefused        the broker will not create the topic
+ ├─ Forked              the port was made by another process, of which this one is a fork
  ├─ FlushTimedOut       sends were still unanswered when the time was up; they stay in flight
  └─ SendError           one send was not acknowledged (handed to `on_done`, never raised)
      ├─ RecordTooLarge  it never will be: the record itself is too large
@@ -128,6 +129,16 @@ class TopicRefused(LogError):
         self.topic, self.reason = topic, reason
 
 
+class Forked(LogError):
+    """A port was used in a fork of the process that made it."""
+
+    def __init__(self, made_in: int, used_in: int) -> None:
+        super().__init__(
+            f"A connection to Kafka made in process {made_in} is used in process {used_in}, a fork of it: its threads "
+            "and locks did not come along, so it would hang. Make readers, writers and admins after the fork."
+        )
+
+
 class FlushTimedOut(LogError):
     """`pending` sends were not answered within `timeout_s`; they stay in flight."""
 
@@ -143,11 +154,12 @@ class SendError(LogError):
 
 
 class RecordTooLarge(SendError):
-    """The record exceeds what the broker or we take; sending it again cannot succeed."""
+    """The record exceeds what we take, or, with no `limit_bytes`, what the broker takes; it will never fit."""
 
-    def __init__(self, tp: TopicPartition, size_bytes: int, limit_bytes: int) -> None:
+    def __init__(self, tp: TopicPartition, size_bytes: int, limit_bytes: int | None) -> None:
+        limit = f"the limit of {limit_bytes}" if limit_bytes else "what the broker takes for that topic"
         super().__init__(
-            f"A record of {size_bytes} bytes for {tp.topic}/{tp.partition} exceeds the limit of {limit_bytes}; "
+            f"A record of {size_bytes} bytes for {tp.topic}/{tp.partition} exceeds {limit}; "
             "send a reference to it instead."
         )
         self.tp, self.size_bytes, self.limit_bytes = tp, size_bytes, limit_bytes

@@ -27,7 +27,7 @@ from shared.runtime.copier import Copier
 from shared.runtime.copies import Copies
 from shared.runtime.head_task import HeadTask
 from shared.runtime.history import ControlHistory
-from shared.runtime.log import Broker, LogRecord, TopicPartition
+from shared.runtime.log import Broker, DamagedBatch, LogRecord, TopicPartition
 from shared.runtime.open_files import HAND_OVER_S, Files, OpenFiles
 from shared.runtime.outside import OutsideWriter
 from shared.runtime.ownership import Alone, Members, Membership
@@ -64,6 +64,18 @@ class WrongPartitions(HeadraceError):
         )
 
 
+class DamagedLog(HeadraceError):
+    """Entries of a log of ours that cannot be read: whatever stands behind them would be a gap for ever."""
+
+    def __init__(self, damage: DamagedBatch) -> None:
+        super().__init__(
+            f"{damage.topic}/{damage.partition} cannot be read from {damage.first} to {damage.following - 1}: "
+            f"{damage.reason}. Nothing that follows may be taken without them. Nothing was skipped: where a replica of "
+            "that partition is whole, make it the leader and start again"
+        )
+        self.damage = damage
+
+
 @dataclass(frozen=True)
 class Host:
     """What a process runs on."""
@@ -79,6 +91,7 @@ class Host:
     copy_every_s: float = COPY_EVERY_S
     membership: Membership | None = None  # None: there is no other instance
     set_aside: Callable[[OutboxRow], None] = lambda row: None  # told once of each dead letter and each rejected record
+    passed_over: Callable[[DamagedBatch], None] = lambda damage: None  # told of what users wrote and nobody can read
 
 
 class Process:
@@ -143,6 +156,8 @@ class Process:
             self.reader.pause(others)
             polled = self.reader.poll(wait_s, records)
             self.reader.resume(others)
+        for damage in self.reader.take_damaged():
+            self._pass_over(damage)
         came = bool(polled)
         for record in polled.pop(CONTROL_TP, ()):
             self.history.append(record)
@@ -154,6 +169,15 @@ class Process:
                 task_id = self._by_tp[tp].spec.id
                 self._peak_lag[task_id] = max(self._peak_lag.get(task_id, 0), self.lag(task_id))
         return came
+
+    def _pass_over(self, damage: DamagedBatch) -> None:
+        sources = self.history.newest.definitions.sources.values()
+        if damage.topic not in {source.topic_name for source in sources}:
+            raise DamagedLog(damage)
+        task = self._by_tp.get(TopicPartition(damage.topic, damage.partition))
+        if task is not None:
+            task.counts.damaged += damage.following - damage.first
+            self._host.passed_over(damage)
 
     def _open_control(self) -> bool:
         if self.admin.partitions(CONTROL.name) is None:

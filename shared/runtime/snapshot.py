@@ -49,6 +49,7 @@ class TaskFigures:
     watermark_ms: int | None
     outbox: int
     copy_age_s: float
+    damaged: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,4 +97,5 @@ def _task_figures(process: Process, task_id: str) -> TaskFigures:
         watermark_ms=None if task.watermark_ms == NEVER_MS else task.watermark_ms,
         outbox=process.relays[task_id].pending,
         copy_age_s=process.copier.age_s(task_id, task.reached),
+        damaged=counts.damaged,
     )

@@ -50,6 +50,7 @@ class Counts:
     derived: int = 0
     dead: int = 0
     behind_watermark: int = 0
+    damaged: int = 0
 
 
 class Task:

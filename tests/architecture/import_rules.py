@@ -10,7 +10,15 @@ from pathlib import Path
 SOURCE_FOLDERS = ("services", "shared", "deploy", "examples")
 STEP = "shared/runtime/step.py"
 KAFKA = "shared/runtime/kafka.py"
+THIS = "tests/architecture/import_rules.py"
 LOADS_CODE = frozenset({"pickle", "_pickle", "joblib", "cloudpickle", "dill"})
+# Of kafka-python: its transactions lose records (K1, K2), leak offsets (K3) and block past their limit (K5).
+TRANSACTIONS = frozenset({
+    "transactional_id", "transaction_timeout_ms", "init_transactions", "begin_transaction", "commit_transaction",
+    "abort_transaction", "send_offsets_to_transaction",
+})  # fmt: skip
+# The embedded broker's answer is wrong after a batch of several records; a fetch's high watermark is right everywhere.
+ENDS_ASKED_FOR = frozenset({"end_offsets", "seek_to_end"})
 
 Violations = list[str]
 Rule = Callable[[Path], Violations]
@@ -79,6 +87,26 @@ def only_the_step_catches_everything(root: Path) -> Violations:
     return found
 
 
+def nothing_uses_transactions(root: Path) -> Violations:
+    """Not even the tests: kafka-python's cannot be trusted, and state beside Kafka would not be covered."""
+    return [
+        f"{file}:{line} names {name}: Kafka transactions are not used, see docs/reliability.md"
+        for folder in (*SOURCE_FOLDERS, "tests")
+        for file, line, name in _names(root, folder)
+        if name in TRANSACTIONS and file != THIS
+    ]
+
+
+def ends_come_from_fetches(root: Path) -> Violations:
+    """Lag, and whether a log was read to its end, are told by the high watermark that a fetch showed."""
+    return [
+        f"{file}:{line} names {name}: the embedded broker answers it wrongly; use Reader.end and end_reached_since"
+        for folder in SOURCE_FOLDERS
+        for file, line, name in _names(root, folder)
+        if name in ENDS_ASKED_FOR
+    ]
+
+
 def services_is_no_package(root: Path) -> Violations:
     """An image holds one service's folder; a package around all of them would tie them together."""
     return ["services/__init__.py exists"] if (root / "services" / "__init__.py").exists() else []
@@ -91,6 +119,8 @@ RULES: tuple[Rule, ...] = (
     one_file_imports_kafka,
     nothing_imports_what_runs_code_on_loading,
     only_the_step_catches_everything,
+    nothing_uses_transactions,
+    ends_come_from_fetches,
     services_is_no_package,
 )
 
@@ -118,6 +148,21 @@ def _imported_by_call(node: ast.Call) -> str | None:
     if name in {"__import__", "import_module"} and node.args and isinstance(node.args[0], ast.Constant):
         return str(node.args[0].value)
     return None
+
+
+def _names(root: Path, folder: str) -> Iterator[tuple[str, int, str]]:
+    """(file, line, name) of every attribute, keyword argument, name and whole string, as options may be passed by."""
+    for path, tree in _trees(root, folder):
+        file = path.relative_to(root).as_posix()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute):
+                yield file, node.lineno, node.attr
+            elif isinstance(node, ast.keyword) and node.arg:
+                yield file, node.lineno, node.arg
+            elif isinstance(node, ast.Name):
+                yield file, node.lineno, node.id
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield file, node.lineno, node.value
 
 
 def _trees(root: Path, folder: str) -> Iterator[tuple[Path, ast.Module]]:

@@ -51,6 +51,19 @@ PLANTED: dict[str, list[tuple[str, str]]] = {
         ("shared/runtime/other.py", "try:\n    pass\nexcept (ValueError, BaseException) as error:\n    print(error)"),
         ("deploy/a.py", "try:\n    pass\nexcept BaseException:\n    print()\n    raise"),
     ],
+    "nothing_uses_transactions": [
+        ("shared/runtime/kafka.py", "producer = KafkaProducer(transactional_id='a')"),
+        ("shared/runtime/kafka.py", "options = {'transactional_id': 'a'}"),
+        ("shared/runtime/kafka_writer.py", "def f(producer):\n    producer.begin_transaction()"),
+        ("shared/runtime/kafka_writer.py", "def f(producer):\n    producer.commit_transaction()"),
+        ("shared/runtime/kafka_writer.py", "def f(producer):\n    producer.send_offsets_to_transaction({}, 'g')"),
+        ("deploy/a.py", "getattr(producer, 'init_transactions')()"),
+        ("tests/a.py", "producer.abort_transaction()"),
+    ],
+    "ends_come_from_fetches": [
+        ("shared/runtime/kafka_reader.py", "def f(consumer, tp):\n    return consumer.end_offsets([tp])[tp]"),
+        ("services/a/app.py", "consumer.seek_to_end()"),
+    ],
     "services_is_no_package": [("services/__init__.py", "")],
 }
 ALLOWED = [
@@ -63,7 +76,8 @@ ALLOWED = [
     ("shared/runtime/a.py", "from shared.runtime.kafka import Reader"),
     ("shared/runtime/step.py", "try:\n    pass\nexcept Exception:\n    pass"),
     ("deploy/a.py", "import services.a.app\ntry:\n    pass\nexcept (OSError, ValueError):\n    pass"),
-    ("tests/a.py", "import kafka"),
+    ("tests/a.py", "import kafka\nassert consumer.end_offsets([tp]) != 3"),
+    ("shared/runtime/a.py", '"""It uses no transactional_id and no end_offsets."""'),
 ]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+import uuid
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +15,9 @@ from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.kafka_settings import KafkaSettings
 from shared.runtime.log import BrokerAway, FlushTimedOut, TopicPartition
 from tests.conformance.log_contract import Acks, LogContract, read, until, write
+from tests.conformance.networks import WireNetwork
+from tests.conformance.task_contract import TaskContract
+from tests.conformance.wire_contract import WireContract
 
 TP = TopicPartition("t", 0)
 
@@ -21,6 +26,14 @@ class TestApacheKafkaLog(LogContract):
     @pytest.fixture
     def broker(self, apache_kafka: str) -> KafkaBroker:
         return KafkaBroker(KafkaSettings(bootstrap=apache_kafka, topic_prefix="contract-prefix."))
+
+
+class TestApacheKafkaTasks(TaskContract, WireContract):
+    @pytest.fixture
+    def network(self, apache_kafka: str) -> Iterator[WireNetwork]:
+        network = WireNetwork(apache_kafka, embedded=False, prefix=f"{uuid.uuid4().hex[:8]}.")
+        yield network
+        network.close()
 
 
 def test_everything_goes_on_after_a_broker_was_away(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -24,6 +25,9 @@ from shared.runtime.log import (
     Writer,
 )
 from tests.conformance.log_contract import Acks, LogContract, read, until, write
+from tests.conformance.networks import WireNetwork
+from tests.conformance.task_contract import TaskContract
+from tests.conformance.wire_contract import WireContract
 
 TP = TopicPartition("t", 0)
 
@@ -32,6 +36,14 @@ class TestEmbeddedLog(LogContract):
     @pytest.fixture
     def broker(self, embedded_broker: str) -> KafkaBroker:
         return KafkaBroker(KafkaSettings(bootstrap=embedded_broker, embedded=True))
+
+
+class TestEmbeddedTasks(TaskContract, WireContract):
+    @pytest.fixture
+    def network(self, embedded_broker: str) -> Iterator[WireNetwork]:
+        network = WireNetwork(embedded_broker, embedded=True, prefix=f"{uuid.uuid4().hex[:8]}.")
+        yield network
+        network.close()
 
 
 def test_topics_stand_under_the_prefix(embedded_broker: str) -> None:

@@ -7,6 +7,8 @@ import pytest
 from shared.runtime.log import BrokerAway, FlushTimedOut, OffsetOutOfRange, SendFailed, TopicPartition
 from shared.runtime.memory_log import Fate, MemoryBroker
 from tests.conformance.log_contract import Acks, LogContract, read, write
+from tests.conformance.networks import MemoryNetwork
+from tests.conformance.task_contract import TaskContract
 
 TP = TopicPartition("t", 0)
 
@@ -15,6 +17,12 @@ class TestMemoryLog(LogContract):
     @pytest.fixture
     def broker(self) -> MemoryBroker:
         return MemoryBroker()
+
+
+class TestMemoryTasks(TaskContract):
+    @pytest.fixture
+    def network(self) -> MemoryNetwork:
+        return MemoryNetwork()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
@@ -13,25 +14,31 @@ from deploy.broker_probe import broker_ids
 from deploy.kafka import artifacts
 from deploy.kafka.cluster import KafkaCluster, KafkaFailed
 from deploy.ports import is_free
+from shared.runtime.kafka import DirectSocket
 from tests.eventually import eventually
 from tests.unit.deploy.processes import python, runs
 
+# A node that was killed refuses connections: kafka-python's own way leaves their sockets to the collector.
+DIRECT: dict[str, Any] = {"proxy_url": f"{DirectSocket.SCHEMES[0]}://"}
+
 
 def _create(bootstrap: str, topic: str, replicas: int = 1) -> None:
-    admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = KafkaAdminClient(bootstrap_servers=bootstrap, **DIRECT)
     admin.create_topics([NewTopic(topic, 1, replicas)])
     admin.close()
 
 
 def _send(bootstrap: str, topic: str, *values: bytes) -> None:
-    producer = KafkaProducer(bootstrap_servers=bootstrap, acks="all", max_request_size=8 * 1024 * 1024)
+    producer = KafkaProducer(bootstrap_servers=bootstrap, **DIRECT, acks="all", max_request_size=8 * 1024 * 1024)
     for value in values:
         producer.send(topic, value, partition=0).get(30)
     producer.close()
 
 
 def _read(bootstrap: str, topic: str, count: int) -> list[bytes]:
-    consumer = KafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest", enable_auto_commit=False)
+    consumer = KafkaConsumer(
+        bootstrap_servers=bootstrap, **DIRECT, auto_offset_reset="earliest", enable_auto_commit=False
+    )
     consumer.assign([TopicPartition(topic, 0)])
     values: list[bytes] = []
 

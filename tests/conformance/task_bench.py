@@ -1,0 +1,242 @@
+"""Ingestion as it runs, on any broker: two real tasks a partition, killed, started again and read as readers read."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+
+from services.ingestion.app import build
+from services.ingestion.settings import IngestionSettings
+from shared.contracts.envelope import Encoded, Mark, Message, decode, encode
+from shared.contracts.errors import UnreadableEvent
+from shared.contracts.flow import RecordAccepted
+from shared.contracts.identity import derived_id
+from shared.contracts.topics import CONTROL, INTAKE, RECORDS, dead_letters
+from shared.runtime.acceptance import Acceptance
+from shared.runtime.artifacts import ArtifactStore
+from shared.runtime.http_server import Health
+from shared.runtime.kafka_driver import Driver, SystemClock
+from shared.runtime.log import Broker, BrokerAway, DamagedBatch, LogRecord, SendError, TopicPartition, Writer
+from shared.runtime.process import Host, Process
+from shared.runtime.task_folder import TaskFolder
+from shared.runtime.to_the_end import to_the_end
+from tests import builders as b
+
+PARTITIONS = 2
+KEYS = 5
+TOPIC, ACCEPTED, TAKEN = b.SOURCE, RECORDS.of(b.SOURCE).name, INTAKE.of(b.SOURCE).name
+DEAD = dead_letters("ingestion")
+PATIENCE_S = 60.0
+SILENT_S = 30.0
+
+
+class Accepted(NamedTuple):
+    """A record as a reader of `records.transactions.v1` accepts it: its number, and the partition that it stands in."""
+
+    number: int
+    partition: int
+
+
+def user_record(number: int) -> tuple[TopicPartition, bytes, bytes]:
+    """Record `number` as a client writes it: where to, under which key, and its bytes. A key keeps to a partition."""
+    key = number % KEYS
+    value = {
+        "transaction_id": f"t{number}", "card_id": f"c{key}", "at": b.T0_MS + number, "amount": 1.5,
+        "category": "food",
+    }  # fmt: skip
+    return TopicPartition(TOPIC, key % PARTITIONS), b"c%d" % key, orjson.dumps(value)
+
+
+class TaskBench:
+    """A platform of one source on `broker`, and ingestion on it. `client` writes the user's records: another network.
+
+    `folder` holds the state of the service. Close it in the end.
+    """
+
+    def __init__(self, broker: Broker, client: Broker, folder: Path) -> None:
+        self.broker, self.client = broker, client
+        self.folder = folder / "state"
+        self._store = folder / "objects"
+        self._store.mkdir()
+        self.passed_over: list[DamagedBatch] = []
+        self._executor = ThreadPoolExecutor(1)
+        self._ends = ExitStack()
+        self._ends.callback(self._executor.shutdown)
+        self._writer: Writer | None = None
+        self._found()
+        self.driver = self._started()
+        self.turn_until(lambda: len(self.process.tasks) == 2 * PARTITIONS, "all tasks are open")
+
+    @property
+    def process(self) -> Process:
+        """The service as it runs now."""
+        return self.driver.process
+
+    # --- what the world does
+
+    def publish(self, numbers: Iterable[int]) -> None:
+        """As a client does; returns once the broker has them."""
+        for number in numbers:
+            tp, key, value = user_record(number)
+            self.write(tp, Encoded(key, value, ()))
+        self.flush()
+
+    def write(self, tp: TopicPartition, entry: Encoded) -> None:
+        """Any bytes into any log."""
+        self._client_writer().send(tp, entry.key, entry.value, entry.headers, _must_stand)
+
+    def flush(self) -> None:
+        self._client_writer().flush(PATIENCE_S)
+
+    def kill(self) -> None:
+        """The process is gone: it stores nothing and says nothing any more."""
+        process = self.process
+        for worker in process.workers:
+            worker.close()
+        for task in process.tasks.values():
+            task.file.close()
+        for port in (process.reader, process.writer, process.admin):
+            port.close()
+
+    def start(self) -> None:
+        """A new process on the same files, as after a kill."""
+        self.driver = self._started()
+
+    def copy_state(self, to: Path) -> None:
+        """The files as they stand now, between two turns."""
+        shutil.copytree(self.folder, to)
+
+    def restore_state(self, copy: Path) -> None:
+        """In the place of the newer files, while no process works on them."""
+        shutil.rmtree(self.folder)
+        shutil.copytree(copy, self.folder)
+
+    # --- the service runs
+
+    def turn(self, wait_s: float = 0.02) -> None:
+        """One turn of the driver's loop. A broker that is away is waited for, as the driver does."""
+        try:
+            self.driver._turn_on_our_log(wait_s)
+        except BrokerAway as away:
+            self.driver._say_away(away)
+            time.sleep(0.05)
+
+    def turn_until(self, reached: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
+        """Turn until then; fail with `what` after `patience_s`."""
+        until_s = time.monotonic() + patience_s
+        while not reached():
+            assert time.monotonic() < until_s, f"not within {patience_s} s: {what}; waiting: {self.process.waiting}"
+            self.turn()
+
+    def turn_for(self, seconds: float) -> None:
+        """Turn for so long, whatever comes of it."""
+        until_s = time.monotonic() + seconds
+        while time.monotonic() < until_s:
+            self.turn()
+
+    def run_dry(self, records: int) -> None:
+        """Turn until that many records were taken from the user's topic, and everything that followed is sent."""
+        heads = [TopicPartition(TOPIC, p) for p in range(PARTITIONS)]
+
+        def done() -> bool:
+            process = self.process
+            if len(process.tasks) < 2 * PARTITIONS or sum(process.applied().get(tp, 0) for tp in heads) < records:
+                return False
+            sent = {where: end for where, end in process.sent().items() if where[0] == TAKEN}
+            return process.pending == 0 and all(process.applied().get(where, 0) >= end for where, end in sent.items())
+
+        self.turn_until(done, f"{records} records are worked off")
+
+    # --- what came of it
+
+    def log(self, topic: str) -> dict[TopicPartition, list[LogRecord]]:
+        """All that stands in a topic."""
+        admin = self.client.admin()
+        tps = [TopicPartition(topic, p) for p in range(admin.partitions(topic) or 0)]
+        admin.close()
+        found: dict[TopicPartition, list[LogRecord]] = {tp: [] for tp in tps}
+        reader = self.client.reader()
+        reader.assign(dict.fromkeys(tps, 0))
+        for tp, records in to_the_end(reader, tps, silent_s=SILENT_S):
+            found[tp] += records
+        reader.close()
+        return found
+
+    def accepted(self) -> list[Accepted]:
+        """The records as a reader accepts them, log by log."""
+        found: list[Accepted] = []
+        for tp, records in self.log(ACCEPTED).items():
+            acceptance = Acceptance()
+            for message in _messages(records):
+                if acceptance.accepts(message) and isinstance(message.event, RecordAccepted):
+                    found.append(Accepted(int(message.event.record_id.removeprefix("t")), tp.partition))
+        return found
+
+    def sequences(self, topic: str) -> dict[tuple[int, str], list[int]]:
+        """Numbers of events as they stand in the logs of a topic, by partition and task: repetitions and gaps too."""
+        found: defaultdict[tuple[int, str], list[int]] = defaultdict(list)
+        for tp, records in self.log(topic).items():
+            for message in _messages(records):
+                if message.sequence is not None:
+                    found[tp.partition, message.source].append(message.sequence)
+        return dict(found)
+
+    def close(self) -> None:
+        """Stop the service and give everything back."""
+        self.kill()
+        if self._writer is not None:
+            self._writer.close()
+        self._ends.close()
+
+    def _found(self) -> None:
+        admin = self.client.admin()
+        admin.create(CONTROL.name, 1, {})
+        admin.create(TOPIC, PARTITIONS, {})
+        admin.close()
+        for event in (b.founded(), b.applied(b.source(partitions=PARTITIONS))):
+            message = b.message(event, id=derived_id("control", event.ce_type))
+            self.write(TopicPartition(CONTROL.name, 0), encode(message))
+        self.flush()
+
+    def _started(self) -> Driver:
+        host = Host(
+            broker=self.broker, clock=SystemClock(), files=TaskFolder(self.folder), executor=self._executor,
+            artifacts=ArtifactStore.at(self._store.as_uri()), instance="0", passed_over=self.passed_over.append,
+        )  # fmt: skip
+        return Driver(Process(build(IngestionSettings(rows_per_segment=100)), host), Health("ingestion"))
+
+    def _client_writer(self) -> Writer:
+        if self._writer is None:
+            self._writer = self.client.writer()
+        return self._writer
+
+
+def _must_stand(_offset: int | None, error: SendError | None) -> None:
+    assert error is None, error
+
+
+def _messages(records: Iterable[LogRecord]) -> Iterable[Message]:
+    for record in records:
+        try:
+            entry = decode(record.key, record.value, record.headers)
+        except UnreadableEvent:
+            continue
+        if not isinstance(entry, Mark):
+            yield entry
+
+
+def assert_each_once_and_in_order(accepted: list[Accepted], numbers: Iterable[int]) -> None:
+    """0 lost, 0 doubled, and the records of one key in the order in which they were published."""
+    assert sorted(one.number for one in accepted) == sorted(numbers)
+    for key in range(KEYS):
+        of_key = [one for one in accepted if one.number % KEYS == key]
+        assert len({one.partition for one in of_key}) <= 1
+        assert [one.number for one in of_key] == sorted(one.number for one in of_key)

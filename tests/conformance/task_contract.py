@@ -1,0 +1,175 @@
+"""What tasks keep on every log: memory, the embedded broker and Apache Kafka inherit it. docs/reliability.md lists it.
+
+It runs ingestion, a real service. Not here yet, for they need several instances of a service or its copies, which are
+not built: rebalance while records flow, two instances of every service, table bootstrap. They belong below the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from shared.contracts.envelope import Encoded
+from shared.contracts.topics import REJECTED
+from shared.runtime.log import Broker, TopicPartition
+from shared.runtime.process import Process
+from tests.conformance.task_bench import (
+    ACCEPTED,
+    DEAD,
+    PARTITIONS,
+    TAKEN,
+    TOPIC,
+    TaskBench,
+    assert_each_once_and_in_order,
+    user_record,
+)
+
+A_MINUTE_S = 60.0
+A_MOMENT_S = 2.0
+
+
+class Network(Protocol):
+    """Between the service and its broker; the client and the readers of the tests have one of their own."""
+
+    @property
+    def broker(self) -> Broker:
+        """As the service sees it."""
+        ...
+
+    @property
+    def client(self) -> Broker:
+        """As everybody else does."""
+        ...
+
+    def lose_sends(self) -> None:
+        """From now on nothing that the service sends comes to stand in a log."""
+        ...
+
+    def fail_sends(self, process: Process) -> None:
+        """What was lost has failed, and new sends arrive; the service has not been told yet."""
+        ...
+
+    def go_away(self) -> None:
+        """The broker is not there."""
+        ...
+
+    def come_back(self) -> None:
+        """It is there again, with its data."""
+        ...
+
+    def write_large(self, tp: TopicPartition, value: bytes) -> None:
+        """As a client that keeps to no limit but the broker's."""
+        ...
+
+
+class TaskContract:
+    """Subclasses give the fixture `network`."""
+
+    @pytest.fixture
+    def bench(self, network: Network, tmp_path: Path) -> Iterator[TaskBench]:
+        bench = TaskBench(network.broker, network.client, tmp_path)
+        yield bench
+        bench.close()
+
+    def test_records_come_out_once_each_and_in_order(self, bench: TaskBench) -> None:
+        for first in range(0, 300, 50):
+            bench.publish(range(first, first + 50))
+            bench.turn()
+        bench.run_dry(300)
+        assert_each_once_and_in_order(bench.accepted(), range(300))
+        assert all(numbers == sorted(set(numbers)) for numbers in bench.sequences(ACCEPTED).values())
+
+    def test_what_a_process_says_again_after_its_death_counts_once(self, bench: TaskBench, tmp_path: Path) -> None:
+        bench.publish(range(100))
+        bench.run_dry(100)
+        bench.copy_state(tmp_path / "copy")
+        bench.publish(range(100, 200))
+        bench.run_dry(200)
+        bench.kill()
+        bench.restore_state(tmp_path / "copy")
+        bench.start()
+        bench.publish(range(200, 250))
+        bench.run_dry(250)
+        said = bench.sequences(ACCEPTED)
+        assert sum(len(numbers) - len(set(numbers)) for numbers in said.values()) >= 100  # they do stand there twice
+        assert_each_once_and_in_order(bench.accepted(), range(250))
+
+    def test_a_gap_comes_again_and_nothing_is_lost_or_out_of_order(self, bench: TaskBench, network: Network) -> None:
+        bench.publish(range(50))
+        bench.run_dry(50)
+        network.lose_sends()
+        bench.publish(range(50, 100))
+        _take_and_send(bench, until=100)
+        network.fail_sends(bench.process)
+        bench.publish(range(100, 150))
+        _take_and_send(bench, until=150)
+        bench.run_dry(150)
+        said = bench.sequences(TAKEN)
+        assert any(_has_gap(numbers) for numbers in said.values()), said
+        assert_each_once_and_in_order(bench.accepted(), range(150))
+
+    def test_poison_bytes_are_set_aside_and_the_rest_goes_on(self, bench: TaskBench) -> None:
+        poison = (b"\x00\xff\xfe", b"", b'{"half', b"[1, 2]", b"null")
+        odd = (("ce_type", b"\xff"), ("content-type", b"application/cloudevents+json"), ("empty", b""))
+        bench.publish(range(20))
+        for p in range(PARTITIONS):
+            for value in poison:
+                bench.write(TopicPartition(TOPIC, p), Encoded(b"\xff\x00", value, ()))
+            bench.write(TopicPartition(TOPIC, p), Encoded(None, b"{}", odd))
+            bench.write(TopicPartition(TOPIC, p), Encoded(b"a key alone", None, ()))
+            bench.write(TopicPartition(TAKEN, p), Encoded(b"\xff", b"no event at all", odd))
+        bench.flush()
+        bench.publish(range(20, 40))
+        bench.run_dry(40 + PARTITIONS * (len(poison) + 2))
+        assert_each_once_and_in_order(bench.accepted(), range(40))
+        assert sum(map(len, bench.sequences(REJECTED.name).values())) == PARTITIONS * (len(poison) + 2)
+        assert len(bench.log(DEAD)[TopicPartition(DEAD, 0)]) == PARTITIONS
+
+    def test_an_oversized_record_is_rejected_and_the_rest_goes_on(self, bench: TaskBench, network: Network) -> None:
+        bench.publish(range(10))
+        tp, _, _ = user_record(0)
+        network.write_large(tp, b"x" * 3_000_000)
+        bench.publish(range(10, 20))
+        bench.run_dry(21)
+        assert_each_once_and_in_order(bench.accepted(), range(20))
+        [rejected] = [record for records in bench.log(REJECTED.name).values() for record in records]
+        assert b"too_large" in (rejected.value or b"")
+
+    @pytest.mark.timeout(240)
+    @pytest.mark.parametrize("away_s", [A_MOMENT_S, pytest.param(A_MINUTE_S, marks=pytest.mark.proof)])
+    def test_a_broker_that_was_away_is_waited_for(self, bench: TaskBench, network: Network, away_s: float) -> None:
+        bench.publish(range(50))
+        bench.turn()
+        bench.publish(range(50, 100))
+        network.go_away()
+        bench.turn_for(away_s)
+        assert "kafka" in bench.driver.health.reasons  # readiness says so
+        network.come_back()
+        bench.publish(range(100, 150))
+        bench.run_dry(150)
+        assert bench.driver.health.reasons == {}
+        assert_each_once_and_in_order(bench.accepted(), range(150))
+
+
+def _take_and_send(bench: TaskBench, until: int) -> None:
+    """The head tasks take what was published and hand on what follows; nobody hears what became of it."""
+    process = bench.process
+    heads = [task for task in process.tasks.values() if task.spec.head]
+
+    def taken() -> bool:
+        process.read(0.05)
+        for task in heads:
+            process.advance(task.spec.id, 1_000)
+        return sum(task.position for task in heads) >= until
+
+    while not taken():
+        pass
+    for task in heads:
+        process.relays[task.spec.id].send()
+
+
+def _has_gap(numbers: list[int]) -> bool:
+    return any(number > max(numbers[:n], default=0) + 1 for n, number in enumerate(numbers))
