@@ -13,8 +13,9 @@ from shared.contracts.flow import (
     OutcomeScored,
     PredictionMade,
     RecordAccepted,
+    RecordRekeyed,
 )
-from shared.contracts.topics import CONTROL, FEATURES, INTAKE, JOINS, OUTCOMES, PREDICTIONS, RECORDS, SCORING
+from shared.contracts.topics import CONTROL, ENTITY, FEATURES, INTAKE, JOINS, OUTCOMES, PREDICTIONS, RECORDS, SCORING
 from shared.runtime.log import TopicPartition
 from tests.scenarios.evidence import Evidence
 from tests.scenarios.topic_history import TopicHistory
@@ -55,7 +56,7 @@ def _late_records(history: TopicHistory) -> set[str | None]:
 def _may_be_late(message: Message, late: set[str | None]) -> bool:
     """Late records pass, marked as such, up to the join; so does what a request brings in."""
     match message.event:
-        case RecordAccepted() | InputsComputed() | LabelObserved() as event:
+        case RecordAccepted() | RecordRekeyed() | InputsComputed() | LabelObserved() as event:
             return event.late
         case PredictionMade() as event:
             return event.origin == "http" or event.record_id in late
@@ -89,7 +90,7 @@ def unknown_writers(evidence: Evidence) -> Iterator[str]:
         for output in task.outputs:
             for partition in task.targets(output):
                 allowed[TopicPartition(output.topic, partition)].add(task.id)
-    families = (INTAKE, RECORDS, SCORING, FEATURES, PREDICTIONS, JOINS, OUTCOMES)
+    families = (INTAKE, RECORDS, ENTITY, SCORING, FEATURES, PREDICTIONS, JOINS, OUTCOMES)
     for tp in history.logs:
         ours = tp.topic == CONTROL.name or any(family.subject(tp.topic) is not None for family in families)
         for read in history.accepted(tp) if ours else ():
