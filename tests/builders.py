@@ -135,6 +135,11 @@ def accepted(**over: Any) -> f.RecordAccepted:
     return f.RecordAccepted.written({"source": SOURCE, "record_id": "t1", "late": False, "value": value, **over})
 
 
+def rekeyed(**over: Any) -> f.RecordRekeyed:
+    defaults = {**accepted().model_dump(exclude={"known_ms"}), "key": "c1", "entity": "food"}
+    return f.RecordRekeyed.written({**defaults, "models": [MODEL], "features": {f"{VIEW}.count_24h": 3.0}, **over})
+
+
 def rejected(**over: Any) -> f.RecordRejected:
     defaults = {
         "source": SOURCE,

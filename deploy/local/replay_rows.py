@@ -62,6 +62,11 @@ class Records:
         value[source.time.field] = self._time(self.times_ms[row])
         return Outgoing(source.topic_name, partition_of(key, source.partitions), key, orjson.dumps(value))
 
+    def names(self, field: str) -> list[str | None]:
+        """Whom each row names in a field, as the platform calls it; None where it names nobody."""
+        column = self.columns.get(field, [None] * len(self))
+        return [canonical_text(value) or None for value in column]
+
     def _time(self, time_ms: int) -> str | int:
         declared = self.source.fields.get(self.source.time.field)
         numeric = declared is not None and declared.type in (FieldType.NUMBER, FieldType.INTEGER)

@@ -54,7 +54,9 @@ class ReplayRun:
         settled = self._settled("definitions")
         self._tick(records.times_ms[0] - 1, settled)
         settled = self._settled("ticks")
-        cut = blocks(records.times_ms, due_ms, _block_size(pace, block_size))
+        others = self.definitions.ways[records.source.name][1:] if pace.lockstep else ()
+        entities = [records.names(stage.entity) for stage in others]
+        cut = blocks(records.times_ms, due_ms, _block_size(pace, block_size), entities)
         if pace.lockstep:
             self._in_lockstep(cut, settled)
         else:

@@ -80,7 +80,7 @@ class Answering:
         asked = stand.plan.read(body, at, self._now_ms(stand))
         plan = stand.plan.inputs
         at_ms = self._as_of_ms(stand, asked)
-        rows = {view: self._tables.row(view, asked.entity) for view in plan.views}
+        rows = {name: self._tables.row(name, stand.plan.entity_of(view, asked)) for name, view in plan.views.items()}
         windows = {view: WindowState.from_json(row.state) if row else None for view, row in rows.items()}
         inputs = plan.inputs(asked.value, at_ms, windows)
         known = not plan.unknown_entity(windows) if plan.views else None
@@ -132,7 +132,8 @@ class Answering:
         ticked_ms = self._process.history.newest.ticks.get(stand.plan.clock)
         if ticked_ms is not None:
             return ticked_ms
-        newest = (self._tables.newest_ms(view, asked.entity) for view in stand.plan.inputs.views)
+        views = stand.plan.inputs.views.items()
+        newest = (self._tables.newest_ms(name, stand.plan.entity_of(view, asked)) for name, view in views)
         return max((ms for ms in newest if ms is not None), default=self._process.clock.wall_ms())
 
 

@@ -30,9 +30,10 @@ def router(answering: Answering) -> APIRouter:
     async def predict(model: str, request: Request, at: str | None = None) -> Response:
         """A record of the model's source as a JSON object; only what the model's inputs are made of must be there.
 
-        Features are as of the record's time, else of `at`, else of the newest tick of the source's clock. An entity
-        that no view knows has `"entity_known": false` and the features of no events: 0 where counted or summed, else
-        null. `X-Request-Id` names the request; otherwise it gets an id. A W3C `traceparent` is carried on.
+        Features are as of the record's time, else of `at`, else of the newest tick of the source's clock. Each view
+        looks up the entity that the record names for it; where it knows none, its features are those of no events: 0
+        where counted or summed, else null. `"entity_known"` is false where no view of the model knows its entity.
+        `X-Request-Id` names the request; otherwise it gets an id. A W3C `traceparent` is carried on.
         """
         started_s = time.perf_counter()
         request_id = request.headers.get("x-request-id", "")[:LONGEST_REQUEST_ID] or uuid4().hex

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from services.serving.refused import Refused
-from shared.contracts.definitions import Model, Source
+from shared.contracts.definitions import FeatureView, Model, Source
 from shared.contracts.envelope import rfc3339
 from shared.contracts.expressions import parse
 from shared.contracts.flow import RejectReason
+from shared.contracts.identity import canonical_text
 from shared.contracts.instants import parse_instant_ms
 from shared.contracts.record_fields import Refusal, field_refusal, name_of, shown, unknown_refusal
 from shared.contracts.source_fields import known_fields
@@ -33,7 +34,7 @@ class AskedRecord:
 
 @dataclass(frozen=True, slots=True)
 class RequestPlan:
-    """Of one model. `needed`: the fields that its inputs are made of."""
+    """Of one model. `needed`: the fields that its inputs are made of, and that its views look up."""
 
     inputs: InputPlan
     source: Source
@@ -45,10 +46,14 @@ class RequestPlan:
     def of(cls, model: Model, definitions: Definitions) -> RequestPlan:
         source = definitions.sources[model.scores]
         in_expressions = {name for text in model.inputs.derived.values() for name in parse(text).names}
-        names = {*model.inputs.fields, *in_expressions}
+        inputs, clock = InputPlan.of(model, definitions), clock_of(definitions, source.name)
+        names = {*model.inputs.fields, *in_expressions, *(view.entity for view in inputs.views.values())}
         needed = frozenset(source.fields.keys() & names - {source.time.field})
-        clock = clock_of(definitions, source.name)
-        return cls(InputPlan.of(model, definitions), source, clock, needed, frozenset((*known_fields(source), AT)))
+        return cls(inputs, source, clock, needed, frozenset((*known_fields(source), AT)))
+
+    def entity_of(self, view: FeatureView, asked: AskedRecord) -> str:
+        """Whose windows of a view a request asks for; empty where it names nobody, whom no view knows."""
+        return asked.entity if view.entity == self.source.key else canonical_text(asked.value.get(view.entity))
 
     def read(self, body: object, at: str | None, now_ms: int) -> AskedRecord:
         """The record of a request. `at` is what the address says of its time, `now_ms` what the source's clock shows.

@@ -14,6 +14,7 @@ from shared.contracts.definition_problem import Problem, did_you_mean
 from shared.contracts.definitions import Aggregate, FeatureView, FieldSpec, FieldType, Model, Source
 from shared.contracts.model_checks import model_problems
 from shared.contracts.source_fields import SourceLookup, known_fields
+from shared.contracts.stages import entity_subject
 from shared.contracts.topics import CONTROL, FEATURES, RECORDS, REJECTED, dead_letters
 from shared.contracts.topology import Definitions
 
@@ -27,6 +28,7 @@ _INTERNAL = ("intake.", "records.", "scoring.", "features.", "predictions.", "jo
 _NUMERIC = (FieldType.NUMBER, FieldType.INTEGER, FieldType.BOOLEAN)
 _ANY_TYPE = (Aggregate.LAST, Aggregate.DISTINCT_COUNT)
 _WHOLE_NAMES = (FieldType.STRING, FieldType.INTEGER)
+_LONGEST_SUBJECT = 200  # a topic's name has 249 characters at most, the prefix of a cluster included
 
 
 def refusals(definitions: Definitions, new: Iterable[Declared], unread: frozenset[str] = frozenset()) -> list[Problem]:
@@ -133,13 +135,8 @@ def _view_problems(view: FeatureView, lookup: SourceLookup) -> Iterator[Problem]
         return
     if view.entity not in known_fields(source):
         yield problem(_no_field(view.entity, source), "entity")
-    elif view.entity != source.key:
-        yield problem(
-            f"found {view.entity}, but records of source {source.name} are kept by {source.key}, and a view by another "
-            f"entity is not supported yet: declare a source over the same records with `key: {view.entity}` "
-            f"and a topic of its own, and the view over that",
-            "entity",
-        )
+    elif message := _entity_problem(view.entity, source):
+        yield problem(message, "entity")
     for name, feature in view.features.items():
         if feature.over is not None and feature.over > view.ttl:
             yield problem(
@@ -162,6 +159,17 @@ def _view_problems(view: FeatureView, lookup: SourceLookup) -> Iterator[Problem]
                 name,
                 "of",
             )
+
+
+def _entity_problem(name: str, source: Source) -> str | None:
+    spec = source.fields.get(name)
+    if name == source.time.field:
+        return f"{name} is the event time: take the field that tells one entity from another"
+    if spec is not None and spec.type not in _WHOLE_NAMES:
+        return f"field {name} is a {spec.type}; {_one_of(_WHOLE_NAMES)} is expected here"
+    if len(entity_subject(source.name, name)) > _LONGEST_SUBJECT:
+        return f"{name} is too long to name a topic after: give the field a shorter name"
+    return None
 
 
 def _no_field(name: str, source: Source) -> str:

@@ -44,6 +44,23 @@ class RecordAccepted(Event):
     known_ms: int | None = None
 
 
+class RecordRekeyed(Event):
+    """An accepted record on its way through the logs of other entities than its key.
+
+    `key`: the record's own. `entity`: whose log this is; None where the record names none. `models`: those that wait
+    for what is known from here on. `features`: what is known so far for them, by `view.feature`.
+    """
+
+    source: str
+    record_id: str
+    key: str
+    entity: str | None
+    late: bool
+    value: dict[str, JsonValue]
+    models: tuple[str, ...]
+    features: Inputs
+
+
 class RejectReason(StrEnum):
     UNDECODABLE = "undecodable"
     TOO_LARGE = "too_large"

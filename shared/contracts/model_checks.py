@@ -79,7 +79,7 @@ def _input_problems(
         elif view is not None and view.source != scored.name:
             message = (
                 f"view {name} is over source {view.source}, and the model scores {scored.name}: views of another "
-                f"source are not supported yet; declare a view over {scored.name}, by its key {scored.key}"
+                f"source are not supported yet; declare a view over {scored.name}"
             )
         if message:
             yield _problem(model, message, "inputs", "views", i)

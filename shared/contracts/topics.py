@@ -58,6 +58,7 @@ CONTROL = Topic(
 REJECTED = Topic("records.rejected.v1", (flow.RecordRejected,))
 INTAKE = TopicFamily("intake", (flow.IntakeRecord,))
 RECORDS = TopicFamily("records", (flow.RecordAccepted,))
+ENTITY = TopicFamily("entity", (flow.RecordRekeyed,))
 SCORING = TopicFamily("scoring", (flow.InputsComputed,))
 FEATURES = TopicFamily("features", (flow.WindowsChanged,))
 PREDICTIONS = TopicFamily("predictions", (flow.PredictionMade,))

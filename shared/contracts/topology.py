@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from shared.contracts.definitions import Clock, FeatureView, Model, Source
+from shared.contracts.stages import Stage, stages_of
 from shared.contracts.topics import CONTROL, FEATURES, INTAKE, JOINS, OUTCOMES, PREDICTIONS, RECORDS, REJECTED, SCORING
 
 
@@ -71,6 +72,16 @@ class Definitions:
         return Definitions(sources, views, models)
 
     @cached_property
+    def ways(self) -> Mapping[str, tuple[Stage, ...]]:
+        """By source: the logs through which its records go in features, its own first."""
+        return {s.name: stages_of(s, self.views_on(s.name), self.models_on(s.name)) for s in self.sources.values()}
+
+    @cached_property
+    def stages(self) -> Mapping[str, Stage]:
+        """All stages of all ways, by the subject of the tasks that read their logs."""
+        return {stage.subject: stage for way in self.ways.values() for stage in way}
+
+    @cached_property
     def tasks(self) -> tuple[TaskSpec, ...]:
         """Every task of the platform, the same wherever it is computed."""
         return (
@@ -114,8 +125,6 @@ def _control_tasks() -> Iterable[TaskSpec]:
 def _source_tasks(definitions: Definitions, source: Source) -> Iterable[TaskSpec]:
     name, n = source.name, source.partitions
     intake, records = INTAKE.of(name).name, RECORDS.of(name).name
-    views = tuple(Output(FEATURES.of(v.name).name, n, keeps=True, marked=False) for v in definitions.views_on(name))
-    scoring = tuple(Output(SCORING.of(m.name).name, n, keeps=True) for m in definitions.models_on(name))
     joins = tuple(
         Output(JOINS.of(m.name).name, definitions.sources[m.scores].partitions, keeps=False)
         for m in definitions.models_labelled_by(name)
@@ -125,10 +134,21 @@ def _source_tasks(definitions: Definitions, source: Source) -> Iterable[TaskSpec
             "ingestion", "intake", name, source.topic_name, p, (Output(intake, n, keeps=False), _REJECTS), head=True
         )
         yield TaskSpec("ingestion", "accept", name, intake, p, (Output(records, n, keeps=True), _REJECTS))
-        if views or scoring:
-            yield TaskSpec("features", "compute", name, records, p, (*scoring, *views))
         if joins:
             yield TaskSpec("monitoring", "key_labels", name, records, p, joins)
+    for stage in definitions.ways[name]:
+        yield from _stage_tasks(stage, is_own=stage.subject == name)
+
+
+def _stage_tasks(stage: Stage, *, is_own: bool) -> Iterable[TaskSpec]:
+    """A model's inputs go to the partition of the record's key, which in its own log is the one that they come from."""
+    n = stage.source.partitions
+    scoring = (Output(SCORING.of(m.name).name, n, keeps=is_own) for m in stage.models)
+    views = (Output(FEATURES.of(v.name).name, n, keeps=True, marked=False) for v in stage.views)
+    onward = (Output(stage.next.topic.name, n, keeps=False),) if stage.next else ()
+    outputs = (*scoring, *views, *onward)
+    for p in range(n) if outputs else ():
+        yield TaskSpec("features", "compute", stage.subject, stage.topic.name, p, outputs)
 
 
 def _model_tasks(definitions: Definitions, model: Model) -> Iterable[TaskSpec]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shared.contracts.definitions import DAY_MS
-from shared.contracts.topics import CONTROL, FEATURES, INTAKE, RECORDS
+from shared.contracts.topics import CONTROL, FEATURES, INTAKE
 from shared.contracts.topology import Definitions
 
 _DEFAULT_MS = 7 * DAY_MS
@@ -20,7 +20,8 @@ def topic_config(topic: str, definitions: Definitions) -> Mapping[str, str]:
 
 def _retention_ms(topic: str, definitions: Definitions) -> int:
     for source in definitions.sources.values():
-        own = (source.topic_name, INTAKE.of(source.name).name, RECORDS.of(source.name).name)
+        stages = (stage.topic.name for stage in definitions.ways[source.name])
+        own = (source.topic_name, INTAKE.of(source.name).name, *stages)
         if topic in own:
             return source.retention.topic
     for view in definitions.views.values():

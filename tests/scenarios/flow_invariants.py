@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Set
+from itertools import pairwise
 
 from shared.contracts.definitions import Model, Source
-from shared.contracts.envelope import NEVER_MS, Message, decode
-from shared.contracts.errors import UnreadableEvent
+from shared.contracts.envelope import NEVER_MS
 from shared.contracts.flow import (
     InputsComputed,
     IntakeRecord,
@@ -17,6 +17,7 @@ from shared.contracts.flow import (
     PredictionMade,
     RecordAccepted,
     RecordRejected,
+    RecordRekeyed,
     RecordStreamed,
     WindowsChanged,
 )
@@ -34,6 +35,7 @@ from shared.runtime.log import TopicPartition
 from tests.scenarios.evidence import Evidence
 from tests.scenarios.topic_history import Read, TopicHistory
 from tests.scenarios.watermarks import at_end, watermarks_ms
+from tests.scenarios.ways import buried_at, letters, records_at
 
 Place = tuple[int, int]  # partition and offset in the user's topic
 Ids = Counter[str | None]
@@ -41,45 +43,27 @@ WAYS = ("accepted", "duplicate", "rejected", "dead")
 
 
 def windows_change_once(evidence: Evidence) -> Iterator[str]:
-    """5: a row of each view for each accepted record of its source, and no other; forgetting has rows without state."""
+    """5: a row of each view for each record in the log of its entity, and no other but those without state."""
     history = evidence.history
-    for name, view in history.definitions.views.items():
-        records: Counter[tuple[str, int]] = Counter()
-        for read, _ in history.events(RECORDS.of(view.source).name, RecordAccepted):
-            if name in evidence.platform(read.message.control).definitions.views:
-                records[read.message.key, read.message.time_ms] += 1
-        buried = _dead(history, "features", RecordAccepted)
-        changes = Counter(
-            (event.entity, read.message.time_ms)
-            for read, event in history.events(FEATURES.of(name).name, WindowsChanged)
-            if event.state
-        )
-        for entity, time_ms in records.keys() | changes.keys():
-            known, found = records[entity, time_ms], changes[entity, time_ms]
-            if known != found and known - found != buried[entity, time_ms]:
-                yield f"view {name}: {known} records of {entity} at {time_ms} changed its windows {found} times"
-
-
-def _dead(history: TopicHistory, service: str, kind: type[RecordAccepted]) -> Counter[tuple[str, int]]:
-    return Counter((m.key, m.time_ms) for m in _letters(history, service) if isinstance(m.event, kind))
-
-
-def _letters(history: TopicHistory, service: str) -> Iterator[Message]:
-    """The events that a service's handlers could not take, each once however often its letter was sent."""
-    seen: set[bytes] = set()
-    for tp in history.partitions(dead_letters(service)):
-        for record in history.logs[tp]:
-            headers = dict(record.headers)
-            letter = headers.get("headrace_dead_id", b"")
-            if letter in seen:
-                continue
-            seen.add(letter)
-            try:
-                entry = decode(record.key, record.value, record.headers)
-            except UnreadableEvent:
-                continue
-            if isinstance(entry, Message):
-                yield entry
+    for stage in history.definitions.stages.values():
+        stood = list(records_at(history, stage))
+        buried = Counter((entity, time_ms) for _, entity, time_ms in buried_at(history, stage))
+        for view in stage.views:
+            records = Counter(
+                (one.entity, one.read.message.time_ms)
+                for one in stood
+                if one.entity is not None and view.name in evidence.platform(one.control).definitions.views
+            )
+            changes = Counter(
+                (event.entity, read.message.time_ms)
+                for read, event in history.events(FEATURES.of(view.name).name, WindowsChanged)
+                if event.state
+            )
+            for entity, time_ms in records.keys() | changes.keys():
+                known, found = records[entity, time_ms], changes[entity, time_ms]
+                if known != found and known - found != buried[entity, time_ms]:
+                    said = f"{known} records of {entity} at {time_ms} changed its windows {found} times"
+                    yield f"view {view.name}: {said}"
 
 
 # --- 6
@@ -91,6 +75,7 @@ def everything_is_counted(evidence: Evidence) -> Iterator[str]:
     for source in history.definitions.sources.values():
         yield from _intake_is_counted(history, source)
         yield from _accepted_are_counted(history, source)
+        yield from _sent_on_are_counted(evidence, source)
     for model in history.definitions.models.values():
         if model.mode == "stream":
             yield from _predictions_are_counted(evidence, model)
@@ -158,7 +143,7 @@ def _refused(history: TopicHistory, source: Source) -> Counter[Place]:
 
 
 def _dead_places(history: TopicHistory, source: Source) -> Counter[Place]:
-    events = (message.event for message in _letters(history, "ingestion"))
+    events = (message.event for message in letters(history, "ingestion"))
     return Counter(
         (event.partition, event.offset)
         for event in events
@@ -180,6 +165,25 @@ def _duplicates(
             yield event
         else:
             forgotten_ms[event.record_id] = max(read.message.time_ms, now_ms) + source.retention.duplicates
+
+
+def _sent_on_are_counted(evidence: Evidence, source: Source) -> Iterator[str]:
+    """Per record: what stood in one log of the way stands once in the next, or was buried before."""
+    history = evidence.history
+    for one, following in pairwise(history.definitions.ways[source.name]):
+        came: Ids = Counter(stood.record_id for stood in records_at(history, following))
+        buried: Ids = Counter(record_id for record_id, _, _ in buried_at(history, one))
+        sent: Ids = Counter(
+            stood.record_id
+            for stood in records_at(history, one)
+            if following.subject in evidence.platform(stood.control).definitions.stages
+        )
+        for record_id in sent.keys() | came.keys():
+            if sent[record_id] != came[record_id] and sent[record_id] - came[record_id] != buried[record_id]:
+                yield (
+                    f"{source.name}: record {record_id} stood {sent[record_id]} times in {one.topic.name}, "
+                    f"{came[record_id]} times in {following.topic.name}, and was buried {buried[record_id]} times"
+                )
 
 
 def _predictions_are_counted(evidence: Evidence, model: Model) -> Iterator[str]:
@@ -229,11 +233,12 @@ def _streamed_are_told(history: TopicHistory, model: Model, scored: Ids, dead: I
 
 def _dead_ids(history: TopicHistory, service: str, model: Model) -> Ids:
     """Records of the model's whose events a service could not take, or could not publish."""
-    events = (message.event for message in _letters(history, service))
+    events = (message.event for message in letters(history, service))
     return Counter(
         event.record_id
         for event in events
         if (isinstance(event, RecordAccepted) and event.source == model.scores)
+        or (isinstance(event, RecordRekeyed) and model.name in event.models)
         or (isinstance(event, InputsComputed | PredictionMade) and event.model == model.name)
     )
 

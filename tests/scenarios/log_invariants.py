@@ -13,8 +13,20 @@ from shared.contracts.flow import (
     OutcomeScored,
     PredictionMade,
     RecordAccepted,
+    RecordRekeyed,
 )
-from shared.contracts.topics import CONTROL, FEATURES, INTAKE, JOINS, OUTCOMES, PREDICTIONS, RECORDS, SCORING
+from shared.contracts.topics import (
+    CONTROL,
+    ENTITY,
+    FEATURES,
+    INTAKE,
+    JOINS,
+    OUTCOMES,
+    PREDICTIONS,
+    RECORDS,
+    SCORING,
+    dead_letters,
+)
 from shared.runtime.log import TopicPartition
 from tests.scenarios.evidence import Evidence
 from tests.scenarios.topic_history import TopicHistory
@@ -29,7 +41,7 @@ def promises_are_kept(evidence: Evidence) -> Iterator[str]:
     history = evidence.history
     late = _late_records(history)
     heads = {task.id for task in history.definitions.tasks if task.head}
-    for tp in history.logs:
+    for tp in _written_by_tasks(history):
         yield from falls(history, tp)
         control: dict[str, int] = {}
         for record, entry, shown in followed(history, tp):
@@ -47,6 +59,12 @@ def promises_are_kept(evidence: Evidence) -> Iterator[str]:
                 yield f"{where}: {task} at {entry.time_ms} behind its mark {behind_ms}"
 
 
+def _written_by_tasks(history: TopicHistory) -> Iterator[TopicPartition]:
+    """All logs but those of dead letters: a letter bears the number that its event has in another log."""
+    letters = {dead_letters(task.service) for task in history.definitions.tasks}
+    return (tp for tp in history.logs if tp.topic not in letters)
+
+
 def _late_records(history: TopicHistory) -> set[str | None]:
     return {
         event.record_id
@@ -59,7 +77,7 @@ def _late_records(history: TopicHistory) -> set[str | None]:
 def _may_be_late(message: Message, late: set[str | None]) -> bool:
     """Late records pass, marked as such, up to the join; so does what a request brings in."""
     match message.event:
-        case RecordAccepted() | InputsComputed() | LabelObserved() as event:
+        case RecordAccepted() | RecordRekeyed() | InputsComputed() | LabelObserved() as event:
             return event.late
         case PredictionMade() as event:
             return event.origin == "http" or event.record_id in late
@@ -72,7 +90,7 @@ def _may_be_late(message: Message, late: set[str | None]) -> bool:
 def repeats_say_the_same(evidence: Evidence) -> Iterator[str]:
     """20: whatever carries a number that a reader has taken says what was taken, whoever wrote it."""
     history = evidence.history
-    for tp in history.logs:
+    for tp in _written_by_tasks(history):
         first: dict[tuple[str, int], tuple[str, bytes | None]] = {}
         for record, entry in history.entries(tp):
             if isinstance(entry, Mark) or entry.sequence is None:
@@ -93,7 +111,7 @@ def unknown_writers(evidence: Evidence) -> Iterator[str]:
         for output in task.outputs:
             for partition in task.targets(output):
                 allowed[TopicPartition(output.topic, partition)].add(task.id)
-    families = (INTAKE, RECORDS, SCORING, FEATURES, PREDICTIONS, JOINS, OUTCOMES)
+    families = (INTAKE, RECORDS, ENTITY, SCORING, FEATURES, PREDICTIONS, JOINS, OUTCOMES)
     for tp in history.logs:
         ours = tp.topic == CONTROL.name or any(family.subject(tp.topic) is not None for family in families)
         for read in history.accepted(tp) if ours else ():

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import polars as pl
 
 from shared.contracts.control import Phase
-from shared.contracts.definitions import Model
+from shared.contracts.definitions import FeatureView, Model
 from shared.contracts.flow import (
     InputsComputed,
     LabelObserved,
@@ -24,11 +24,12 @@ from shared.contracts.topics import JOINS, OUTCOMES, PREDICTIONS, SCORING
 from shared.contracts.topology import Definitions
 from shared.inputs.vector import InputPlan
 from shared.runtime.log import TopicPartition
-from tests.scenarios.archived_records import accepted_records
+from tests.scenarios.archived_records import RecordRow, accepted_records
 from tests.scenarios.evidence import Evidence
-from tests.scenarios.inputs_again import inputs_again
+from tests.scenarios.inputs_again import inputs_again, views_read
 from tests.scenarios.topic_history import Read
 from tests.scenarios.watermarks import at_end
+from tests.scenarios.ways import buried_at, records_at
 
 FLOAT32 = 1e-5
 
@@ -90,12 +91,14 @@ def nothing_newer_than_as_of(evidence: Evidence) -> Iterator[str]:
         yield from records.wrong
         if not records.rows:
             continue
+        seen = {name: _seen_by(evidence, definitions.views[name], records.rows) for name in views_read(model)}
         rows = [
             {
                 "record_id": row.record_id,
                 "time_ms": row.time_ms,
                 "key": row.key,
                 "position": row.position,
+                **{f"seen.{name}": places.get(row.record_id) for name, places in seen.items()},
                 **{name: row.value.get(name) for name in definitions.sources[model.scores].fields},
             }
             for row in records.rows
@@ -106,6 +109,24 @@ def nothing_newer_than_as_of(evidence: Evidence) -> Iterator[str]:
             wrong = _differing(expected.get(computed.record_id, {}), computed.inputs)
             if wrong:
                 yield f"{_at(read)}: {wrong} of record {computed.record_id} are not what stood before it as of its time"
+
+
+def _seen_by(evidence: Evidence, view: FeatureView, records: Sequence[RecordRow]) -> Mapping[str, int]:
+    """Where each record stands in the log of the view's entity, of those that the view took into account.
+
+    The order in the records' own log is that of the archive.
+    """
+    history = evidence.history
+    own, *_ = way = history.definitions.ways[view.source]
+    stage = next(one for one in way if one.entity == view.entity)
+    buried = {record_id for record_id, _, _ in buried_at(history, stage)}
+    stood = {one.record_id: one for one in records_at(history, stage)}
+    if stage is own:
+        places = {row.record_id: row.position for row in records}
+    else:
+        places = {record_id: (one.read.tp.partition << 40) + one.read.offset for record_id, one in stood.items()}
+    before = {r for r, one in stood.items() if view.name not in evidence.platform(one.control).definitions.views}
+    return {record_id: place for record_id, place in places.items() if record_id not in buried | before}
 
 
 def _differing(expected: Mapping[str, object], found: Mapping[str, object]) -> list[str]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from deploy.simulation.platform import SimulatedPlatform
 from deploy.simulation.remembered_fits import RememberedFits
 from deploy.simulation.world import ALL_FAULTS, NO_FAULTS, Faults
+from shared.contracts.control import ApplyDefinitions
 from shared.contracts.definitions import FeatureView, Model, Source
-from tests.scenarios.workload import LATENESS_MS, MATURES_MS, T0_MS, Sent, blocks, definitions
+from tests.scenarios.workload import LATENESS_MS, MATURES_MS, T0_MS, Block, Sent, blocks, definitions
 
 FITS = RememberedFits()
 Definitions = Sequence[Source | FeatureView | Model]
+Blocks = Callable[..., list[Block]]
 SHORT, LONG = 26, 56
 SETTLING = 20_000
 
@@ -24,12 +26,13 @@ def lockstep(
     declared: Definitions | None = None,
     count: int = LONG,
     instances: int = 1,
+    made: Blocks = blocks,
 ) -> SimulatedPlatform:
     """Block by block: records, settle, labels, settle, tick, settle. `schedule` seeds who runs when and what fails."""
     platform = SimulatedPlatform(schedule, declared or definitions(), FITS, faults, instances=instances)
     platform.tick(T0_MS - LATENESS_MS)
     _settle(platform)
-    played = blocks(workload, count)
+    played = made(workload, count)
     for block in played:
         for part in (block.records, block.truths):
             _send(platform, part)
@@ -47,13 +50,27 @@ def calm(workload: int) -> SimulatedPlatform:
 
 
 def free(
-    seed: int, faults: Faults = ALL_FAULTS, declared: Definitions | None = None, count: int = SHORT, instances: int = 1
+    seed: int,
+    faults: Faults = ALL_FAULTS,
+    declared: Definitions | None = None,
+    count: int = SHORT,
+    made: Blocks = blocks,
+    later: Definitions = (),
+    instances: int = 1,
 ) -> SimulatedPlatform:
-    """Everything goes on at once; ticks come where they come, and clients choose any partition."""
+    """Everything goes on at once; ticks come where they come, and clients choose any partition.
+
+    `later`: definitions that are asked for half-way, while records are on their way.
+    """
     platform = SimulatedPlatform(seed, declared or definitions(), FITS, faults, instances=instances)
     draw, world = platform.world.random, platform.world
-    played = blocks(seed, count, careless=True)
-    for block in played:
+    played = made(seed, count, careless=True)
+    for number, block in enumerate(played):
+        if later and number == len(played) // 2:
+            based_on = platform.newest.definitions_at
+            platform.say(
+                ApplyDefinitions(request_id="later", based_on=based_on, definitions=tuple(later), by="ann"), ""
+            )
         for sent in (*block.records, *block.truths):
             _send(platform, [sent])
             world.run(draw.randrange(60))

@@ -44,8 +44,7 @@ def violations(platform: SimulatedPlatform, *, replay: bool = True) -> list[str]
     return [str(v) for v in check(history_of(platform), platform.world.artifacts, files, replay=replay)]
 
 
-def again(test: str, seed: int) -> str:
-    file = "tests/scenarios/test_simulation.py"
+def again(test: str, seed: int, file: str = "tests/scenarios/test_simulation.py") -> str:
     command = f'HEADRACE_SEED={seed} .venv/bin/python -m pytest {file} -k {test} -m "not proof"'
     return f"run it again: {command}"
 

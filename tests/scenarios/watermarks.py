@@ -16,13 +16,17 @@ from tests.scenarios.topic_history import TopicHistory
 
 
 class Shown:
-    """By task: the last sequence accepted, and the watermark that it has promised by marks that count."""
+    """By task: the last sequence accepted, and the watermark that it has promised by marks that count.
+
+    `control`: the highest control position that an accepted event or a mark that counts has shown.
+    """
 
     def __init__(self, writers: frozenset[str]) -> None:
         self._writers = writers
         self.last: dict[str, int] = {}
         self.promised_ms: dict[str, int] = {}
         self.watermark_ms = NEVER_MS
+        self.control = 0
 
     def take(self, record: LogRecord, entry: Message | Mark | None) -> bool:
         """Take the log's next entry in; whether it is an event that readers accept."""
@@ -36,9 +40,11 @@ class Shown:
         if wrote.sequence != self.last.get(wrote.source, 0) + 1:
             return False
         self.last[wrote.source] = wrote.sequence
+        self.control = max(self.control, wrote.control)
         return entry is not None
 
     def _promise(self, mark: Mark) -> None:
+        self.control = max(self.control, mark.control)
         self.promised_ms[mark.source] = max(self.promised_ms.get(mark.source, NEVER_MS), mark.watermark_ms)
         lowest_ms = min((self.promised_ms.get(writer, NEVER_MS) for writer in self._writers), default=NEVER_MS)
         self.watermark_ms = max(self.watermark_ms, lowest_ms)

@@ -57,7 +57,8 @@ def trained(*families: str, **over: object) -> Model:
         (b.view(name="dead"), "name", r"features\.dead\.v1 of its own"),
         (b.view(source="transaction"), "source", "'transaction' is not declared; did you mean transactions?"),
         (b.view(entity="card"), "entity", "no field 'card'; did you mean card_id?"),
-        (b.view(entity="category"), "entity", "not supported yet: declare a source .* with `key: category`"),
+        (b.view(entity="amount"), "entity", "field amount is a number; string or integer is expected here"),
+        (b.view(entity="at"), "entity", "at is the event time: take the field that tells one entity from another"),
         (views(aggregate="sum", of="amuont", over="1h"), "features.f.of", "did you mean amount?"),
         (
             views(aggregate="sum", of="category", over="1h"),
@@ -111,7 +112,20 @@ def test_a_view_of_another_source_is_refused_for_now() -> None:
     elsewhere = b.view(name="login_activity", source="logins")
     [problem] = problems(b.definitions(), [other, elsewhere, inputs(views=["login_activity"])])
     assert problem.where == "inputs.views[0]"
-    assert "declare a view over transactions, by its key card_id" in problem.message
+    assert problem.message.endswith("declare a view over transactions")
+
+
+@pytest.mark.parametrize("spec", ["string", "integer", {"type": "string", "optional": True}])
+def test_a_view_may_be_by_any_field_that_names_somebody(spec: object) -> None:
+    by_shop = b.view(name="shop_activity", entity="shop")
+    assert problems(b.definitions(), [b.source(fields={**FIELDS, "shop": spec}), by_shop]) == []
+
+
+def test_a_field_whose_name_is_too_long_for_a_topics_is_refused_as_an_entity() -> None:
+    by_long = b.view(name="shop_activity", entity="s" * 190)
+    [problem] = problems(b.definitions(), [b.source(fields={**FIELDS, "s" * 190: "string"}), by_long])
+    assert (problem.name, problem.where) == ("shop_activity", "entity")
+    assert "too long to name a topic after" in problem.message
 
 
 def test_scored_and_label_source_keep_one_clock() -> None:
@@ -143,7 +157,7 @@ def test_labels_by_task(task: str, spec: object, absent: object, fits: bool) -> 
 
 
 def test_all_problems_are_listed_at_once() -> None:
-    found = problems(NO_DEFINITIONS, [b.view(), b.model(), b.source(key="")])
+    found = problems(NO_DEFINITIONS, [b.view(entity="card"), b.model(), b.source(key="")])
     assert {(p.kind, p.where) for p in found} == {
         ("Source", "key"),
         ("FeatureView", "entity"),
@@ -165,7 +179,7 @@ def test_what_could_not_be_read_is_nobody_elses_problem() -> None:
 
 
 def test_refusals_join_changed_meaning_and_what_does_not_fit() -> None:
-    found = refusals(b.definitions(), [b.source(key="category")])
+    found = refusals(b.definitions(), [b.source(fields={**FIELDS, "amount": "string"})])
     assert {p.kind for p in found} == {"Source", "FeatureView"}
 
 

@@ -8,6 +8,7 @@ from shared.contracts import flow
 from shared.contracts.envelope import Event, event_types
 from shared.contracts.topics import (
     CONTROL,
+    ENTITY,
     FEATURES,
     INTAKE,
     JOINS,
@@ -22,7 +23,7 @@ from shared.contracts.topics import (
 )
 from tests import builders as b
 
-FAMILIES = [INTAKE, RECORDS, SCORING, FEATURES, PREDICTIONS, JOINS, OUTCOMES]
+FAMILIES = [INTAKE, RECORDS, ENTITY, SCORING, FEATURES, PREDICTIONS, JOINS, OUTCOMES]
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,7 @@ FAMILIES = [INTAKE, RECORDS, SCORING, FEATURES, PREDICTIONS, JOINS, OUTCOMES]
     [
         (INTAKE, b.intake()),
         (RECORDS, b.accepted()),
+        (ENTITY, b.rekeyed()),
         (SCORING, b.computed()),
         (FEATURES, b.windows()),
         (PREDICTIONS, b.prediction()),

@@ -16,11 +16,13 @@ from deploy.local.replay_rows import Outgoing, read_rows
 from deploy.local.replay_run import ReplayRun
 from deploy.local.settle import Ends, Settled
 from shared.contracts.control import Tick
+from shared.contracts.definitions import FieldSpec, FieldType
 from shared.contracts.envelope import Message, decode, epoch_ms
 from shared.contracts.topology import NO_DEFINITIONS
 from shared.runtime.definition_files import load
 from shared.runtime.log import TopicPartition
 from shared.runtime.memory_log import Fate, MemoryBroker
+from tests import builders as b
 from tests.shared_data import shared_file
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -69,6 +71,21 @@ def test_in_lockstep_it_settles_after_the_records_after_the_labels_and_after_the
         {"electricity_labels": 48}, tick,
         {}, tick, tick,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("pace", "at_once"), [("lockstep", {10}), ("max", {120})])
+def test_in_lockstep_a_block_holds_each_entity_of_a_view_by_another_once(pace: str, at_once: set[int]) -> None:
+    """At any other pace the order in which they come is left to chance anyway."""
+    stage = Stage(limit=120)
+    source = stage.run.rows.records.source
+    source = source.model_copy(update={"fields": {**source.fields, "slot": FieldSpec(type=FieldType.INTEGER)}})
+    count = {"n": {"aggregate": "count", "over": "1h"}}
+    by_slot = b.view(name="by_slot", source="electricity", entity="slot", features=count)
+    columns = {**stage.run.rows.records.columns, "slot": [row % 10 for row in range(120)]}
+    rows = replace(stage.run.rows, records=replace(stage.run.rows.records, source=source, columns=columns))
+    definitions = stage.definitions.with_applied([source, by_slot])
+    replace(stage.run, rows=rows, definitions=definitions).run(parse_pace(pace), 48)
+    assert {course["electricity"] for course in stage.course if "electricity" in course} == at_once
 
 
 def test_ticks_stand_behind_everything_published_and_adopt_what_was_settled() -> None:

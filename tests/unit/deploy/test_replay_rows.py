@@ -10,13 +10,16 @@ from pathlib import Path
 import orjson
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from deploy.local.replay_blocks import blocks
-from deploy.local.replay_rows import ReplayRefused, ReplayRows, due_times, parse_label_delay, read_rows
+from deploy.local.replay_rows import Records, ReplayRefused, ReplayRows, due_times, parse_label_delay, read_rows
 from shared.contracts.definitions import HoldBack
 from shared.contracts.envelope import epoch_ms
 from shared.contracts.topology import NO_DEFINITIONS
 from shared.runtime.definition_files import load
+from tests import builders as b
 from tests.shared_data import shared_file
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -130,6 +133,34 @@ def test_in_blocks_no_label_is_early_and_none_is_missed(
         assert labelled == published or due_ms[labelled] > block.end_ms
         tick_ms = block.end_ms
     assert published == labelled == len(times_ms)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from([None, "a", "b", "c", "d", "e"]), st.sampled_from([None, *"123456789"]))),
+    st.integers(1, 6),
+)
+def test_a_block_holds_each_entity_once_and_ends_no_earlier_than_that(
+    rows: list[tuple[str | None, str | None]], size: int
+) -> None:
+    times_ms = list(range(len(rows)))
+    entities = [[row[place] for row in rows] for place in (0, 1)]
+    cut = list(blocks(times_ms, None, size, entities))
+    assert [row for block in cut for row in block.records] == times_ms
+    for block in cut:
+        for names in entities:
+            held = [names[row] for row in block.records if names[row] is not None]
+            assert len(set(held)) == len(held)
+        after = block.records.stop
+        if after < len(rows) and len(block.records) < size:
+            assert any(names[after] in (names[row] for row in block.records) for names in entities)
+
+
+def test_rows_name_entities_as_the_platform_calls_them() -> None:
+    source = b.source(fields={"card_id": "string", "shop": "integer"})
+    records = Records(source, [1, 2, 3, 4], {"card_id": ["a"] * 4, "shop": [7, 7.0, None, 8]})
+    assert records.names("shop") == ["7", "7", None, "8"]
+    assert records.names("terminal") == [None] * 4, "an optional field that the file does not have"
 
 
 def test_due_times_beyond_the_end_go_on_with_the_last_step() -> None:

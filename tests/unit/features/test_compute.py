@@ -6,7 +6,7 @@ from pydantic import TypeAdapter
 
 from services.features.compute import compute_step, on_look
 from services.features.entity_state import STATE
-from services.features.source_plan import plan_of
+from services.features.stage_plan import plan_of
 from shared.contracts.topics import FEATURES, SCORING
 from shared.inputs.windows import WindowState, evaluate
 from shared.runtime.step import Due, Publish, SetTimer

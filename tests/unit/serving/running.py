@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +18,7 @@ from services.training.dataset import Dataset, Kind, LabelledRow
 from services.training.export import artifact_bytes
 from services.training.fit import fit
 from shared.contracts import control as c
+from shared.contracts.definitions import FeatureView
 from shared.contracts.envelope import Event, Message
 from shared.contracts.flow import PredictionMade
 from shared.contracts.topics import FEATURES, PREDICTIONS, SCORING
@@ -57,14 +59,15 @@ def artifact(seed: int = 0, family: str = "hist_gradient_boosting") -> bytes:
 class Platform:
     """Decisions and logs around one serving process."""
 
-    def __init__(self, host: MemoryHost | None = None, **model: Any) -> None:
+    def __init__(self, host: MemoryHost | None = None, further: Sequence[FeatureView] = (), **model: Any) -> None:
         self.host = host or MemoryHost()
         self.host.clock.pass_ms(max(0, b.T0_MS - self.host.clock.wall_ms()))
         admin = self.host.broker.admin()
-        for topic in (SCORED, FEATURES.of(b.VIEW).name):
+        views = (b.view(), *further)
+        for topic in (SCORED, *(FEATURES.of(view.name).name for view in views)):
             admin.create(topic, 1, {})
         self.model = b.model(**model)
-        self.host.decide(b.founded(), b.applied(b.source(), b.label_source(), b.view(), self.model))
+        self.host.decide(b.founded(), b.applied(b.source(), b.label_source(), *views, self.model))
         self._sequences: dict[str, int] = {}
         self.process = self.start()
 
@@ -106,15 +109,15 @@ class Platform:
             entity: str = getattr(event, "entity", "")
             self.host.write(SCORED, self._derived(SCORED, entity, event, position))
 
-    def windows(self, entity: str, *amounts: float) -> None:
+    def windows(self, entity: str, *amounts: float, view: FeatureView | None = None) -> None:
         """The windows of an entity after records with these amounts, a minute apart, up to T0."""
-        state = None
+        state, view = None, view or b.view()
         for number, amount in enumerate(amounts):
             at_ms = b.T0_MS - 60_000 * (len(amounts) - number)
-            state = observe(b.view(), state, at_ms, f"r{number}", {"amount": amount})
+            state = observe(view, state, at_ms, f"r{number}", {"amount": amount})
         assert state is not None
-        row = b.windows(entity=entity, state=state.as_json())
-        topic = FEATURES.of(b.VIEW).name
+        row = b.windows(view=view.name, entity=entity, state=state.as_json())
+        topic = FEATURES.of(view.name).name
         self.host.write(topic, self._derived(topic, entity, row, 2))
         self.settle()
 

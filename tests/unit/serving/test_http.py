@@ -56,6 +56,52 @@ def test_an_unknown_entity_gets_the_defaults_and_a_flag() -> None:
     assert body["inputs"][f"{b.VIEW}.spend_mean_1h"] is None
 
 
+BY_CATEGORY = b.view(name="by_category", entity="category")
+BY_BOTH = {"fields": ["amount"], "views": [b.VIEW, "by_category"]}
+
+
+def test_each_view_looks_up_the_entity_that_the_record_names_for_it() -> None:
+    platform = Platform(further=[BY_CATEGORY], inputs=BY_BOTH).with_first_version()
+    platform.windows("c1", 10.0, 20.0)
+    platform.windows("food", 1.0, 2.0, 3.0, view=BY_CATEGORY)
+    # Nobody asks for the category that is called like the card, nor for the card that is called like the category.
+    platform.windows("c1", 9.0, view=BY_CATEGORY)
+    platform.windows("food", 9.0)
+    body = platform.client().post(PREDICT, json=RECORD).json()
+    assert body["inputs"] == {
+        "amount": 12.5, f"{b.VIEW}.spend_mean_1h": 15.0, f"{b.VIEW}.count_24h": 2.0,
+        "by_category.spend_mean_1h": 2.0, "by_category.count_24h": 3.0,
+    }  # fmt: skip
+    assert (body["entity"], body["entity_known"]) == ("c1", True)
+
+
+@pytest.mark.parametrize(
+    ("card", "category", "known"), [("c1", "web", True), ("c2", "food", True), ("c2", "web", False)]
+)
+def test_an_entity_is_known_if_one_of_the_views_knows_its_own(card: str, category: str, known: bool) -> None:
+    platform = Platform(further=[BY_CATEGORY], inputs=BY_BOTH).with_first_version()
+    platform.windows("c1", 10.0)
+    platform.windows("food", 1.0, view=BY_CATEGORY)
+    body = platform.client().post(PREDICT, json={**RECORD, "card_id": card, "category": category}).json()
+    assert body["entity_known"] is known
+    assert body["inputs"][f"{b.VIEW}.count_24h"] == (card == "c1")
+    assert body["inputs"]["by_category.count_24h"] == (category == "food")
+
+
+def test_a_request_must_name_the_entities_that_are_looked_up() -> None:
+    platform = Platform(further=[BY_CATEGORY], inputs=BY_BOTH).with_first_version()
+    answer = platform.client().post(PREDICT, json=without("category"))
+    assert (answer.status_code, answer.json()["field"]) == (422, "category")
+
+
+def test_without_a_tick_a_request_is_as_of_the_newest_record_of_any_of_its_entities() -> None:
+    platform = Platform(further=[BY_CATEGORY], inputs=BY_BOTH).with_first_version()
+    platform.windows("food", 1.0, 2.0, view=BY_CATEGORY)
+    platform.host.clock.pass_ms(3_600_000)
+    body = platform.client().post(PREDICT, json=without("at")).json()
+    assert (body["at"], body["inputs"]["by_category.count_24h"]) == ("2026-09-21T14:13:20.000Z", 2.0)
+
+
 @pytest.mark.parametrize("name", ["card_id", "amount", "category"])
 def test_a_missing_field_is_named(name: str) -> None:
     answer = Platform().with_first_version().client().post(PREDICT, json=without(name))
