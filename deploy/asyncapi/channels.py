@@ -15,12 +15,12 @@ from shared.contracts.topology import NO_DEFINITIONS, Definitions
 from shared.runtime.topic_settings import topic_config
 
 _OF_SOURCE: Mapping[str, Any] = {"key": "k", "id": "i", "time": {"field": "t"}}
-_FIELDS = {"k": "string", "i": "string", "y": "boolean"}
-_VIEW = {"source": "records", "entity": "k", "ttl": "1d", "features": {"n": {"aggregate": "count", "over": "1h"}}}
+_FIELDS = {"k": "string", "i": "string", "e": "string", "y": "boolean"}
+_VIEW = {"source": "records", "ttl": "1d", "features": {"n": {"aggregate": "count", "over": "1h"}}}
 _MODEL = {
     "scores": "records",
     "task": "binary",
-    "inputs": {"views": ["view"]},
+    "inputs": {"views": ["view", "other"]},
     "label": {"source": "labels", "field": "y", "joins": "k", "matures_after": "1h", "expires_after": "1d"},
 }
 # One of each kind, with what each of them calls for. Their names stand for any other.
@@ -28,7 +28,8 @@ SAMPLE: Definitions = NO_DEFINITIONS.with_applied(
     (
         Source.written({"name": "records", "topic": "published", "fields": _FIELDS, **_OF_SOURCE}),
         Source.written({"name": "labels", "fields": _FIELDS, **_OF_SOURCE}),
-        FeatureView.written({"name": "view", **_VIEW}),
+        FeatureView.written({"name": "view", "entity": "k", **_VIEW}),
+        FeatureView.written({"name": "other", "entity": "e", **_VIEW}),
         Model.written({"name": "model", **_MODEL}),
     )
 )
@@ -36,6 +37,7 @@ PARAMETERS: Mapping[str, str] = {
     "topic": "A source's `topic`, which is its name unless the definition says another.",
     "source": "The name of a source.",
     "view": "The name of a feature view.",
+    "entity": "The name of a source, and after a hyphen the field that names an entity which is not its key.",
     "model": "The name of a model.",
     "service": "The name of a service.",
 }
@@ -110,4 +112,6 @@ def _families() -> list[topics.TopicFamily]:
 def _parameter(subject: str) -> str:
     if subject in SAMPLE.sources:
         return "source"
-    return "view" if subject in SAMPLE.views else "model"
+    if subject in SAMPLE.views:
+        return "view"
+    return "model" if subject in SAMPLE.models else "entity"

@@ -93,6 +93,7 @@ class World:
         self.artifacts = SimulatedStore()
         self.calm = False
         self.struck: Counter[str] = Counter()  # faults that have been staged, by kind
+        self._instances = instances
         self._places: dict[str, _Place] = {}
         for make in services:
             service = make().name
@@ -120,7 +121,7 @@ class World:
             artifacts=self.artifacts,
             instance=place.instance,
             copy_every_s=COPY_EVERY_S,
-            membership=MemoryMember(place.group, place.instance),
+            membership=MemoryMember(place.group, place.instance) if self._instances > 1 else None,
         )
         return Process(place.make(), host)
 
@@ -188,8 +189,12 @@ class World:
         if self.faults.shuffle:
             self._part_of_turn(name)
         else:
-            self.processes[name].turn(0.0)
-            self._do_jobs(name)
+            self.turn(name)
+
+    def turn(self, name: str) -> None:
+        """A whole turn of one process, and all the work that it has handed away."""
+        self.processes[name].turn(0.0)
+        self._do_jobs(name)
 
     def _wait_down(self, name: str) -> None:
         self._down[name] -= 1
@@ -271,8 +276,7 @@ class World:
             before = self._seen()
             for name in names:
                 self.clock.pass_ms(STEP_MS)
-                self.processes[name].turn(0.0)
-                self._do_jobs(name)
+                self.turn(name)
             quiet = quiet + 1 if self.settled and self._seen() == before else 0
             if quiet >= QUIET_ROUNDS:
                 self.calm = False

@@ -80,7 +80,7 @@ class RunningPlatform:
             with self._lock:
                 for name, process in self.world.processes.items():
                     self.world.clock.pass_ms(2)
-                    process.turn(0.0)
+                    self.world.turn(name)
                     self._healths[name].turned()
                     self._healths[name].said(snapshot(process, "0"))
             time.sleep(0.001)

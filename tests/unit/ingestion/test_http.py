@@ -42,7 +42,7 @@ def ask(
             answer = asyncio.ensure_future(request(client))
             while not answer.done():
                 with may_be_away():
-                    made.processes["ingestion"].turn(0.0)
+                    made.turn("ingestion")
                 await asyncio.sleep(0.001)
             return await answer
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from deploy.simulation.memory_files import MemoryFiles
-from deploy.simulation.virtual_time import EPOCH_MS, Jobs, VirtualClock
+from deploy.simulation.virtual_time import EPOCH_MS, VirtualClock
 from services.registry.app import build
 from services.registry.settings import RegistrySettings
 from shared.contracts import control as c
@@ -15,6 +15,7 @@ from shared.runtime.memory_log import MemoryBroker
 from shared.runtime.outside import OutsideWriter
 from shared.runtime.process import CONTROL_TP, Host, Process
 from tests import builders as b
+from tests.memory_host import AtOnce
 
 TICK_MS = 10_000
 
@@ -26,7 +27,7 @@ class Platform:
         self.clock, self.broker = VirtualClock(), MemoryBroker()
 
     def registry(self, instance: str = "0", files: MemoryFiles | None = None) -> Process:
-        host = Host(self.broker, self.clock, files or MemoryFiles(), Jobs(), ArtifactStore.at("memory:"), instance)
+        host = Host(self.broker, self.clock, files or MemoryFiles(), AtOnce(), ArtifactStore.at("memory:"), instance)
         return Process(build(RegistrySettings(tick_ms=TICK_MS)), host)
 
     def turn(self, *processes: Process, times: int = 10) -> None:
