@@ -16,7 +16,7 @@ from shared.contracts.definitions import FeatureView, Model, Source
 from tests.scenarios import workload
 from tests.scenarios.workload import PAYMENTS, VIEW, Block, Sent
 
-SHOP_VIEW, SPEND_VIEW, TERMINAL_VIEW = "shop_use", "shop_spend", "terminal_use"
+SHOP_VIEW, SPEND_VIEW, TERMINAL_VIEW, CARD_SPEND_VIEW = "shop_use", "shop_spend", "terminal_use", "card_spend"
 OWN_LOG_MODEL, SHOP_MODEL, LATER_MODEL = "by_card", "by_shop", "by_all"
 SHOPS, TERMINALS = 16, 15
 PARTITIONS = 3
@@ -59,12 +59,13 @@ def first_half() -> Definitions:
 
 
 def later() -> Definitions:
-    """A further view by shop, amid its log; another entity, at the end of the way; a model that reads all."""
+    """Further views by card and shop, amid their logs; an entity at the end of the way; a model that reads all."""
     spend = {"aggregate": "sum", "of": "amount", "over": "3m"}
     return (
         _view(SPEND_VIEW, "shop", "5m", spend=spend),
+        _view(CARD_SPEND_VIEW, "card", "5m", spend=spend),
         _view(TERMINAL_VIEW, "terminal", "5m"),
-        unanswered(LATER_MODEL, [VIEW, SPEND_VIEW, TERMINAL_VIEW, SHOP_VIEW]),
+        unanswered(LATER_MODEL, [VIEW, CARD_SPEND_VIEW, SPEND_VIEW, TERMINAL_VIEW, SHOP_VIEW]),
     )
 
 

@@ -7,8 +7,6 @@ lateness. A record that names no entity sees none, and none sees it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import polars as pl
 
 from shared.contracts.definitions import Aggregate, Feature, FeatureView, Model
@@ -89,13 +87,13 @@ def _view_features(view: FeatureView, came: pl.DataFrame, lateness_ms: int) -> p
         "_whose", "record_id", event_seen="_seen", event_ms="time_ms", **{f"of.{name}": pl.col(name) for name in used}
     )
     reach_ms = max(min(feature.over or view.ttl, view.ttl) for feature in view.features.values())
-    parts = [_aggregate(view, part, events, reach_ms) for part in _slices(asked)]
-    return pl.concat(parts) if parts else pl.DataFrame({"_row": []}, {"_row": pl.UInt32})
+    # Of a view that saw nothing there is one slice, without rows.
+    return pl.concat([_aggregate(view, part, events, reach_ms) for part in _slices(asked) or [asked]])
 
 
-def _slices(asked: pl.DataFrame) -> Iterator[pl.DataFrame]:
+def _slices(asked: pl.DataFrame) -> list[pl.DataFrame]:
     # By entity and time, so that the events which a slice can see lie close together.
-    return asked.sort("_whose", "at").iter_slices(_SLICE_ROWS)
+    return list(asked.sort("_whose", "at").iter_slices(_SLICE_ROWS))
 
 
 def _aggregate(view: FeatureView, asked: pl.DataFrame, events: pl.DataFrame, reach_ms: int) -> pl.DataFrame:

@@ -91,6 +91,29 @@ def test_every_aggregate_of_out_of_order_streams(lateness: str, records: list[Re
     assert_equal(known, online, inputs_again(known, scored, as_frame(records, SCHEMA)), records, scale=1e4)
 
 
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(records=streams(), draw=st.data())
+def test_a_view_by_another_entity_in_the_order_of_its_own_log(records: list[Record], draw: st.DataObject) -> None:
+    """Some records name nobody there, some were never seen by the view."""
+    shops = draw.draw(st.lists(st.sampled_from([None, 1, 2]), min_size=len(records), max_size=len(records)))
+    came = draw.draw(st.permutations(range(len(records))))
+    unseen = draw.draw(st.sets(st.sampled_from(range(len(records)))))
+    by_shop = view(EVERY_AGGREGATE, key="shop")
+    known = definitions(source({**FIELDS, "shop": {"type": "integer", "optional": True}}, "25s"), by_shop)
+    scored = model({"fields": ["x"], "views": ["v"]})
+    there = [row for row in came if row not in unseen]
+    by_name = [(r, t, str(shops[row]), v) for row in there for r, t, _, v in [records[row]]]
+    # Whoever names nobody is alone.
+    alone = [(r, t, s if s != "None" else f"nobody {n}", v) for n, (r, t, s, v) in enumerate(by_name)]
+    online = {record[0]: inputs for record, inputs in zip(alone, inputs_online(known, scored, alone), strict=True)}
+    places = [None if row in unseen else there.index(row) for row in range(len(records))]
+    extra = {"shop": pl.Series(shops, dtype=pl.Int64), "seen.v": pl.Series(places, dtype=pl.Int64)}
+    again = inputs_again(known, scored, as_frame(records, SCHEMA).with_columns(**extra))
+    kept = [record for record in records if record[0] in online]
+    of_kept = again.filter(pl.col("record_id").is_in(list(online)))
+    assert_equal(known, [online[record[0]] for record in kept], of_kept, kept, scale=1e4)
+
+
 def test_the_comparison_sees_a_record_that_looks_ahead() -> None:
     records: list[Record] = [(f"r{i}", 1_000 * i, "p", {"x": float(i), "c": "a"}) for i in range(20)]
     known = definitions(source(FIELDS), view(EVERY_AGGREGATE))
