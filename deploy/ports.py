@@ -24,8 +24,8 @@ def free_ports(count: int) -> list[int]:
     """`count` different ports that nothing holds now. The choice is random so that processes side by side differ."""
     ports: list[int] = []
     for port in random.sample(_RANGE, len(_RANGE)):
-        if is_free(port):
-            ports.append(port)
         if len(ports) == count:
             return ports
+        if is_free(port):
+            ports.append(port)
     raise OSError(f"no {count} free ports between {_RANGE.start} and {_RANGE.stop} on 127.0.0.1: stop what holds them")
