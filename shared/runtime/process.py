@@ -6,7 +6,8 @@ Both drivers call the same methods: over Kafka in a loop, in the simulation one 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -112,6 +113,7 @@ class Process:
         self._followed: dict[TopicPartition, Acceptance] = {}
         self._following: dict[TopicPartition, int] = {}
         self._definitions: Definitions | None = None
+        self._reading: Set[TopicPartition] = frozenset()
         self._control_open = False
         self._bound_files = False
         self._next_look_s = float("-inf")
@@ -181,7 +183,9 @@ class Process:
         return {CONTROL_TP: self.history.position, **positions}
 
     def _assign(self) -> None:
-        self.reader.assign(self._assigned())
+        positions = self._assigned()
+        self.reader.assign(positions)
+        self._reading = positions.keys()
         for tp in self._by_tp.keys() & self._following.keys():
             # A follower begins at the log's beginning; its task passes over what it has taken already.
             if self._following[tp] < self.reader.position(tp):
@@ -223,7 +227,6 @@ class Process:
         if not changed and not (self.waiting and self.clock.now_s() >= self._next_look_s):
             return False
         self._next_look_s = self.clock.now_s() + 0.1
-        self._definitions = definitions
         specs = {spec.id: spec for spec in definitions.tasks if spec.service == self.service.name}
         self.waiting = {}
         before = len(self._by_tp) + len(self._following) + len(self.tasks)
@@ -235,10 +238,11 @@ class Process:
                 self.tasks[spec.id].spec = spec
                 self.tasks[spec.id].forget_said()
         self._open_followed()
-        if len(self._by_tp) + len(self._following) + len(self.tasks) != before:
+        if self._assigned().keys() != self._reading:
             self._assign()
-            return True
-        return changed
+        # Only now: what a broker that went away left undone is done by the next call.
+        self._definitions = definitions
+        return changed or len(self._by_tp) + len(self._following) + len(self.tasks) != before
 
     def _ensure_written(self, spec: TaskSpec, definitions: Definitions) -> None:
         topics = {output.topic: output.partitions for output in spec.outputs}
@@ -260,15 +264,18 @@ class Process:
             self.waiting[spec.id] = f"topic {spec.topic} does not exist yet"
             return
         step, log_id = self.service.steps[spec.step], self.history.log_id
-        file = self._host.files.open(spec.id)
-        file.bind(log_id or "")
         kind = HeadTask if spec.head else ControlTask if spec.topic == CONTROL.name else Task
         tp = TopicPartition(spec.topic, spec.partition)
-        begins_late = kind is Task and file.position == 0 and self.reader.beginning(tp) > 0
-        task = kind(
-            spec, step, file, self.history,
-            begins_late=begins_late, largest_event_bytes=self._host.largest_event_bytes,
-        )  # fmt: skip
+        with ExitStack() as on_failure:
+            file = self._host.files.open(spec.id)
+            on_failure.callback(file.close)
+            file.bind(log_id or "")
+            begins_late = kind is Task and file.position == 0 and self.reader.beginning(tp) > 0
+            task = kind(
+                spec, step, file, self.history,
+                begins_late=begins_late, largest_event_bytes=self._host.largest_event_bytes,
+            )  # fmt: skip
+            on_failure.pop_all()
         self.tasks[spec.id] = task
         self.relays[spec.id] = Relay(task, self.writer)
         if kind is not ControlTask:

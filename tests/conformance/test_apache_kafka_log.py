@@ -16,6 +16,7 @@ from shared.runtime.kafka_settings import KafkaSettings
 from shared.runtime.log import BrokerAway, FlushTimedOut, TopicPartition
 from tests.conformance.log_contract import Acks, LogContract, read, until, write
 from tests.conformance.networks import WireNetwork
+from tests.conformance.task_bench import TaskBench
 from tests.conformance.task_contract import TaskContract
 from tests.conformance.wire_contract import WireContract
 
@@ -36,45 +37,67 @@ class TestApacheKafkaTasks(TaskContract, WireContract):
         network.close()
 
 
-def test_everything_goes_on_after_a_broker_was_away(tmp_path: Path) -> None:
-    with KafkaCluster(tmp_path / "kafka") as cluster:
-        broker = KafkaBroker(KafkaSettings(bootstrap=cluster.bootstrap))
-        admin, writer, reader = broker.admin(), broker.writer(), broker.reader()
-        admin.create("t", 1, {})
-        write(writer, TP, b"0", b"1")
-        reader.assign({TP: 0})
-        read(reader, 2)
-        cluster.kill(1)
-        began_s = time.monotonic()
-        with pytest.raises(BrokerAway):
-            until(lambda: bool(reader.poll(0.5, 10)), "BrokerAway")
-        assert time.monotonic() - began_s < 5
-        acks = Acks()
-        for value in (b"2", b"3"):
-            writer.send(TP, b"k", value, (), acks)
-        with pytest.raises(BrokerAway):
-            until(lambda: writer.drain(0.5) is not None, "BrokerAway")
-        with pytest.raises(BrokerAway):
-            admin.topics()
-        assert writer.in_flight() == 2
-        cluster.restart(1)
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    """A node that may be killed; whoever does starts it again."""
+    with KafkaCluster(tmp_path_factory.mktemp("killed")) as cluster:
+        yield cluster
 
-        def acknowledged() -> bool:
-            with suppress(BrokerAway, FlushTimedOut):
-                writer.flush(2)
-            return writer.in_flight() == 0
 
-        until(acknowledged, "both acknowledgements", patience_s=40)
-        assert acks.offsets == [2, 3]
-        values: list[bytes | None] = []
+def test_tasks_go_on_when_the_broker_is_started_again_with_its_log(cluster: KafkaCluster, tmp_path: Path) -> None:
+    broker = KafkaBroker(KafkaSettings(bootstrap=cluster.bootstrap, topic_prefix="tasks."))
+    bench = TaskBench(broker, broker, tmp_path)
+    bench.publish(range(50))
+    bench.turn()
+    bench.publish(range(50, 100))
+    cluster.kill(1)
+    bench.turn_until_away()
+    cluster.restart(1)
+    bench.turn_until(lambda: not bench.driver.health.reasons, "the broker is back")
+    bench.publish(range(100, 150))
+    bench.run_dry()
+    bench.assert_each_once_and_in_order(range(150))
+    bench.close()
 
-        def read_on() -> bool:
-            with suppress(BrokerAway):
-                values.extend(record.value for records in reader.poll(0.5, 10).values() for record in records)
-            return len(values) >= 2
 
-        until(read_on, "the records sent meanwhile", patience_s=40)
-        assert values == [b"2", b"3"]
-        assert admin.partitions("t") == 1
-        for one in (admin, writer, reader):
-            one.close()
+def test_everything_goes_on_after_a_broker_was_away(cluster: KafkaCluster) -> None:
+    broker = KafkaBroker(KafkaSettings(bootstrap=cluster.bootstrap))
+    admin, writer, reader = broker.admin(), broker.writer(), broker.reader()
+    admin.create("t", 1, {})
+    write(writer, TP, b"0", b"1")
+    reader.assign({TP: 0})
+    read(reader, 2)
+    cluster.kill(1)
+    began_s = time.monotonic()
+    with pytest.raises(BrokerAway):
+        until(lambda: bool(reader.poll(0.5, 10)), "BrokerAway")
+    assert time.monotonic() - began_s < 5
+    acks = Acks()
+    for value in (b"2", b"3"):
+        writer.send(TP, b"k", value, (), acks)
+    with pytest.raises(BrokerAway):
+        until(lambda: writer.drain(0.5) is not None, "BrokerAway")
+    with pytest.raises(BrokerAway):
+        admin.topics()
+    assert writer.in_flight() == 2
+    cluster.restart(1)
+
+    def acknowledged() -> bool:
+        with suppress(BrokerAway, FlushTimedOut):
+            writer.flush(2)
+        return writer.in_flight() == 0
+
+    until(acknowledged, "both acknowledgements", patience_s=40)
+    assert acks.offsets == [2, 3]
+    values: list[bytes | None] = []
+
+    def read_on() -> bool:
+        with suppress(BrokerAway):
+            values.extend(record.value for records in reader.poll(0.5, 10).values() for record in records)
+        return len(values) >= 2
+
+    until(read_on, "the records sent meanwhile", patience_s=40)
+    assert values == [b"2", b"3"]
+    assert admin.partitions("t") == 1
+    for one in (admin, writer, reader):
+        one.close()
