@@ -6,17 +6,24 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from deploy.kafka.cluster import KafkaCluster
+from shared.contracts.envelope import Encoded
+from shared.contracts.topics import REJECTED
+from shared.runtime.kafka import AdminClient
 from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.kafka_settings import KafkaSettings
 from shared.runtime.log import BrokerAway, FlushTimedOut, TopicPartition
+from shared.runtime.relay import EventRefused
+from shared.runtime.topic_settings import MAX_MESSAGE_BYTES
 from tests.conformance.log_contract import Acks, LogContract, read, until, write
 from tests.conformance.networks import WireNetwork
-from tests.conformance.task_bench import TaskBench
+from tests.conformance.task_bench import TaskBench, user_record
 from tests.conformance.task_contract import TaskContract
 from tests.conformance.wire_contract import WireContract
 
@@ -35,6 +42,36 @@ class TestApacheKafkaTasks(TaskContract, WireContract):
         network = WireNetwork(apache_kafka, embedded=False, prefix=f"{uuid.uuid4().hex[:8]}.")
         yield network
         network.close()
+
+
+def test_a_topic_that_takes_less_than_an_event_needs_stops_the_service_and_loses_nothing(
+    apache_kafka: str, tmp_path: Path
+) -> None:
+    prefix = f"{uuid.uuid4().hex[:8]}."
+    broker = KafkaBroker(KafkaSettings(bootstrap=apache_kafka, topic_prefix=prefix))
+    admin = broker.admin()
+    admin.create(REJECTED.name, 1, {"max.message.bytes": "20000"})
+    bench = TaskBench(broker, broker, tmp_path)
+    bench.publish(range(10))
+    tp, _, _ = user_record(0)
+    bench.write(tp, Encoded(None, b"no JSON " * 5_000, ()))
+    bench.publish(range(10, 20))
+    for _ in range(2):
+        with pytest.raises(EventRefused, match=rf"{REJECTED.name}/0 .*max\.message\.bytes"):
+            bench.run_dry()
+        bench.kill()
+        bench.start()
+    settings = {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
+    admin._ask(partial(_configure, ConfigResource(ConfigResourceType.TOPIC, prefix + REJECTED.name, settings)))
+    bench.run_dry()
+    bench.assert_each_once_and_in_order(range(20))
+    assert [len(records) for records in bench.log(REJECTED.name).values()] == [1]
+    for one in (bench, admin):
+        one.close()
+
+
+def _configure(resource: ConfigResource, client: AdminClient) -> None:
+    client.alter_configs([resource])
 
 
 @pytest.fixture(scope="module")
