@@ -25,7 +25,6 @@ from tests.conformance.task_bench import ACCEPTED, PARTITIONS, TAKEN, TOPIC, Tas
 from tests.eventually import eventually
 
 NODES = 3
-DOWN_S = 4.0
 PATIENCE_S = 120.0
 AT_ONCE = 200
 
@@ -78,11 +77,9 @@ class Killer(threading.Thread):
         leader, _ = self._replicas(tp)
         self._cluster.kill(leader)
         self.killed.append(leader)
-        time.sleep(DOWN_S)
-        moved = self._replicas(tp)[0] != leader
+        eventually(lambda: self._replicas(tp)[0] not in (leader, -1), PATIENCE_S, "another leads")
         self._cluster.restart(leader)
         eventually(lambda: all(self._replicas(log)[1] == NODES for log in logs), PATIENCE_S, "all are in sync")
-        eventually(lambda: moved or self._replicas(tp)[0] > 0, PATIENCE_S, "there is a leader")
 
     def _replicas(self, tp: TopicPartition) -> tuple[int, int]:
         """The leader of a log, -1 if there is none, and how many replicas are in sync."""
@@ -111,8 +108,9 @@ def test_leaders_that_are_killed_again_and_again_lose_double_and_reorder_nothing
             client.turn(more=True)
             bench.turn(0.01)
         assert killer.failure is None, killer.failure
-        assert len(set(killer.killed)) > 1
+        assert len(killer.killed) == kills
         bench.turn_until(lambda: client.turn(more=False), "all is published", PATIENCE_S)
         bench.run_dry()
         assert client.number > 100 * kills
+        print(client.number, killer.killed)
         bench.assert_accepted_once_and_in_order(range(client.number))
