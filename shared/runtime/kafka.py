@@ -166,16 +166,15 @@ class PartitionRecords(Fetcher.PartitionRecords):
         try:
             yield from super()._unpack_records(tp, watched, *deserializers)
         except (kafka_errors.KafkaError, *_BAD_BYTES) as error:
-            self.damage = _damage(tp, self.next_fetch_offset, error, watched.current)
+            self.damage = _damage(tp, self.next_fetch_offset, error, watched.current, self.end)
             self.drain()
 
 
-def _damage(wire: Any, first: int, error: Exception, batch: Any = None) -> DamagedBatch:
-    following = first + 1
+def _damage(wire: Any, first: int, error: Exception, batch: Any = None, end: float = 0) -> DamagedBatch:
     # A batch of the oldest formats, or one that looks so because it is damaged, does not name its end.
-    end = getattr(batch, "next_offset", 0)
-    if 0 < end - getattr(batch, "base_offset", 0) <= _LARGEST_SANE_BATCH:
-        following = max(following, end)
+    following = getattr(batch, "next_offset", 0)
+    if not (first < following <= end and following - batch.base_offset <= _LARGEST_SANE_BATCH):
+        following = first + 1
     return DamagedBatch(wire.topic, wire.partition, first, following, f"{type(error).__name__}: {error}")
 
 

@@ -13,6 +13,7 @@ from shared.contracts.control_writers import may_say
 from shared.contracts.envelope import Encoded, Event, Message, encode
 from shared.contracts.topics import CONTROL, Topic
 from shared.runtime.log import RecordTooLarge, SendError, TopicPartition, Writer
+from shared.runtime.relay import EventRefused
 
 Landed = Callable[[int], None]
 
@@ -113,8 +114,10 @@ class OutsideWriter:
     def _answered(self, row: _Row, offset: int | None, error: SendError | None) -> None:
         with self._lock:
             self._flying -= 1
-            if isinstance(error, RecordTooLarge) and row.refuse(error):
-                return
+            if isinstance(error, RecordTooLarge):
+                if row.refuse(error):
+                    return
+                raise EventRefused(error)
             if error is not None or offset is None:
                 self._queue.append(row)
                 return

@@ -6,9 +6,9 @@ Both drivers call the same methods: over Kafka in a loop, in the simulation one 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from concurrent.futures import Future, wait
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -122,6 +122,7 @@ class Process:
         self.copier = Copier(self._copies, host.executor, host.clock.now_s, host.copy_every_s)
         self._disk: dict[str, tuple[float, str]] = {}  # by task: when its disk is tried again, and what it said
         self._definitions: Definitions | None = None
+        self._assigned_for: tuple[Set[str], int] | None = None  # tasks, and how many logs are followed
         self._control_open = False
         self._bound_files = False
         self._next_look_s = float("-inf")
@@ -195,6 +196,7 @@ class Process:
 
     def _assign(self) -> None:
         self.reader.assign(self._assigned())
+        self._assigned_for = self._at_work()
         for tp in self._by_tp.keys() & self._following.keys():
             # Task and follower may stand apart; each passes over what it has taken already.
             backlog = self._backlog[tp]
@@ -241,28 +243,31 @@ class Process:
         if not changed and not (self.waiting and self.clock.now_s() >= self._next_look_s):
             return False
         self._next_look_s = self.clock.now_s() + 0.1
-        self._definitions, self._members = definitions, members
         specs = {spec.id: spec for spec in definitions.tasks if spec.service == self.service.name}
         self.waiting = {}
-        before = set(self.tasks), len(self._following)
+        before = self._at_work()
         if members is None:
             self.waiting["group"] = "this instance joins the others of its service"
         for spec in specs.values():
             self._ensure_written(spec, definitions)
             if members is None or members.owner(spec, definitions) != self.instance:
-                self._let_go(spec)
+                self._let_go(spec, members)
             elif spec.id not in self.tasks:
                 self._open(spec, definitions, members)
             elif self.tasks[spec.id].spec != spec:
                 self.tasks[spec.id].spec = spec
                 self.tasks[spec.id].forget_said()
         self._open_followed()
-        if (set(self.tasks), len(self._following)) != before:
+        if self._at_work() != self._assigned_for:
             self._assign()
-            return True
-        return changed
+        # Only now: what a broker that went away left undone is done by the next call.
+        self._definitions, self._members = definitions, members
+        return changed or self._at_work() != before
 
-    def _let_go(self, spec: TaskSpec) -> None:
+    def _at_work(self) -> tuple[frozenset[str], int]:
+        return frozenset(self.tasks), len(self._following)
+
+    def _let_go(self, spec: TaskSpec, members: Members | None) -> None:
         """The task is another instance's. What it has not sent, the other one sends."""
         self._opener.forget(spec.id)
         task = self.tasks.pop(spec.id, None)
@@ -277,8 +282,8 @@ class Process:
                 self.reader.resume([tp])
                 self._paused.discard(tp)
         self._store_cursor(task)
-        if self._members is not None:
-            self.copier.hand_over(task, self._members.id)
+        if members is not None:
+            self.copier.hand_over(task, members.id)
         task.close()
 
     def _store_cursor(self, task: Task) -> None:
@@ -311,14 +316,17 @@ class Process:
         except Wait as wait:
             self.waiting[spec.id] = str(wait)
             return
-        file.bind(self.history.log_id or "")
         kind = HeadTask if spec.head else ControlTask if spec.topic == CONTROL.name else Task
         tp = TopicPartition(spec.topic, spec.partition)
-        begins_late = kind is Task and file.position == 0 and self.reader.beginning(tp) > 0
-        task = kind(
-            spec, self.service.steps[spec.step], file, self.history,
-            begins_late=begins_late, largest_event_bytes=self._host.largest_event_bytes,
-        )  # fmt: skip
+        with ExitStack() as on_failure:
+            on_failure.callback(file.close)
+            file.bind(self.history.log_id or "")
+            begins_late = kind is Task and file.position == 0 and self.reader.beginning(tp) > 0
+            task = kind(
+                spec, self.service.steps[spec.step], file, self.history,
+                begins_late=begins_late, largest_event_bytes=self._host.largest_event_bytes,
+            )  # fmt: skip
+            on_failure.pop_all()
         self.tasks[spec.id] = task
         self.relays[spec.id] = Relay(task, self.writer)
         if kind is not ControlTask:

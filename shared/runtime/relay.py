@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from collections import deque
 
-from shared.runtime.log import SendError, TopicPartition, Writer
+from shared.contracts.errors import HeadraceError
+from shared.runtime.log import RecordTooLarge, SendError, TopicPartition, Writer
 from shared.runtime.task import Task
 from shared.runtime.task_file import OutboxRow
+from shared.runtime.topic_settings import MAX_MESSAGE_BYTES
+
+
+class EventRefused(HeadraceError):
+    """The broker takes no events of a size that we derive; sending again would go on for ever."""
+
+    def __init__(self, error: RecordTooLarge) -> None:
+        super().__init__(
+            f"The broker refused an event of {error.size_bytes} bytes for {error.tp.topic}/{error.tp.partition} as too "
+            f"large. Set max.message.bytes of that topic to at least {MAX_MESSAGE_BYTES}, and start again: it is kept"
+        )
 
 
 class Relay:
@@ -48,6 +60,8 @@ class Relay:
 
     def _answered(self, row: OutboxRow, offset: int | None, error: SendError | None) -> None:
         self._unanswered -= 1
+        if isinstance(error, RecordTooLarge):
+            raise EventRefused(error)
         if error is not None or offset is None:
             self.failure = error
             return

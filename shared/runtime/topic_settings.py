@@ -9,13 +9,19 @@ from shared.contracts.topics import CONTROL, FEATURES, INTAKE
 from shared.contracts.topology import Definitions
 
 _DEFAULT_MS = 7 * DAY_MS
+MAX_MESSAGE_BYTES = 1_048_588  # what Apache Kafka takes unless it is told otherwise; we write no more than 1,000,000
 
 
 def topic_config(topic: str, definitions: Definitions) -> Mapping[str, str]:
-    """Kafka topic settings. `control.v1` never expires; no topic of ours is compacted, tables included."""
-    if topic == CONTROL.name:
-        return {"cleanup.policy": "delete", "retention.ms": "-1"}
-    return {"cleanup.policy": "delete", "retention.ms": str(_retention_ms(topic, definitions))}
+    """Kafka topic settings. `control.v1` never expires; no topic of ours is compacted, tables included.
+
+    What we derive fits into them, whatever the broker's own limit; how large users' records may be is theirs to say.
+    """
+    kept = "-1" if topic == CONTROL.name else str(_retention_ms(topic, definitions))
+    config = {"cleanup.policy": "delete", "retention.ms": kept}
+    if topic not in {source.topic_name for source in definitions.sources.values()}:
+        config["max.message.bytes"] = str(MAX_MESSAGE_BYTES)
+    return config
 
 
 def _retention_ms(topic: str, definitions: Definitions) -> int:

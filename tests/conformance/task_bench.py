@@ -34,6 +34,7 @@ PARTITIONS = 2
 KEYS = 5
 TOPIC, ACCEPTED, TAKEN = b.SOURCE, RECORDS.of(b.SOURCE).name, INTAKE.of(b.SOURCE).name
 DEAD = dead_letters("ingestion")
+LOG_ID = "11111111-1111-8111-8111-111111111111"
 PATIENCE_S = 60.0
 SILENT_S = 30.0
 
@@ -71,7 +72,7 @@ class TaskBench:
         self._ends = ExitStack()
         self._ends.callback(self._executor.shutdown)
         self._writer: Writer | None = None
-        self._found()
+        self.found(LOG_ID)
         self.driver = self._started()
         self.turn_until(lambda: len(self.process.tasks) == 2 * PARTITIONS, "all tasks are open")
 
@@ -119,6 +120,18 @@ class TaskBench:
         shutil.rmtree(self.folder)
         shutil.copytree(copy, self.folder)
 
+    def found(self, log_id: str) -> None:
+        """Begin control.v1 with this id and the definition of the source, and make the user's topic."""
+        self._end_client()
+        admin = self.client.admin()
+        admin.create(CONTROL.name, 1, {})
+        admin.create(TOPIC, PARTITIONS, {})
+        admin.close()
+        for event in (b.founded(log_id), b.applied(b.source(partitions=PARTITIONS))):
+            message = b.message(event, id=derived_id("control", event.ce_type))
+            self.write(TopicPartition(CONTROL.name, 0), encode(message))
+        self.flush()
+
     # --- the service runs
 
     def turn(self, wait_s: float = 0.02) -> None:
@@ -142,18 +155,23 @@ class TaskBench:
         while time.monotonic() < until_s:
             self.turn()
 
-    def run_dry(self, records: int) -> None:
-        """Turn until that many records were taken from the user's topic, and everything that followed is sent."""
-        heads = [TopicPartition(TOPIC, p) for p in range(PARTITIONS)]
+    def turn_until_away(self) -> None:
+        """Turn until the service says that the broker is away."""
+        self.turn_until(lambda: "kafka" in self.driver.health.reasons, "the broker is missed")
+
+    def run_dry(self) -> None:
+        """Turn until all that the user's topic holds now is taken, and what follows from it is sent and taken."""
+        reader = self.process.reader
+        heads, token = [TopicPartition(TOPIC, p) for p in range(PARTITIONS)], reader.fetch_token()
 
         def done() -> bool:
             process = self.process
-            if len(process.tasks) < 2 * PARTITIONS or sum(process.applied().get(tp, 0) for tp in heads) < records:
+            if process.pending or not all(reader.end_reached_since(tp, token) for tp in heads):
                 return False
             sent = {where: end for where, end in process.sent().items() if where[0] == TAKEN}
-            return process.pending == 0 and all(process.applied().get(where, 0) >= end for where, end in sent.items())
+            return all(process.applied().get(where, 0) >= end for where, end in sent.items())
 
-        self.turn_until(done, f"{records} records are worked off")
+        self.turn_until(done, "everything is worked off")
 
     # --- what came of it
 
@@ -180,6 +198,14 @@ class TaskBench:
                     found.append(Accepted(int(message.event.record_id.removeprefix("t")), tp.partition))
         return found
 
+    def times_taken(self) -> dict[int, int]:
+        """How often each record came to the task that accepts it, as that counts: what it skipped is not in it."""
+        found: dict[int, int] = {}
+        for task in self.process.tasks.values():
+            if task.spec.step == "accept":
+                found |= {int(key.removeprefix("t")): int(times) for key, times in task.file.states()}
+        return found
+
     def sequences(self, topic: str) -> dict[tuple[int, str], list[int]]:
         """Numbers of events as they stand in the logs of a topic, by partition and task: repetitions and gaps too."""
         found: defaultdict[tuple[int, str], list[int]] = defaultdict(list)
@@ -189,22 +215,26 @@ class TaskBench:
                     found[tp.partition, message.source].append(message.sequence)
         return dict(found)
 
+    def assert_each_once_and_in_order(self, numbers: Iterable[int]) -> None:
+        """0 lost, 0 doubled, in order: for the task between the two logs, and for whoever reads the second."""
+        wanted = list(numbers)
+        assert self.times_taken() == dict.fromkeys(wanted, 1)
+        self.assert_accepted_once_and_in_order(wanted)
+
+    def assert_accepted_once_and_in_order(self, numbers: Iterable[int]) -> None:
+        """0 lost, 0 doubled, and the records of one key in the order in which they were published."""
+        accepted = self.accepted()
+        assert sorted(one.number for one in accepted) == sorted(numbers)
+        for key in range(KEYS):
+            of_key = [one for one in accepted if one.number % KEYS == key]
+            assert len({one.partition for one in of_key}) <= 1
+            assert [one.number for one in of_key] == sorted(one.number for one in of_key)
+
     def close(self) -> None:
         """Stop the service and give everything back."""
         self.kill()
-        if self._writer is not None:
-            self._writer.close()
+        self._end_client()
         self._ends.close()
-
-    def _found(self) -> None:
-        admin = self.client.admin()
-        admin.create(CONTROL.name, 1, {})
-        admin.create(TOPIC, PARTITIONS, {})
-        admin.close()
-        for event in (b.founded(), b.applied(b.source(partitions=PARTITIONS))):
-            message = b.message(event, id=derived_id("control", event.ce_type))
-            self.write(TopicPartition(CONTROL.name, 0), encode(message))
-        self.flush()
 
     def _started(self) -> Driver:
         host = Host(
@@ -212,6 +242,11 @@ class TaskBench:
             artifacts=ArtifactStore.at(self._store.as_uri()), instance="0", passed_over=self.passed_over.append,
         )  # fmt: skip
         return Driver(Process(build(IngestionSettings(rows_per_segment=100)), host), Health("ingestion"))
+
+    def _end_client(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
 
     def _client_writer(self) -> Writer:
         if self._writer is None:
@@ -231,12 +266,3 @@ def _messages(records: Iterable[LogRecord]) -> Iterable[Message]:
             continue
         if not isinstance(entry, Mark):
             yield entry
-
-
-def assert_each_once_and_in_order(accepted: list[Accepted], numbers: Iterable[int]) -> None:
-    """0 lost, 0 doubled, and the records of one key in the order in which they were published."""
-    assert sorted(one.number for one in accepted) == sorted(numbers)
-    for key in range(KEYS):
-        of_key = [one for one in accepted if one.number % KEYS == key]
-        assert len({one.partition for one in of_key}) <= 1
-        assert [one.number for one in of_key] == sorted(one.number for one in of_key)

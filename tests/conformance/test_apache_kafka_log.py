@@ -6,16 +6,24 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from deploy.kafka.cluster import KafkaCluster
+from shared.contracts.envelope import Encoded
+from shared.contracts.topics import REJECTED
+from shared.runtime.kafka import AdminClient
 from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.kafka_settings import KafkaSettings
 from shared.runtime.log import BrokerAway, FlushTimedOut, TopicPartition
+from shared.runtime.relay import EventRefused
+from shared.runtime.topic_settings import MAX_MESSAGE_BYTES
 from tests.conformance.log_contract import Acks, LogContract, read, until, write
 from tests.conformance.networks import WireNetwork
+from tests.conformance.task_bench import TaskBench, user_record
 from tests.conformance.task_contract import TaskContract
 from tests.conformance.wire_contract import WireContract
 
@@ -36,45 +44,97 @@ class TestApacheKafkaTasks(TaskContract, WireContract):
         network.close()
 
 
-def test_everything_goes_on_after_a_broker_was_away(tmp_path: Path) -> None:
-    with KafkaCluster(tmp_path / "kafka") as cluster:
-        broker = KafkaBroker(KafkaSettings(bootstrap=cluster.bootstrap))
-        admin, writer, reader = broker.admin(), broker.writer(), broker.reader()
-        admin.create("t", 1, {})
-        write(writer, TP, b"0", b"1")
-        reader.assign({TP: 0})
-        read(reader, 2)
-        cluster.kill(1)
-        began_s = time.monotonic()
-        with pytest.raises(BrokerAway):
-            until(lambda: bool(reader.poll(0.5, 10)), "BrokerAway")
-        assert time.monotonic() - began_s < 5
-        acks = Acks()
-        for value in (b"2", b"3"):
-            writer.send(TP, b"k", value, (), acks)
-        with pytest.raises(BrokerAway):
-            until(lambda: writer.drain(0.5) is not None, "BrokerAway")
-        with pytest.raises(BrokerAway):
-            admin.topics()
-        assert writer.in_flight() == 2
-        cluster.restart(1)
+def test_a_topic_that_takes_less_than_an_event_needs_stops_the_service_and_loses_nothing(
+    apache_kafka: str, tmp_path: Path
+) -> None:
+    prefix = f"{uuid.uuid4().hex[:8]}."
+    broker = KafkaBroker(KafkaSettings(bootstrap=apache_kafka, topic_prefix=prefix))
+    admin = broker.admin()
+    admin.create(REJECTED.name, 1, {"max.message.bytes": "20000"})
+    bench = TaskBench(broker, broker, tmp_path)
+    bench.publish(range(10))
+    tp, _, _ = user_record(0)
+    bench.write(tp, Encoded(None, b"no JSON " * 5_000, ()))
+    bench.publish(range(10, 20))
+    for _ in range(2):
+        with pytest.raises(EventRefused, match=rf"{REJECTED.name}/0 .*max\.message\.bytes"):
+            bench.run_dry()
+        bench.kill()
+        bench.start()
+    settings = {"max.message.bytes": str(MAX_MESSAGE_BYTES)}
+    admin._ask(partial(_configure, ConfigResource(ConfigResourceType.TOPIC, prefix + REJECTED.name, settings)))
+    bench.run_dry()
+    bench.assert_each_once_and_in_order(range(20))
+    assert [len(records) for records in bench.log(REJECTED.name).values()] == [1]
+    for one in (bench, admin):
+        one.close()
 
-        def acknowledged() -> bool:
-            with suppress(BrokerAway, FlushTimedOut):
-                writer.flush(2)
-            return writer.in_flight() == 0
 
-        until(acknowledged, "both acknowledgements", patience_s=40)
-        assert acks.offsets == [2, 3]
-        values: list[bytes | None] = []
+def _configure(resource: ConfigResource, client: AdminClient) -> None:
+    client.alter_configs([resource])
 
-        def read_on() -> bool:
-            with suppress(BrokerAway):
-                values.extend(record.value for records in reader.poll(0.5, 10).values() for record in records)
-            return len(values) >= 2
 
-        until(read_on, "the records sent meanwhile", patience_s=40)
-        assert values == [b"2", b"3"]
-        assert admin.partitions("t") == 1
-        for one in (admin, writer, reader):
-            one.close()
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaCluster]:
+    """A node that may be killed; whoever does starts it again."""
+    with KafkaCluster(tmp_path_factory.mktemp("killed")) as cluster:
+        yield cluster
+
+
+def test_tasks_go_on_when_the_broker_is_started_again_with_its_log(cluster: KafkaCluster, tmp_path: Path) -> None:
+    broker = KafkaBroker(KafkaSettings(bootstrap=cluster.bootstrap, topic_prefix="tasks."))
+    bench = TaskBench(broker, broker, tmp_path)
+    bench.publish(range(50))
+    bench.turn()
+    bench.publish(range(50, 100))
+    cluster.kill(1)
+    bench.turn_until_away()
+    cluster.restart(1)
+    bench.turn_until(lambda: not bench.driver.health.reasons, "the broker is back")
+    bench.publish(range(100, 150))
+    bench.run_dry()
+    bench.assert_each_once_and_in_order(range(150))
+    bench.close()
+
+
+def test_everything_goes_on_after_a_broker_was_away(cluster: KafkaCluster) -> None:
+    broker = KafkaBroker(KafkaSettings(bootstrap=cluster.bootstrap))
+    admin, writer, reader = broker.admin(), broker.writer(), broker.reader()
+    admin.create("t", 1, {})
+    write(writer, TP, b"0", b"1")
+    reader.assign({TP: 0})
+    read(reader, 2)
+    cluster.kill(1)
+    began_s = time.monotonic()
+    with pytest.raises(BrokerAway):
+        until(lambda: bool(reader.poll(0.5, 10)), "BrokerAway")
+    assert time.monotonic() - began_s < 5
+    acks = Acks()
+    for value in (b"2", b"3"):
+        writer.send(TP, b"k", value, (), acks)
+    with pytest.raises(BrokerAway):
+        until(lambda: writer.drain(0.5) is not None, "BrokerAway")
+    with pytest.raises(BrokerAway):
+        admin.topics()
+    assert writer.in_flight() == 2
+    cluster.restart(1)
+
+    def acknowledged() -> bool:
+        with suppress(BrokerAway, FlushTimedOut):
+            writer.flush(2)
+        return writer.in_flight() == 0
+
+    until(acknowledged, "both acknowledgements", patience_s=40)
+    assert acks.offsets == [2, 3]
+    values: list[bytes | None] = []
+
+    def read_on() -> bool:
+        with suppress(BrokerAway):
+            values.extend(record.value for records in reader.poll(0.5, 10).values() for record in records)
+        return len(values) >= 2
+
+    until(read_on, "the records sent meanwhile", patience_s=40)
+    assert values == [b"2", b"3"]
+    assert admin.partitions("t") == 1
+    for one in (admin, writer, reader):
+        one.close()

@@ -6,11 +6,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploy.local.embedded import EmbeddedBroker
+from shared.contracts.errors import ForeignLog
 from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.kafka_reader import KafkaReader
 from shared.runtime.kafka_settings import KafkaSettings
@@ -26,6 +28,7 @@ from shared.runtime.log import (
 )
 from tests.conformance.log_contract import Acks, LogContract, read, until, write
 from tests.conformance.networks import WireNetwork
+from tests.conformance.task_bench import PATIENCE_S, TAKEN, TaskBench
 from tests.conformance.task_contract import TaskContract
 from tests.conformance.wire_contract import WireContract
 
@@ -98,6 +101,26 @@ def test_a_broker_that_comes_back_empty_is_told_as_another_log() -> None:
             _poll_past(lambda: reader.poll(0.5, 10), meanwhile=BrokerAway)
         admin.create("t", 1, {})
         assert _send_until_taken(writer) == 0
+
+
+def test_tasks_stop_when_the_broker_has_forgotten_their_log_and_touch_no_other(tmp_path: Path) -> None:
+    with EmbeddedBroker() as process, ExitStack() as ends:
+        broker = KafkaBroker(KafkaSettings(bootstrap=process.bootstrap, embedded=True))
+        bench = TaskBench(broker, broker, tmp_path)
+        ends.callback(bench.close)
+        bench.publish(range(20))
+        bench.run_dry()
+        process.kill()
+        bench.turn_until_away()
+        process.start()
+        with pytest.raises(ForeignLog, match=r"the broker has forgotten log .*headrace up --fresh"):
+            bench.turn_for(PATIENCE_S)
+        bench.found("22222222-2222-8222-8222-222222222222")
+        bench.kill()
+        bench.start()
+        with pytest.raises(ForeignLog, match=r"was made beside log 1111.* the broker holds log 2222.*--fresh"):
+            bench.turn_for(PATIENCE_S)
+        assert [len(records) for records in bench.log(TAKEN).values()] == []
 
 
 def test_a_topic_of_which_the_broker_knows_no_more_is_told_as_missing() -> None:

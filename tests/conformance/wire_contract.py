@@ -14,7 +14,7 @@ from shared.runtime.kafka_reader import DAMAGE_TRIES
 from shared.runtime.log import TopicPartition
 from shared.runtime.process import DamagedLog
 from tests.conformance.networks import WireNetwork
-from tests.conformance.task_bench import TAKEN, TOPIC, TaskBench, assert_each_once_and_in_order, user_record
+from tests.conformance.task_bench import TAKEN, TOPIC, TaskBench, user_record
 from tests.conformance.task_contract import A_MINUTE_S, A_MOMENT_S
 from tests.conformance.wire_proxy import Api, pass_on
 
@@ -88,10 +88,10 @@ class WireContract:
         for number, place in enumerate(PLACES.values()):
             network.proxy.answers = flipper = Flipper(where(number), place, times=DAMAGE_TRIES - 1)
             bench.publish([number])
-            bench.run_dry(number + 1)
+            bench.run_dry()
             assert flipper.flips == DAMAGE_TRIES - 1, f"bit {place}"
         assert bench.passed_over == []
-        assert_each_once_and_in_order(bench.accepted(), range(len(PLACES)))
+        bench.assert_each_once_and_in_order(range(len(PLACES)))
 
     def test_what_stays_damaged_in_a_users_topic_is_passed_over_and_told(
         self, bench: TaskBench, network: WireNetwork
@@ -99,8 +99,8 @@ class WireContract:
         network.proxy.answers = Flipper(in_users_topic(7))
         for numbers in (range(7), [7], range(8, 20)):  # a batch each, as far as records of one log go
             bench.publish(numbers)
-        bench.run_dry(20)
-        assert_each_once_and_in_order(bench.accepted(), [*range(7), *range(8, 20)])
+        bench.run_dry()
+        bench.assert_each_once_and_in_order([*range(7), *range(8, 20)])
         [damage] = bench.passed_over
         tp, _, _ = user_record(7)
         assert TopicPartition(damage.topic, damage.partition) == tp
@@ -116,12 +116,12 @@ class WireContract:
         bench.publish(range(20))
         for _ in range(2):
             with pytest.raises(DamagedLog, match=f"{TAKEN}.* cannot be read"):
-                bench.run_dry(20)
+                bench.run_dry()
             bench.kill()
             bench.start()
         network.proxy.answers = pass_on
-        bench.run_dry(20)
-        assert_each_once_and_in_order(bench.accepted(), range(20))
+        bench.run_dry()
+        bench.assert_each_once_and_in_order(range(20))
 
     def test_lost_acknowledgements_lose_and_double_nothing(self, bench: TaskBench, network: WireNetwork) -> None:
         count = itertools.count(1)
@@ -135,9 +135,9 @@ class WireContract:
         for first in range(0, 200, 20):
             bench.publish(range(first, first + 20))
             bench.turn()
-        bench.run_dry(200)
+        bench.run_dry()
         assert next(count) > 6
-        assert_each_once_and_in_order(bench.accepted(), range(200))
+        bench.assert_each_once_and_in_order(range(200))
 
     @pytest.mark.timeout(240)
     @pytest.mark.parametrize("silent_s", [A_MOMENT_S, pytest.param(A_MINUTE_S, marks=pytest.mark.proof)])
@@ -151,5 +151,5 @@ class WireContract:
         bench.turn_for(silent_s)
         network.proxy.mend()
         bench.publish(range(100, 150))
-        bench.run_dry(150)
-        assert_each_once_and_in_order(bench.accepted(), range(150))
+        bench.run_dry()
+        bench.assert_each_once_and_in_order(range(150))

@@ -83,6 +83,11 @@ def test_no_flipped_bit_raises_or_reads_on_for_ever_or_goes_unnoticed() -> None:
 def test_an_offset_that_the_log_does_not_have_yet_is_damage() -> None:
     alone = batch(0, b"a", b"b", b"c")
     assert [outcome(flipped(alone, place))[1] for place in range(64)] == [True] * 64
+    drained: list[Any] = []
+    part: Any = PartitionRecords(0, WIRE, MemoryRecords(bytes(flipped(alone, 0))), on_drain=drained.append)
+    part.end = 3
+    assert taken(part) == []
+    assert (drained[0].damage.first, drained[0].damage.following) == (0, 1)  # its own end is not to be trusted
     assert outcome(alone) == ([(0, b"a"), (1, b"b"), (2, b"c")], False)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from shared.contracts.topics import CONTROL
+from shared.runtime import memory_log
 from shared.runtime.log import RecordTooLarge, TopicPartition
 from shared.runtime.memory_log import MAX_RECORD_BYTES, Fate, MemoryBroker, MemoryWriter
 from shared.runtime.outside import OutsideWriter
+from shared.runtime.relay import EventRefused
 from tests import builders as b
 
 TP = TopicPartition("t", 0)
@@ -73,6 +75,14 @@ def test_what_the_broker_will_never_take_is_said_and_not_tried_again() -> None:
     with pytest.raises(RecordTooLarge):
         future.result(0)
     assert outside.pending == 0
+
+
+def test_an_event_that_nobody_waits_for_and_no_broker_takes_stops_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_log, "MAX_RECORD_BYTES", 100)
+    _, outside, writer = start()
+    outside.publish(CONTROL, b.founded(), event_id="a", time_ms=b.T0_MS)
+    with pytest.raises(EventRefused, match=r"control\.v1/0"):
+        send(outside, writer)
 
 
 def test_an_event_says_where_it_landed() -> None:

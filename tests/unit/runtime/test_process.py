@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,12 +18,13 @@ from shared.contracts.topics import CONTROL
 from shared.runtime import process as runtime
 from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.head_task import HeadTask
-from shared.runtime.log import LogRecord, TopicPartition
+from shared.runtime.log import BrokerAway, LogRecord, TopicPartition
 from shared.runtime.memory_log import MemoryBroker
-from shared.runtime.process import Host, Process, WrongPartitions
+from shared.runtime.process import Files, Host, Process, WrongPartitions
 from shared.runtime.service import Service
 from shared.runtime.step import Output, Step
 from shared.runtime.task_file import OutboxRow
+from shared.runtime.task_folder import TaskFolder
 from tests import builders as b
 from tests.memory_host import AtOnce
 from tests.unit.runtime.test_head_task import HEAD
@@ -82,7 +85,7 @@ class Bench:
     def __init__(self, **service: Any) -> None:
         self.clock = VirtualClock()
         self.broker = MemoryBroker(self.clock.wall_ms)
-        self.files = MemoryFiles()
+        self.files: Files = MemoryFiles()
         self.set_aside: list[OutboxRow] = []
         self.service = Service("monitoring", STEPS, **service)
         self.process = self.started()
@@ -151,6 +154,34 @@ def test_a_task_whose_topic_is_missing_opens_when_it_comes() -> None:
     bench.broker.admin().create(missing, 1, {})
     bench.turn(5)
     assert f"monitoring/key_labels/{missing}/0" in bench.process.tasks
+
+
+@pytest.mark.parametrize("failing", range(4))
+def test_what_a_broker_that_went_away_left_unopened_is_opened_later(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, failing: int
+) -> None:
+    """Tasks, and what a follower follows: each asks where its log begins."""
+    follower = Followed(f"predictions.{b.MODEL}.v1")
+    bench.files = TaskFolder(tmp_path)
+    bench.service = Service("monitoring", STEPS, followers=(lambda process: follower,))
+    process = bench.started()
+    asked, beginning = itertools.count(), process.reader.beginning
+
+    def begins(tp: TopicPartition) -> int:
+        if next(asked) == failing:
+            raise BrokerAway("memory")
+        return beginning(tp)
+
+    monkeypatch.setattr(process.reader, "beginning", begins)
+    with pytest.raises(BrokerAway):
+        bench.turn()
+    bench.put(predicted(1))
+    bench.put(predicted(1), tp=TopicPartition(follower.topic, 0))
+    bench.turn(5)
+    assert {spec.id for spec in b.definitions().tasks if spec.service == "monitoring"} == process.tasks.keys()
+    assert seen(process.tasks[TASK]) == ["r1"]
+    assert [message.sequence for message in follower.messages] == [1]
+    process.close()
 
 
 def test_a_topic_with_another_partition_count_is_an_error() -> None:

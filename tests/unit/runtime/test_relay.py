@@ -10,10 +10,11 @@ import pytest
 
 from shared.contracts.envelope import Mark, Message, decode
 from shared.contracts.errors import ForeignLog
+from shared.runtime import memory_log
 from shared.runtime.acceptance import Acceptance
 from shared.runtime.log import BrokerAway, RecordTooLarge, TopicPartition
 from shared.runtime.memory_log import Fate, FateOf, MemoryBroker
-from shared.runtime.relay import Relay
+from shared.runtime.relay import EventRefused, Relay
 from shared.runtime.task_file import FileInUse, LostOwnership, TaskFile
 from shared.runtime.task_folder import TaskFolder
 from tests import builders as b
@@ -173,6 +174,19 @@ def test_what_the_runtime_derives_always_fits(broker: MemoryBroker) -> None:
     assert not isinstance(relay.failure, RecordTooLarge)
     assert (numbers(broker), relay.idle) == ([1], True)
     assert len(broker.history(TopicPartition("monitoring.dead.v1", 0))) == 2
+
+
+def test_an_event_that_the_broker_finds_too_large_stops_the_service(
+    broker: MemoryBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_log, "MAX_RECORD_BYTES", 2_000)
+    disk = on_disk()
+    task = open_task(TaskFile("join", None, disk))
+    take(task, predicted(1), predicted(2, entity="large:5000"))
+    with pytest.raises(EventRefused, match=rf"{TP.topic}/0.* max\.message\.bytes .* 1048588"):
+        deliver(Relay(task, broker.writer()), broker)
+    assert accepted(broker) == [1]
+    assert len(open_task(TaskFile("join", None, disk)).unsent) == 3  # both events and a mark
 
 
 # --- one owner

@@ -1,0 +1,25 @@
+"""With which settings topics are created."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.contracts.topics import CONTROL, INTAKE, REJECTED, dead_letters
+from shared.runtime.kafka import MAX_RECORD_BYTES
+from shared.runtime.topic_settings import MAX_MESSAGE_BYTES, topic_config
+from tests import builders as b
+
+
+@pytest.mark.parametrize("topic", [CONTROL.name, INTAKE.of(b.SOURCE).name, REJECTED.name, dead_letters("ingestion")])
+def test_a_topic_of_ours_takes_what_we_write_whatever_the_broker_says(topic: str) -> None:
+    assert int(topic_config(topic, b.definitions())["max.message.bytes"]) == MAX_MESSAGE_BYTES > MAX_RECORD_BYTES
+
+
+def test_how_large_users_records_may_be_is_left_to_their_cluster() -> None:
+    assert "max.message.bytes" not in topic_config(b.SOURCE, b.definitions())
+
+
+def test_decisions_never_expire_and_no_topic_is_compacted() -> None:
+    definitions = b.definitions()
+    assert topic_config(CONTROL.name, definitions)["retention.ms"] == "-1"
+    assert {topic_config(topic, definitions)["cleanup.policy"] for topic in definitions.partitions} == {"delete"}
