@@ -21,6 +21,7 @@ from shared.runtime.artifacts import ArtifactDamaged, ArtifactMissing
 from shared.runtime.cloud_events import MalformedRecord, read_record
 from shared.runtime.log import TopicPartition
 from tests.scenarios.evidence import Evidence
+from tests.scenarios.set_aside import letters, replays
 from tests.scenarios.topic_history import TopicHistory
 
 
@@ -102,6 +103,26 @@ def _newer(history: TopicHistory, tp: TopicPartition, archived: int) -> Iterator
         assert isinstance(event, RecordAccepted)
         position = _position(tp.partition, ordinal)
         yield RecordRow(event.record_id, read.message.time_ms, read.message.key or "", position, event.value)
+
+
+def seen_by_features(history: TopicHistory, source: str) -> dict[int, int]:
+    """The order in which features took the rows of a source, by their position: one that died there when it was
+    replayed, or never."""
+    found: dict[int, int] = {}
+    for tp in history.partitions(RECORDS.of(source).name):
+        dead = {letter.offset for letter in letters(history, "features") if letter.tp == tp}
+        again = {
+            getattr(read.message.event, "record_id", None): read.offset
+            for read in replays(history, "features/")
+            if read.tp == tp and read.offset not in dead
+        }
+        reads = [read for read in history.accepted(tp) if isinstance(read.message.event, RecordAccepted)]
+        for ordinal, read in enumerate(reads):
+            name = getattr(read.message.event, "record_id", None)
+            offset = again.get(name) if read.offset in dead else read.offset
+            if offset is not None:
+                found[_position(tp.partition, ordinal)] = _position(tp.partition, offset)
+    return found
 
 
 def _position(partition: int, ordinal: int) -> int:

@@ -24,10 +24,11 @@ from shared.contracts.topics import JOINS, OUTCOMES, PREDICTIONS, SCORING
 from shared.contracts.topology import Definitions
 from shared.inputs.vector import InputPlan
 from shared.runtime.log import TopicPartition
-from tests.scenarios.archived_records import accepted_records
+from tests.scenarios.archived_records import accepted_records, seen_by_features
 from tests.scenarios.evidence import Evidence
 from tests.scenarios.inputs_again import inputs_again
-from tests.scenarios.topic_history import Read
+from tests.scenarios.set_aside import letters, replays, undecided
+from tests.scenarios.topic_history import Read, TopicHistory
 from tests.scenarios.watermarks import at_end
 
 FLOAT32 = 1e-5
@@ -90,15 +91,17 @@ def nothing_newer_than_as_of(evidence: Evidence) -> Iterator[str]:
         yield from records.wrong
         if not records.rows:
             continue
+        seen = seen_by_features(evidence.history, model.scores)
         rows = [
             {
                 "record_id": row.record_id,
                 "time_ms": row.time_ms,
                 "key": row.key,
-                "position": row.position,
+                "position": position,
                 **{name: row.value.get(name) for name in definitions.sources[model.scores].fields},
             }
             for row in records.rows
+            if (position := seen.get(row.position)) is not None
         ]
         again = inputs_again(definitions, model, pl.DataFrame(rows, infer_schema_length=None))
         expected = {row.pop("record_id"): row for row in again.to_dicts()}
@@ -163,13 +166,24 @@ def each_label_has_one_fate(evidence: Evidence) -> Iterator[str]:
             if event.label_id is not None:
                 fates[event.label_id] += 1
         told = Counter(e.label_id for _, e in evidence.history.events(JOINS.of(name).name, LabelObserved))
+        lost, waits = _lost_labels(evidence.history, name), undecided(evidence.history, name)
         sure_ms = at_end(evidence.history, TopicPartition(outcomes, 0)).watermark_ms - model.label.expires_after
         for read, label in evidence.history.events(JOINS.of(name).name, LabelObserved):
-            known, due = fates[label.label_id], told[label.label_id]
-            if known > due or (known < due and read.message.time_ms < sure_ms):
+            known, due = fates[label.label_id], told[label.label_id] - lost[label.label_id]
+            if known > due or (known < due and read.message.time_ms < sure_ms and not waits[label.join_id]):
                 yield f"{_at(read)}: label {label.label_id} of {name} came {due} times and has {known} fates"
         for label_id in fates.keys() - told.keys():
             yield f"{name}: label {label_id} has a fate and never came"
+
+
+def _lost_labels(history: TopicHistory, model: str) -> Counter[str]:
+    """Labels that the join could not take, less those that it was given again."""
+    joins = f"monitoring/join/{JOINS.of(model).name}/"
+    dead = (one.message for one in letters(history, "monitoring") if one.task.startswith(joins))
+    found = Counter(m.event.label_id for m in dead if m is not None and isinstance(m.event, LabelObserved))
+    again = (read.message.event for read in replays(history, joins))
+    found.subtract(event.label_id for event in again if isinstance(event, LabelObserved))
+    return found
 
 
 def _predictions(evidence: Evidence) -> Iterator[tuple[Read, PredictionMade]]:
