@@ -10,7 +10,7 @@ from deploy.asyncapi.messages import LETTER, MARK, RECORD, message_name
 from shared.contracts import topics
 from shared.contracts.definitions import FeatureView, Model, Source
 from shared.contracts.envelope import Event
-from shared.contracts.flow import EventBuried
+from shared.contracts.flow import EventBuried, TimerReplayed
 from shared.contracts.topology import NO_DEFINITIONS, Definitions
 from shared.runtime.topic_settings import topic_config
 
@@ -69,7 +69,8 @@ def channel_of(topic: str) -> Channel:
         if subject is not None:
             parameter = _parameter(subject)
             marked = any(where == topic for where, _ in SAMPLE.writers)
-            keys = (*_keys((*family.events, EventBuried)), *((MARK,) if marked else ()))
+            # What a task reads may hold dead letters that come back, timers among them.
+            keys = (*_keys((*family.events, EventBuried)), *((*_keys((TimerReplayed,)), MARK) if marked else ()))
             return Channel(family.prefix, family.of(f"{{{parameter}}}").name, keys, parameter)
     raise KeyError(topic)
 

@@ -17,7 +17,7 @@ from deploy.asyncapi.messages import messages, schemas
 from deploy.asyncapi.operations import operations
 from shared.contracts import topics
 from shared.contracts.envelope import Event
-from shared.contracts.flow import EventBuried
+from shared.contracts.flow import EventBuried, TimerReplayed
 
 TARGET = Path(__file__).parents[2] / "docs" / "asyncapi.yaml"
 DESCRIPTION = (
@@ -62,7 +62,9 @@ def _events() -> list[type[Event]]:
     """Every event that may stand in a topic, in the order of the topics."""
     single = [one.events for one in vars(topics).values() if isinstance(one, topics.Topic)]
     families = [one.events for one in vars(topics).values() if isinstance(one, topics.TopicFamily)]
-    return list(dict.fromkeys(event for events in (*families, (EventBuried,), *single) for event in events))
+    return list(
+        dict.fromkeys(event for events in (*families, (EventBuried, TimerReplayed), *single) for event in events)
+    )
 
 
 if __name__ == "__main__":

@@ -40,9 +40,13 @@ MEANING: Mapping[str, Schema] = {
         "event's own span.",
         "pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-0[0-3]$",
     },
+    "ce_replayfor": {
+        "description": "Of a dead letter that was replayed: the task for which alone it counts. Others pass over it.",
+    },
     "headrace_dead_id": {"description": "The letter's id: the same letter may stand here twice."},
     "headrace_timer": {"description": "The name of the timer that failed, where no record did."},
     "headrace_timer_id": {"description": "The id of that timer."},
+    "headrace_timer_due_ms": {"description": "When it was due, in milliseconds since 1970.", "pattern": r"^(-?\d+)?$"},
     "headrace_value_length": {"description": "Of a value of which only the first 64 kB are kept.", "pattern": r"^\d+$"},
     "headrace_value_sha256": {"description": "Of the whole value.", "pattern": "^[0-9a-f]{64}$"},
     "__connect.errors.topic": {"description": "Where the record stood; of a timer, what its task reads."},
@@ -54,12 +58,13 @@ MEANING: Mapping[str, Schema] = {
     "__connect.errors.exception.stacktrace": {},
 }
 _FROM_OUTSIDE = Message("i", "headrace/registry/0", 0, "", Tick(clock=Clock.WALL), None, 1)
+_REPLAYED = Message("i", "headrace/console/0", 0, "", Tick(clock=Clock.WALL), None, 1, None, "task")
 _DERIVED = Message("i", "task", 0, "", Tick(clock=Clock.WALL), 1, 1, begun("c", "0" * 36))
 
 
 def event_headers() -> Schema:
     """Of every event; those that not every one has are optional."""
-    return _schema([encode(_FROM_OUTSIDE).headers, encode(_DERIVED).headers])
+    return _schema([encode(message).headers for message in (_FROM_OUTSIDE, _DERIVED, _REPLAYED)])
 
 
 def mark_headers() -> Schema:

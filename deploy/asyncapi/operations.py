@@ -13,13 +13,14 @@ from deploy.simulation.remembered_fits import RememberedFits
 from deploy.simulation.world import World
 from services.console.app import build as build_console
 from shared.contracts.control_writers import CONTROL_WRITERS
-from shared.contracts.flow import EventBuried
+from shared.contracts.flow import EventBuried, TimerReplayed
 from shared.contracts.platform import Platform
 from shared.contracts.topics import CONTROL, dead_letters
 from shared.contracts.topology import Output, TaskSpec
 from shared.runtime.process import Process
+from shared.runtime.step import Step
 
-SEND, RECEIVE = "send", "receive"
+SEND, RECEIVE, CONSOLE = "send", "receive", "console"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +77,14 @@ def _uses() -> Iterator[Use]:
 def _of_task(task: TaskSpec, process: Process) -> Iterator[Use]:
     why, service = f"step {task.step}", task.service
     channel, step = channel_of(task.topic), process.service.steps[task.step]
+    if not task.decides:
+        replayed = (*(message_name(event) for event in step.events), *_timers(step)) or channel.messages
+        yield Use(CONSOLE, SEND, channel, replayed, "dead letters that are replayed")
     if task.head:
         yield Use(service, RECEIVE, channel, channel.messages, why)
         yield Use(service, SEND, channel, channel.messages, "records that come over HTTP")
     else:
-        keys = (*(message_name(event) for event in step.events), MARK)
+        keys = (*(message_name(event) for event in step.events), *_timers(step), MARK)
         yield Use(service, RECEIVE, channel, keys, why)
     for output in task.outputs:
         yield from _of_output(task, output, why)
@@ -88,11 +92,15 @@ def _of_task(task: TaskSpec, process: Process) -> Iterator[Use]:
     yield Use(service, SEND, letters, letters.messages, "what a handler could not take")
 
 
+def _timers(step: Step) -> tuple[str, ...]:
+    return (message_name(TimerReplayed),) if step.timers else ()
+
+
 def _of_output(task: TaskSpec, output: Output, why: str) -> Iterator[Use]:
     channel = channel_of(output.topic)
     # What else a service may say in control.v1 is told by CONTROL_WRITERS.
     keys = (message_name(EventBuried),) if output.topic == CONTROL.name else channel.messages
-    yield Use(task.service, SEND, channel, keys, why)
+    yield Use(task.service, SEND, channel, tuple(key for key in keys if key != message_name(TimerReplayed)), why)
 
 
 def _of_followers(process: Process) -> Iterator[Use]:

@@ -72,6 +72,7 @@ def run_replay(options: ReplayOptions) -> int:
     with _target(options, terminal) as target:
         began_s = time.monotonic()
         put_in_force(target.console, prepared.loaded.published, by=f"replay {prepared.replay.name}")
+        dead_before = ask(target.console, "/v1/counts")["dead"]
         with (
             ExitStack() as closing,
             ReplayProgress(target.console, len(prepared.rows.records), terminal) as progress,
@@ -79,7 +80,8 @@ def run_replay(options: ReplayOptions) -> int:
             run = _run(prepared, target, progress, closing)
             run.run(pace, prepared.block)
         counts = ask(target.console, "/v1/counts")
-        status = _tell(options, prepared, counts, time.monotonic() - began_s, run, terminal)
+        dead = {service: count - dead_before.get(service, 0) for service, count in counts["dead"].items()}
+        status = _tell(options, prepared, {**counts, "dead": dead}, time.monotonic() - began_s, run, terminal)
         if options.stay:
             target.stay()
     return status

@@ -58,10 +58,14 @@ def all_services(
     ]
 
 
+def _altered(build: Callable[[], Service], altered: Callable[[Service], Service]) -> Service:
+    return altered(build())
+
+
 class SimulatedPlatform:
     """A world of all services, founded and with its definitions in force. The seed determines everything.
 
-    `further`: services besides the six, such as the console.
+    `further`: services besides the six, such as the console. `altered`: what takes the place of each of the six.
     """
 
     def __init__(
@@ -72,10 +76,12 @@ class SimulatedPlatform:
         faults: Faults = NO_FAULTS,
         further: Sequence[Callable[[], Service]] = (),
         instances: int = 1,
+        altered: Callable[[Service], Service] = lambda service: service,
     ) -> None:
         ids = random.Random(f"ids of {seed}")
         new_id = lambda: str(UUID(int=ids.getrandbits(128), version=4))  # noqa: E731
-        self.world = World(seed, [*all_services(fits, new_id), *further], faults, instances)
+        six = [partial(_altered, build, altered) for build in all_services(fits, new_id)]
+        self.world = World(seed, [*six, *further], faults, instances)
         self._read = ControlHistory()
         self.world.settle()
         self.apply(definitions)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fastapi import APIRouter
 from prometheus_client import CollectorRegistry
 
-from services.console import http_changes, http_reads, http_why
+from services.console import http_changes, http_dead, http_reads, http_why
 from services.console.platform_metrics import PlatformMetrics
 from services.console.read_model import ReadModel
 from services.console.record_counts import RawCounts
@@ -36,6 +36,7 @@ def routers(
     return (
         http_reads.router(process, model, raw, asked, {**asked.urls, **settings.public_urls}),
         http_why.router(process),
+        http_dead.router(process, raw.letters, settings),
         http_changes.router(process, settings),
     )
 

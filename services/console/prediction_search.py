@@ -72,7 +72,8 @@ def _matching(record: LogRecord, wanted: str) -> Message | None:
         message = decode(record.key, record.value, record.headers)
     except UnreadableEvent:
         return None
-    if not isinstance(message, Message) or not isinstance(message.event, PredictionMade):
+    # A replayed dead letter is the same prediction once more.
+    if not isinstance(message, Message) or not isinstance(message.event, PredictionMade) or message.replay_for:
         return None
     event = message.event
     return message if wanted in (event.record_id, event.request_id, message.id) else None

@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from services.console.dead_letter_list import DeadLetters
 from shared.contracts.envelope import Message
 from shared.contracts.flow import RecordAccepted, RecordRejected
 from shared.contracts.platform import Platform
@@ -50,10 +51,12 @@ class RecordCounts:
 
 
 class RawCounts:
-    """How many records stand in users' topics and in the dead letters. `counted` is only ever written by the driver."""
+    """How many records stand in users' topics, and which dead letters. `counted` is only ever written by the driver."""
 
     def __init__(self) -> None:
         self.counted: dict[str, int] = {}
+        self.letters = DeadLetters()
+        self._dead: frozenset[str] = frozenset()
         self._topics: tuple[Definitions | None, frozenset[str]] = (None, frozenset())
 
     def topics(self, platform: Platform) -> Iterable[str]:
@@ -61,9 +64,11 @@ class RawCounts:
         definitions = platform.definitions
         if definitions is not self._topics[0]:
             published = (source.topic_name for source in definitions.sources.values())
-            dead = (dead_letters(task.service) for task in definitions.tasks)
-            self._topics = (definitions, frozenset((*published, *dead)))
+            self._dead = frozenset(dead_letters(task.service) for task in definitions.tasks)
+            self._topics = (definitions, frozenset((*published, *self._dead)))
         return self._topics[1]
 
     def on_record(self, record: LogRecord) -> None:
+        if record.topic in self._dead and not self.letters.take(record):
+            return
         self.counted[record.topic] = self.counted.get(record.topic, 0) + 1

@@ -180,8 +180,10 @@ def on_due(state: JoinState, due: Due, context: Context) -> Joined:
 
 
 def on_expire(state: JoinState, due: Due, context: Context) -> Joined:
-    """Nothing revises the outcome any more."""
+    """Nothing revises the outcome any more. One that is not decided, for its timer is a dead letter, waits for that."""
     model = context.task.subject
+    if state.status is None:
+        return state, [SetTimer(EXPIRE, due.due_ms + _rule(model, context).expires_after)]
     rest_ms = remembered_ms(model, context) - _rule(model, context).expires_after
     return JoinState(status=state.status), [SetTimer(FORGET, due.due_ms + rest_ms)]
 

@@ -111,6 +111,22 @@ class CommandRefused(Event):
     reason: str
 
 
+class DeadLetterReplayed(Event):
+    """What a task could not take stands in its input once more, at `topic`/`partition` `offset`.
+
+    `event_id`: the new id of an event, or of a timer; None: a user's record, whose id lies inside it.
+    """
+
+    letter_id: str
+    service: str
+    task: str
+    event_id: str | None
+    topic: str
+    partition: int
+    offset: int
+    by: str
+
+
 # --- registry
 
 

@@ -20,7 +20,10 @@ class NotToBeSaid(HeadraceError):
 
 
 CONTROL_WRITERS: Mapping[str, tuple[type[Event], ...]] = {
-    "console": (c.ApplyDefinitions, c.RetrainModel, c.ApproveVersion, c.PromoteVersion, c.RollBackModel, c.Tick),
+    "console": (
+        c.ApplyDefinitions, c.RetrainModel, c.ApproveVersion, c.PromoteVersion, c.RollBackModel, c.Tick,
+        c.DeadLetterReplayed,
+    ),
     "ingestion": (c.SegmentWritten,),
     "monitoring": (c.DriftDetected, c.QualityMeasured, c.VerdictReached, c.SegmentWritten),
     "registry": (

@@ -1,7 +1,8 @@
 """How an event stands in a log: CloudEvents 1.0, Kafka protocol binding, binary mode, with hand-built bytes.
 
 Extension attributes: `sequence` (the producing task's number for this target partition, from 1), `control` (the
-position of control.v1 under which it was derived), and for marks `watermark`. A mark has no data.
+position of control.v1 under which it was derived), `replayfor` (of a replayed dead letter: the task for which alone it
+counts), and for marks `watermark`. A mark has no data.
 Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md
 """
 
@@ -42,7 +43,10 @@ def event_types() -> Mapping[str, type[Event]]:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """An event in a log. `source` is the producing task, or the identity of a writer from outside (`sequence` None)."""
+    """An event in a log. `source` is the producing task, or the identity of a writer from outside (`sequence` None).
+
+    `replay_for`: it was a dead letter of this task, and enters its input again; all other readers pass over it.
+    """
 
     id: str
     source: str
@@ -52,6 +56,7 @@ class Message:
     sequence: int | None = None
     control: int = 0
     trace: str | None = None
+    replay_for: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,8 @@ def encode(message: Message) -> Encoded:
         headers.append(("ce_sequence", b"%d" % message.sequence))
     if message.trace is not None:
         headers.append(("traceparent", message.trace.encode()))
+    if message.replay_for is not None:
+        headers.append(("ce_replayfor", message.replay_for.encode()))
     return Encoded(message.key.encode(), message.event.model_dump_json().encode(), tuple(headers))
 
 
@@ -115,7 +122,7 @@ def decode(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, 
         sequence = attributes.get("ce_sequence")
         if ce_type == MARK_TYPE:
             return Mark(source, int(attributes["ce_sequence"]), int(attributes["ce_watermark"]), control)
-        trace = attributes.get("traceparent")
+        trace, replay_for = attributes.get("traceparent"), attributes.get("ce_replayfor")
         return Message(
             id=attributes["ce_id"].decode(),
             source=source,
@@ -125,6 +132,7 @@ def decode(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, 
             sequence=None if sequence is None else int(sequence),
             control=control,
             trace=None if trace is None else trace.decode(),
+            replay_for=None if replay_for is None else replay_for.decode(),
         )
     except KeyError as missing:
         raise UnreadableEvent(f"attribute or event type {missing} is not known") from missing

@@ -205,3 +205,10 @@ class LabelUnused(Event):
 
 class EventBuried(Event):
     """Stands where an event was too large for the broker: it takes the sequence, the event lies in the dead letters."""
+
+
+class TimerReplayed(Event):
+    """A timer of a task's fired, and its handler raised: it is to fire once more, no earlier than time has come."""
+
+    name: str
+    due_ms: int

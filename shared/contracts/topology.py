@@ -39,6 +39,11 @@ class TaskSpec:
     def id(self) -> str:
         return f"{self.service}/{self.step}/{self.topic}/{self.partition}"
 
+    @property
+    def decides(self) -> bool:
+        """Whether it writes `control.v1`, whose order is that of its own input."""
+        return any(output.topic == CONTROL.name for output in self.outputs)
+
     def targets(self, output: Output) -> Iterable[int]:
         return (self.partition,) if output.keeps else range(output.partitions)
 

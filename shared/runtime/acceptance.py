@@ -18,8 +18,13 @@ class Acceptance:
         self._last: dict[str, int] = {}
 
     def accepts(self, message: Message) -> bool:
-        """Whether the event is new. Events from outside always pass: whoever follows them goes by their id."""
-        return message.sequence is None or self._next(message.source, message.sequence)
+        """Whether the event is new. Events from outside always pass: whoever follows them goes by their id.
+
+        A replayed dead letter is not: it counts for its task alone, and the others have taken the event already.
+        """
+        if message.sequence is None:
+            return message.replay_for is None
+        return self._next(message.source, message.sequence)
 
     def counts(self, mark: Mark) -> bool:
         """Whether everything that the mark stands behind has been accepted."""

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared.contracts.envelope import Encoded
+from shared.contracts.envelope import Encoded, Headers
 from shared.contracts.flow import EventBuried
 from shared.contracts.identity import derived_id
 from shared.contracts.topics import dead_letters
@@ -17,6 +17,7 @@ from shared.runtime.log import LogRecord, record_bytes
 from shared.runtime.step import Cause
 
 KEPT_BYTES = 65_536
+_LETTER_ID = "headrace_dead_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,8 @@ def dead_letter(
 
 def _timer(cause: Cause | None) -> tuple[tuple[str, bytes], ...]:
     named = ("headrace_timer", getattr(cause, "name", "")), ("headrace_timer_id", getattr(cause, "id", ""))
-    return tuple((name, text.encode()) for name, text in named)
+    due_ms = ("headrace_timer_due_ms", str(getattr(cause, "due_ms", "")))
+    return tuple((name, text.encode()) for name, text in (*named, due_ms))
 
 
 def letter_facts(headers: Sequence[tuple[str, bytes]]) -> dict[str, str | int | None]:
@@ -95,10 +97,16 @@ def letter_facts(headers: Sequence[tuple[str, bytes]]) -> dict[str, str | int | 
         "offset": int(said["__connect.errors.offset"]),
         "event_id": said.get("ce_id") or said.get("headrace_timer_id"),
         "trace_id": trace_id_of(trace_of(headers)),
-        "letter_id": said["headrace_dead_id"],
+        "letter_id": said[_LETTER_ID],
         "error": said["__connect.errors.exception.class.name"],
         "reason": said["__connect.errors.exception.message"],
     }
+
+
+def came_with(headers: Headers) -> Headers:
+    """Of a letter's headers those that its record came with: the letter's own stand behind them."""
+    first = max(place for place, (name, _) in enumerate(headers) if name == _LETTER_ID)
+    return tuple(headers[:first])
 
 
 def _whole(value: bytes) -> tuple[tuple[str, bytes], ...]:
@@ -112,7 +120,7 @@ def _why(
     letter_id: str, spec: TaskSpec, topic: str, partition: int, offset: int, kind: str, message: str, trace: str
 ) -> tuple[tuple[str, bytes], ...]:
     return (
-        ("headrace_dead_id", letter_id.encode()),
+        (_LETTER_ID, letter_id.encode()),
         ("__connect.errors.topic", topic.encode()),
         ("__connect.errors.partition", b"%d" % partition),
         ("__connect.errors.offset", b"%d" % offset),

@@ -74,7 +74,7 @@ class OutsideWriter:
             self._queue.append(_Row(TopicPartition(topic.name, partition), message, landed))
 
     def publish_raw(
-        self, tp: TopicPartition, key: bytes | None, value: bytes, headers: Sequence[tuple[str, bytes]] = ()
+        self, tp: TopicPartition, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()
     ) -> Future[int]:
         """Queue a record that is no event of ours, such as a user's; the future gives its offset, or RecordTooLarge.
 

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 
 from shared.contracts.envelope import NEVER_MS, Encoded, Mark, Message, decode, encode_mark, origin
 from shared.contracts.errors import UnreadableEvent
+from shared.contracts.flow import TimerReplayed
 from shared.contracts.identity import derived_id
 from shared.contracts.platform import Platform
 from shared.contracts.topology import TaskSpec
@@ -23,6 +24,7 @@ from shared.runtime.dead_letters import DeadLetter, dead_letter, size_bytes
 from shared.runtime.derived_events import Prepared, prepare
 from shared.runtime.history import ControlHistory
 from shared.runtime.log import LogRecord
+from shared.runtime.replayed_events import as_of_now, fired_again
 from shared.runtime.step import (
     Cause,
     ClearTimer,
@@ -90,6 +92,7 @@ class Task:
         self.said = (NEVER_MS, 0)
         self._said_at_s = float("-inf")
         self._dropped: dict[str, int] = {}
+        self._replays = file.replays()
         self._writers: tuple[int, frozenset[str]] = (-1, frozenset())
         self._acked_moved = False
         self._unwritten: Changes | None = None
@@ -194,6 +197,9 @@ class Task:
         self._shown(mark.source, producer, mark.watermark_ms, mark.control)
 
     def _take_event(self, message: Message, record: LogRecord) -> None:
+        if message.replay_for is not None:
+            self._take_replay(message, record)
+            return
         self._needs(message.control)
         if message.sequence is not None:
             producer = self._next_from(message.source, message.sequence)
@@ -209,6 +215,22 @@ class Task:
         if message.time_ms < self.watermark_ms:
             self.counts.behind_watermark += 1
         self._call(message, record)
+
+    def _take_replay(self, message: Message, record: LogRecord) -> None:
+        """What this task could not take before. It has no sequence: it counts once, by its id."""
+        if message.replay_for != self.spec.id or message.id in self._replays:
+            self.counts.skipped += 1
+            return
+        self._needs(message.control)
+        self._await(message)
+        self._replays.add(message.id)
+        self._changes.replays.append(message.id)
+        self.counts.read += 1
+        timer = message.event
+        if not isinstance(timer, TimerReplayed):
+            self._call(as_of_now(message, self.watermark_ms), record)
+        elif (message.key, timer.name) not in self._due:  # else it was set anew, and will fire
+            self._call(fired_again(message, timer, self.watermark_ms), None)
 
     def _take_unreadable(self, record: LogRecord, error: UnreadableEvent) -> None:
         """Its number counts all the same: otherwise everything behind it would look like a gap."""

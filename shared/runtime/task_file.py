@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS targets
     (topic TEXT, partition INTEGER, sequence INTEGER, acked INTEGER, PRIMARY KEY (topic, partition)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS outbox
     (ordinal INTEGER PRIMARY KEY, topic TEXT, partition INTEGER, key BLOB, value BLOB, headers BLOB);
+CREATE TABLE IF NOT EXISTS replays (id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS buffers (name TEXT, ordinal INTEGER, row BLOB, PRIMARY KEY (name, ordinal)) WITHOUT ROWID;
 """
 _BESIDE = ("-wal", "-shm")  # what SQLite keeps beside a file
@@ -98,6 +99,7 @@ class Changes:
     buffers: list[tuple[str, int, bytes]] = field(default_factory=list[tuple[str, int, bytes]])
     sent_up_to: int = -1
     dropped: dict[str, int] = field(default_factory=dict[str, int])  # buffer -> rows below this ordinal go
+    replays: list[str] = field(default_factory=list[str])  # ids of replayed dead letters that were taken
     expected_ordinal: int = 0  # of the outbox: a process that only says something moves no position
 
 
@@ -210,6 +212,10 @@ class TaskFile:
         rows = self.connection.execute("SELECT topic, partition, sequence, acked FROM targets")
         return {(topic, partition): Target(sequence, acked) for topic, partition, sequence, acked in rows}
 
+    def replays(self) -> set[str]:
+        """Ids of the replayed dead letters that were taken: few, and kept for good."""
+        return {event_id for (event_id,) in self.connection.execute("SELECT id FROM replays")}
+
     def outbox(self) -> list[OutboxRow]:
         rows = self.connection.execute(
             "SELECT ordinal, topic, partition, key, value, headers FROM outbox ORDER BY ordinal"
@@ -275,6 +281,7 @@ class TaskFile:
             [(r.ordinal, r.topic, r.partition, r.key, r.value, _packed(r.headers)) for r in changes.outbox],
         )
         many("INSERT INTO buffers VALUES (?, ?, ?)", changes.buffers)
+        many("INSERT INTO replays VALUES (?)", [(event_id,) for event_id in changes.replays])
         if changes.sent_up_to >= 0:
             self.connection.execute("DELETE FROM outbox WHERE ordinal <= ?", (changes.sent_up_to,))
         many("DELETE FROM buffers WHERE name = ? AND ordinal < ?", changes.dropped.items())

@@ -18,6 +18,8 @@ COMMANDS = (
     "up", "demo", "replay", "apply", "status", "publish", "rejected", "models", "runs", "why", "approve", "promote",
     "rollback", "retrain",
 )  # fmt: skip
+GROUPS = {"dead": ("list", "show", "replay")}
+IN_GROUPS = [f"{group} {command}" for group, commands in GROUPS.items() for command in commands]
 
 
 def loaded_by(*arguments: str, before: str = "") -> tuple[list[str], str]:
@@ -37,12 +39,20 @@ def test_the_help_of_the_program_names_every_command_and_loads_nothing_heavy() -
     loaded, printed = loaded_by("--help")
     assert loaded == []
     listed = [line.split()[0] for line in printed.partition("Commands:")[2].splitlines() if line.strip()]
-    assert sorted(listed) == sorted(COMMANDS)
+    assert sorted(listed) == sorted((*COMMANDS, *GROUPS))
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_help_of_a_group_names_its_commands_and_loads_nothing_heavy(group: str) -> None:
+    loaded, printed = loaded_by(group, "--help")
+    assert loaded == []
+    listed = [line.split()[0] for line in printed.partition("Commands:")[2].splitlines() if line.startswith("  ")]
+    assert tuple(listed) == GROUPS[group]
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, *IN_GROUPS])
 def test_the_help_of_a_command_offers_json_and_loads_nothing_heavy(command: str) -> None:
-    loaded, printed = loaded_by(command, "--help")
+    loaded, printed = loaded_by(*command.split(), "--help")
     assert loaded == []
     assert printed.startswith(f"Usage: headrace {command} ")
     assert "--json" in printed

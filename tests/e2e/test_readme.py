@@ -18,9 +18,12 @@ from typing import Any
 import httpx
 import pytest
 
+from shared.contracts.envelope import Encoded
+from shared.contracts.topology import TaskSpec
+from shared.runtime.dead_letters import dead_letter
 from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.kafka_settings import KafkaSettings
-from shared.runtime.log import SendError, TopicPartition
+from shared.runtime.log import LogRecord, SendError, TopicPartition
 from shared.runtime.settings import DEFAULT_PORTS
 from tests.e2e import reader
 from tests.e2e.documented_commands import IN_ORDER, README, UP
@@ -67,6 +70,9 @@ def before_it(command: str) -> None:
     if command == "headrace rejected":
         send_what_does_not_fit()
         promised(lambda: counted()["rejected"] == 1, "the bad order is rejected")
+    if command == "headrace dead list":
+        bury_an_order()
+        promised(lambda: bool(httpx.get(f"{CONSOLE}/v1/dead").json()["dead"]), "the dead letter is listed")
     if "retrain" in command:
         promised(lambda: model()["outcomes_decided"] >= ORDERS, "all labels have matured")
     if "card_fraud.stream" in command:
@@ -80,6 +86,8 @@ def behind_it(command: str, said: str) -> None:
             promised(lambda: httpx.get(f"{SERVING}/v2/models/late_delivery/ready").status_code == 200, "a version")
         case ["headrace", "rejected", *options]:
             shows_the_rejected(said, as_json="--json" in options)
+        case ["headrace", "dead", what, *options]:
+            shows_the_letter(what, said, as_json="--json" in options)
         case ["headrace", "status"]:
             shows_the_platform(said)
         case ["headrace", "status", "--json"]:
@@ -138,11 +146,27 @@ def accepted() -> int:
 
 def send_what_does_not_fit() -> None:
     """As a Kafka client may: over HTTP it would be refused."""
-    order = {"customer": "customer-7", "order": "bad-1", "at": time.time_ns() // 1_000_000, "distance_km": -3}
-    value = json.dumps({**order, "carrier": "cheap", "weekend": True}).encode()
+    send(TopicPartition("orders", 0), Encoded(b"customer-7", order("bad-1", distance_km=-3), ()))
+
+
+def bury_an_order() -> None:
+    """A letter as intake writes it for a record on which it raised: the first of its partition, for its id follows from
+    that, and the document names it."""
+    spec = TaskSpec("ingestion", "intake", "orders", "orders", 0, ())
+    record = LogRecord("orders", 0, 0, 0, b"customer-7", order("buried-1", distance_km=3), ())
+    letter = dead_letter(spec, record, ValueError("a defect, mended since"), "", None, 1_000_000)
+    send(TopicPartition(letter.topic, 0), letter.encoded)
+
+
+def order(name: str, distance_km: float) -> bytes:
+    known = {"customer": "customer-7", "order": name, "at": time.time_ns() // 1_000_000, "distance_km": distance_km}
+    return json.dumps({**known, "carrier": "cheap", "weekend": True}).encode()
+
+
+def send(tp: TopicPartition, what: Encoded) -> None:
     errors: list[SendError | None] = []
     writer = KafkaBroker(KafkaSettings(bootstrap=KAFKA, embedded=True)).writer()
-    writer.send(TopicPartition("orders", 0), b"customer-7", value, (), lambda _, error: errors.append(error))
+    writer.send(tp, what.key, what.value, what.headers, lambda _, error: errors.append(error))
     writer.flush(20.0)
     writer.close()
     assert errors == [None]
@@ -158,6 +182,22 @@ def shows_the_rejected(said: str, *, as_json: bool) -> None:
         [line] = [line for line in said.splitlines() if "out_of_range" in line]
         assert "orders/0@" in line
         assert "distance_km" in line
+
+
+def shows_the_letter(what: str, said: str, *, as_json: bool) -> None:
+    """The one dead letter; once it is replayed, its order is accepted."""
+    match what:
+        case "list" if as_json:
+            [found] = json.loads(said)["dead"]
+            assert found["reason"] == "a defect, mended since"
+        case "list":
+            assert "a defect, mended since" in said
+        case "show":
+            assert '"order": "buried-1"' in said
+        case _:
+            before = ORDERS + 1  # those that test_every_command_in_order has published by then, and a good one
+            assert "stands at orders/0@" in said
+            promised(lambda: accepted() > before, "the order is accepted")
 
 
 def shows_the_platform(said: str) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Set
-from itertools import pairwise
+from collections.abc import Iterator
+from itertools import chain, pairwise
 
 from shared.contracts.definitions import Model, Source
-from shared.contracts.envelope import NEVER_MS
+from shared.contracts.envelope import NEVER_MS, Event
 from shared.contracts.flow import (
     InputsComputed,
     IntakeRecord,
+    LabelObserved,
     LabelStatus,
     OutcomeMatured,
     OutcomeScored,
@@ -24,18 +25,19 @@ from shared.contracts.flow import (
 from shared.contracts.topics import (
     FEATURES,
     INTAKE,
+    JOINS,
     OUTCOMES,
     PREDICTIONS,
     RECORDS,
     REJECTED,
     SCORING,
-    dead_letters,
 )
 from shared.runtime.log import TopicPartition
 from tests.scenarios.evidence import Evidence
+from tests.scenarios.set_aside import letters, replays, undecided
 from tests.scenarios.topic_history import Read, TopicHistory
 from tests.scenarios.watermarks import at_end, watermarks_ms
-from tests.scenarios.ways import buried_at, letters, records_at
+from tests.scenarios.ways import left_out, records_at
 
 Place = tuple[int, int]  # partition and offset in the user's topic
 Ids = Counter[str | None]
@@ -46,8 +48,10 @@ def windows_change_once(evidence: Evidence) -> Iterator[str]:
     """5: a row of each view for each record in the log of its entity, and no other but those without state."""
     history = evidence.history
     for stage in history.definitions.stages.values():
-        stood = list(records_at(history, stage))
-        buried = Counter((entity, time_ms) for _, entity, time_ms in buried_at(history, stage))
+        stood, missing = list(records_at(history, stage)), left_out(history, stage)
+        buried: Counter[tuple[str | None, int]] = Counter()
+        for (_, entity, time_ms), times in missing.items():
+            buried[entity, time_ms] += times
         for view in stage.views:
             records = Counter(
                 (one.entity, one.read.message.time_ms)
@@ -77,6 +81,7 @@ def everything_is_counted(evidence: Evidence) -> Iterator[str]:
         yield from _accepted_are_counted(history, source)
         yield from _sent_on_are_counted(evidence, source)
     for model in history.definitions.models.values():
+        yield from _labels_are_counted(evidence, model)
         if model.mode == "stream":
             yield from _predictions_are_counted(evidence, model)
 
@@ -89,14 +94,8 @@ def _intake_is_counted(history: TopicHistory, source: Source) -> Iterator[str]:
     for read, event in history.events(REJECTED.name, RecordRejected):
         if event.topic == source.topic_name and read.message.source.startswith("ingestion/intake/"):
             found[event.partition, event.offset] += 1
-    dead: set[tuple[int, int]] = set()
-    for tp in history.partitions(dead_letters("ingestion")):
-        for record in history.logs[tp]:
-            headers = dict(record.headers)
-            if headers.get("__connect.errors.topic") == source.topic_name.encode():
-                place = headers["__connect.errors.partition"], headers["__connect.errors.offset"]
-                dead.add((int(place[0]), int(place[1])))
-    found.update(dead)
+    dead = (letter for letter in letters(history, "ingestion") if letter.tp.topic == source.topic_name)
+    found.update((letter.tp.partition, letter.offset) for letter in dead)
     for tp in history.partitions(source.topic_name):
         for record in history.logs[tp]:
             times = found.pop((tp.partition, record.offset), 0)
@@ -107,7 +106,10 @@ def _intake_is_counted(history: TopicHistory, source: Source) -> Iterator[str]:
 
 
 def _accepted_are_counted(history: TopicHistory, source: Source) -> Iterator[str]:
-    """Per partition and id: read = accepted (late ones included) + duplicate + rejected + dead, each counted alone."""
+    """Per partition and id: read = accepted (late ones included) + duplicate + rejected + dead, each counted alone.
+
+    A dead letter that is replayed is read once more.
+    """
     places: dict[Place, tuple[int, str]] = {}
     refused, dead = _refused(history, source), _dead_places(history, source)
     counted: dict[str, Counter[tuple[int, str]]] = defaultdict(Counter)
@@ -115,7 +117,7 @@ def _accepted_are_counted(history: TopicHistory, source: Source) -> Iterator[str
         for _, event in _intake(history, tp):
             places[event.partition, event.offset] = tp.partition, event.record_id
             counted["read"][tp.partition, event.record_id] += 1
-        for event in _duplicates(history, source, tp, refused.keys() | dead.keys()):
+        for event in _duplicates(history, source, tp, refused + dead):
             counted["duplicate"][tp.partition, event.record_id] += 1
     for read, event in history.events(RECORDS.of(source.name).name, RecordAccepted):
         counted["accepted"][read.tp.partition, event.record_id] += 1
@@ -129,7 +131,8 @@ def _accepted_are_counted(history: TopicHistory, source: Source) -> Iterator[str
 
 
 def _intake(history: TopicHistory, tp: TopicPartition) -> Iterator[tuple[Read, IntakeRecord]]:
-    for read in history.accepted(tp):
+    again = (read for read in replays(history, f"ingestion/accept/{tp.topic}/") if read.tp == tp)
+    for read in sorted(chain(history.accepted(tp), again), key=lambda read: read.offset):
         if isinstance(read.message.event, IntakeRecord):
             yield read, read.message.event
 
@@ -143,7 +146,7 @@ def _refused(history: TopicHistory, source: Source) -> Counter[Place]:
 
 
 def _dead_places(history: TopicHistory, source: Source) -> Counter[Place]:
-    events = (message.event for message in letters(history, "ingestion"))
+    events = (letter.message.event for letter in letters(history, "ingestion") if letter.message is not None)
     return Counter(
         (event.partition, event.offset)
         for event in events
@@ -152,13 +155,17 @@ def _dead_places(history: TopicHistory, source: Source) -> Counter[Place]:
 
 
 def _duplicates(
-    history: TopicHistory, source: Source, tp: TopicPartition, stopped: Set[Place]
+    history: TopicHistory, source: Source, tp: TopicPartition, stopped: Counter[Place]
 ) -> Iterator[IntakeRecord]:
-    """Whatever comes again under an id that fitted, before the log's watermark has passed the time to forget it."""
-    watermark_ms = watermarks_ms(history, tp)
+    """Whatever comes again under an id that fitted, before the log's watermark has passed the time to forget it.
+
+    `stopped`: how often what stood at a place was refused or died, before it was taken if it ever was.
+    """
+    watermark_ms, left = watermarks_ms(history, tp), Counter(stopped)
     forgotten_ms: dict[str, int] = {}
     for read, event in _intake(history, tp):
-        if (event.partition, event.offset) in stopped:
+        if left[event.partition, event.offset] > 0:
+            left[event.partition, event.offset] -= 1
             continue
         now_ms = watermark_ms[read.offset]
         if now_ms <= forgotten_ms.get(event.record_id, NEVER_MS - 1):
@@ -172,7 +179,9 @@ def _sent_on_are_counted(evidence: Evidence, source: Source) -> Iterator[str]:
     history = evidence.history
     for one, following in pairwise(history.definitions.ways[source.name]):
         came: Ids = Counter(stood.record_id for stood in records_at(history, following))
-        buried: Ids = Counter(record_id for record_id, _, _ in buried_at(history, one))
+        buried: Ids = Counter()
+        for (record_id, _, _), times in left_out(history, one).items():
+            buried[record_id] += times
         sent: Ids = Counter(
             stood.record_id
             for stood in records_at(history, one)
@@ -187,7 +196,10 @@ def _sent_on_are_counted(evidence: Evidence, source: Source) -> Iterator[str]:
 
 
 def _predictions_are_counted(evidence: Evidence, model: Model) -> Iterator[str]:
-    """Per streamed record: accepted = before the first version + scored + dead, on each stage of its way."""
+    """Per streamed record: accepted = before the first version + scored + dead, on each stage of its way.
+
+    What was dead and is replayed comes to its stage once more.
+    """
     history, name = evidence.history, model.name
     accepted: Ids = Counter(
         event.record_id
@@ -200,7 +212,7 @@ def _predictions_are_counted(evidence: Evidence, model: Model) -> Iterator[str]:
     for _, event in history.events(PREDICTIONS.of(name).name, PredictionMade):
         if event.origin == "stream":
             (before if event.answered_by is None else scored)[event.record_id] += 1
-    dead = {service: _dead_ids(history, service, model) for service in ("features", "serving", "monitoring")}
+    dead = {service: _lost(history, service, model) for service in ("features", "serving", "monitoring")}
     no_inputs = dead["features"]
     no_answer = no_inputs + dead["serving"]
     for record_id in accepted.keys() | inputs.keys() | before.keys() | scored.keys():
@@ -212,7 +224,7 @@ def _predictions_are_counted(evidence: Evidence, model: Model) -> Iterator[str]:
                 f"{name}: {record_id} was accepted {times} times, came before the first version {before[record_id]}, "
                 f"was scored {scored[record_id]} and buried {no_answer[record_id]} times"
             )
-    yield from _outcomes_are_counted(history, model, (before + scored).keys() - dead["monitoring"].keys())
+    yield from _outcomes_are_counted(history, model, +(before + scored - dead["monitoring"]))
     yield from _streamed_are_told(history, model, scored, dead["monitoring"])
 
 
@@ -231,20 +243,51 @@ def _streamed_are_told(history: TopicHistory, model: Model, scored: Ids, dead: I
             )
 
 
-def _dead_ids(history: TopicHistory, service: str, model: Model) -> Ids:
-    """Records of the model's whose events a service could not take, or could not publish."""
-    events = (message.event for message in letters(history, service))
-    return Counter(
+def _lost(history: TopicHistory, service: str, model: Model) -> Ids:
+    """Records of the model's whose events a service could not take or publish, less those that it was given again."""
+    dead = (letter.message for letter in letters(history, service))
+    found: Ids = Counter(_record_of(message.event, model) for message in dead if message is not None)
+    found.subtract(_record_of(read.message.event, model) for read in replays(history, f"{service}/"))
+    del found[None]
+    return +found
+
+
+def _record_of(event: Event, model: Model) -> str | None:
+    """None: it is not about a record of the model's."""
+    match event:
+        case RecordAccepted(source=source) if source == model.scores:
+            return event.record_id
+        case RecordRekeyed(models=models) if model.name in models:
+            return event.record_id
+        case InputsComputed(model=name) | PredictionMade(model=name) if name == model.name:
+            return event.record_id
+        case _:
+            return None
+
+
+def _labels_are_counted(evidence: Evidence, model: Model) -> Iterator[str]:
+    """Per label: accepted = brought to the join + dead, what is replayed coming once more."""
+    history, step = evidence.history, f"monitoring/key_labels/{RECORDS.of(model.label.source).name}/"
+    accepted: Ids = Counter(
         event.record_id
-        for event in events
-        if (isinstance(event, RecordAccepted) and event.source == model.scores)
-        or (isinstance(event, RecordRekeyed) and model.name in event.models)
-        or (isinstance(event, InputsComputed | PredictionMade) and event.model == model.name)
+        for read, event in history.events(RECORDS.of(model.label.source).name, RecordAccepted)
+        if model.name in evidence.platform(read.message.control).definitions.models
     )
+    dead = (one.message for one in letters(history, "monitoring") if one.task.startswith(step))
+    accepted.subtract(m.event.record_id for m in dead if m is not None and isinstance(m.event, RecordAccepted))
+    again = (read.message.event for read in replays(history, step))
+    accepted.update(event.record_id for event in again if isinstance(event, RecordAccepted))
+    observed: Ids = Counter(e.label_id for _, e in history.events(JOINS.of(model.name).name, LabelObserved))
+    for label_id in accepted.keys() | observed.keys():
+        if accepted[label_id] != observed[label_id]:
+            yield f"{model.name}: label {label_id} was to come {accepted[label_id]} times and did {observed[label_id]}"
 
 
-def _outcomes_are_counted(history: TopicHistory, model: Model, predicted: Set[str | None]) -> Iterator[str]:
-    """Per record: scored = joined (with a label, or `absent`) + unlabelled + unmatured."""
+def _outcomes_are_counted(history: TopicHistory, model: Model, predicted: Ids) -> Iterator[str]:
+    """Per record: scored = joined (with a label, or `absent`) + unlabelled + unmatured.
+
+    `predicted`: how often a record's predictions came to the join from the stream.
+    """
     outcomes = OUTCOMES.of(model.name).name
     scored = {event.prediction.record_id: (read, event) for read, event in history.events(outcomes, OutcomeScored)}
     counted: dict[str, Ids] = {"joined": Counter(), "unlabelled": Counter(), "unmatured": Counter()}
@@ -256,8 +299,11 @@ def _outcomes_are_counted(history: TopicHistory, model: Model, predicted: Set[st
         due_ms = max(event.scored_ms + model.label.matures_after, read.message.time_ms)
         if due_ms >= shown_ms.get(read.message.source, NEVER_MS):
             counted["unmatured"][record_id] += 1
-    for record_id in predicted | scored.keys() | {one for counts in counted.values() for one in counts}:
+    waits = undecided(history, model.name)
+    for record_id in predicted.keys() | scored.keys() | {one for counts in counted.values() for one in counts}:
         times = {what: counts[record_id] for what, counts in counted.items()}
-        if record_id not in scored or sum(times.values()) != 1:
+        if record_id not in scored or sum(times.values()) != 1 - waits[record_id]:
             said = "" if record_id in scored else "is no scored outcome and "
             yield f"{model.name}: record {record_id} {said}was counted {times}"
+        elif scored[record_id][1].prediction.origin == "stream" and not predicted[record_id]:
+            yield f"{model.name}: record {record_id} is a scored outcome, and its prediction never came"

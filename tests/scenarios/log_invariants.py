@@ -25,10 +25,10 @@ from shared.contracts.topics import (
     PREDICTIONS,
     RECORDS,
     SCORING,
-    dead_letters,
 )
 from shared.runtime.log import TopicPartition
 from tests.scenarios.evidence import Evidence
+from tests.scenarios.set_aside import LETTERS, replays
 from tests.scenarios.topic_history import TopicHistory
 from tests.scenarios.watermarks import falls, followed
 
@@ -61,17 +61,18 @@ def promises_are_kept(evidence: Evidence) -> Iterator[str]:
 
 def _written_by_tasks(history: TopicHistory) -> Iterator[TopicPartition]:
     """All logs but those of dead letters: a letter bears the number that its event has in another log."""
-    letters = {dead_letters(task.service) for task in history.definitions.tasks}
-    return (tp for tp in history.logs if tp.topic not in letters)
+    return (tp for tp in history.logs if not tp.topic.endswith(LETTERS))
 
 
 def _late_records(history: TopicHistory) -> set[str | None]:
-    return {
+    """Those that came late, and those of which a dead letter was replayed."""
+    late = {
         event.record_id
         for source in history.definitions.sources
         for _, event in history.events(RECORDS.of(source).name, RecordAccepted)
         if event.late
     }
+    return late | {getattr(read.message.event, "record_id", None) for read in replays(history, "")}
 
 
 def _may_be_late(message: Message, late: set[str | None]) -> bool:
@@ -112,7 +113,7 @@ def unknown_writers(evidence: Evidence) -> Iterator[str]:
             for partition in task.targets(output):
                 allowed[TopicPartition(output.topic, partition)].add(task.id)
     families = (INTAKE, RECORDS, ENTITY, SCORING, FEATURES, PREDICTIONS, JOINS, OUTCOMES)
-    for tp in history.logs:
+    for tp in _written_by_tasks(history):
         ours = tp.topic == CONTROL.name or any(family.subject(tp.topic) is not None for family in families)
         for read in history.accepted(tp) if ours else ():
             if read.message.sequence is not None and read.message.source not in allowed[tp]:

@@ -27,9 +27,10 @@ from shared.runtime.log import TopicPartition
 from tests.scenarios.archived_records import RecordRow, accepted_records
 from tests.scenarios.evidence import Evidence
 from tests.scenarios.inputs_again import inputs_again, views_read
-from tests.scenarios.topic_history import Read
+from tests.scenarios.set_aside import letters, replays, undecided
+from tests.scenarios.topic_history import Read, TopicHistory
 from tests.scenarios.watermarks import at_end
-from tests.scenarios.ways import buried_at, records_at
+from tests.scenarios.ways import records_at, taken_again
 
 FLOAT32 = 1e-5
 
@@ -112,21 +113,26 @@ def nothing_newer_than_as_of(evidence: Evidence) -> Iterator[str]:
 
 
 def _seen_by(evidence: Evidence, view: FeatureView, records: Sequence[RecordRow]) -> Mapping[str, int]:
-    """Where each record stands in the log of the view's entity, of those that the view took into account.
+    """Where each record was taken in the log of the view's entity, of those that the view took into account.
 
-    The order in the records' own log is that of the archive.
+    One that could not be taken where it stood: where it was replayed, or nowhere.
     """
     history = evidence.history
     own, *_ = way = history.definitions.ways[view.source]
     stage = next(one for one in way if one.entity == view.entity)
-    buried = {record_id for record_id, _, _ in buried_at(history, stage)}
     stood = {one.record_id: one for one in records_at(history, stage)}
-    if stage is own:
-        places = {row.record_id: row.position for row in records}
-    else:
-        places = {record_id: (one.read.tp.partition << 40) + one.read.offset for record_id, one in stood.items()}
+    # What the archive alone still has stood before all that the log has, and no row's ordinal is above its offset.
+    places = {row.record_id: row.position for row in records} if stage is own else {}
+    places |= {record_id: _place(one.read) for record_id, one in stood.items()}
+    again = taken_again(history, stage)
+    places |= {record_id: _place(read) for record_id, read in again.items() if read is not None}
+    nowhere = {record_id for record_id, read in again.items() if read is None}
     before = {r for r, one in stood.items() if view.name not in evidence.platform(one.control).definitions.views}
-    return {record_id: place for record_id, place in places.items() if record_id not in buried | before}
+    return {record_id: place for record_id, place in places.items() if record_id not in nowhere | before}
+
+
+def _place(read: Read) -> int:
+    return (read.tp.partition << 40) + read.offset
 
 
 def _differing(expected: Mapping[str, object], found: Mapping[str, object]) -> list[str]:
@@ -184,13 +190,24 @@ def each_label_has_one_fate(evidence: Evidence) -> Iterator[str]:
             if event.label_id is not None:
                 fates[event.label_id] += 1
         told = Counter(e.label_id for _, e in evidence.history.events(JOINS.of(name).name, LabelObserved))
+        lost, waits = _lost_labels(evidence.history, name), undecided(evidence.history, name)
         sure_ms = at_end(evidence.history, TopicPartition(outcomes, 0)).watermark_ms - model.label.expires_after
         for read, label in evidence.history.events(JOINS.of(name).name, LabelObserved):
-            known, due = fates[label.label_id], told[label.label_id]
-            if known > due or (known < due and read.message.time_ms < sure_ms):
+            known, due = fates[label.label_id], told[label.label_id] - lost[label.label_id]
+            if known > due or (known < due and read.message.time_ms < sure_ms and not waits[label.join_id]):
                 yield f"{_at(read)}: label {label.label_id} of {name} came {due} times and has {known} fates"
         for label_id in fates.keys() - told.keys():
             yield f"{name}: label {label_id} has a fate and never came"
+
+
+def _lost_labels(history: TopicHistory, model: str) -> Counter[str]:
+    """Labels that the join could not take, less those that it was given again."""
+    joins = f"monitoring/join/{JOINS.of(model).name}/"
+    dead = (one.message for one in letters(history, "monitoring") if one.task.startswith(joins))
+    found = Counter(m.event.label_id for m in dead if m is not None and isinstance(m.event, LabelObserved))
+    again = (read.message.event for read in replays(history, joins))
+    found.subtract(event.label_id for event in again if isinstance(event, LabelObserved))
+    return found
 
 
 def _predictions(evidence: Evidence) -> Iterator[tuple[Read, PredictionMade]]:

@@ -10,13 +10,20 @@ from deploy.simulation.remembered_fits import RememberedFits
 from deploy.simulation.world import ALL_FAULTS, NO_FAULTS, Faults
 from shared.contracts.control import ApplyDefinitions
 from shared.contracts.definitions import FeatureView, Model, Source
+from shared.runtime.service import Service
 from tests.scenarios.workload import LATENESS_MS, MATURES_MS, T0_MS, Block, Sent, blocks, definitions
 
 FITS = RememberedFits()
 Definitions = Sequence[Source | FeatureView | Model]
 Blocks = Callable[..., list[Block]]
+Altered = Callable[[Service], Service]
 SHORT, LONG = 26, 56
 SETTLING = 20_000
+
+
+def as_it_is(service: Service) -> Service:
+    """A service as its own `build` gives it."""
+    return service
 
 
 def lockstep(
@@ -27,18 +34,21 @@ def lockstep(
     count: int = LONG,
     instances: int = 1,
     made: Blocks = blocks,
+    altered: Altered = as_it_is,
 ) -> SimulatedPlatform:
     """Block by block: records, settle, labels, settle, tick, settle. `schedule` seeds who runs when and what fails."""
-    platform = SimulatedPlatform(schedule, declared or definitions(), FITS, faults, instances=instances)
+    platform = SimulatedPlatform(
+        schedule, declared or definitions(), FITS, faults, instances=instances, altered=altered
+    )
     platform.tick(T0_MS - LATENESS_MS)
-    _settle(platform)
+    settle(platform)
     played = made(workload, count)
     for block in played:
         for part in (block.records, block.truths):
             _send(platform, part)
-            _settle(platform)
+            settle(platform)
         platform.tick(block.end_ms)
-        _settle(platform)
+        settle(platform)
     _end(platform, played[-1].end_ms)
     return platform
 
@@ -57,12 +67,15 @@ def free(
     made: Blocks = blocks,
     later: Definitions = (),
     instances: int = 1,
+    altered: Altered = as_it_is,
+    before_end: Callable[[SimulatedPlatform], None] | None = None,
 ) -> SimulatedPlatform:
     """Everything goes on at once; ticks come where they come, and clients choose any partition.
 
-    `later`: definitions that are asked for half-way, while records are on their way.
+    `later`: definitions that are asked for half-way, while records are on their way. `before_end`: what somebody does
+    when all has settled, before time goes on.
     """
-    platform = SimulatedPlatform(seed, declared or definitions(), FITS, faults, instances=instances)
+    platform = SimulatedPlatform(seed, declared or definitions(), FITS, faults, instances=instances, altered=altered)
     draw, world = platform.world.random, platform.world
     played = made(seed, count, careless=True)
     for number, block in enumerate(played):
@@ -76,7 +89,10 @@ def free(
             world.run(draw.randrange(60))
         if draw.random() < 0.7:
             platform.tick(block.end_ms)
-    _settle(platform)
+    settle(platform)
+    if before_end is not None:
+        before_end(platform)
+        settle(platform)
     _end(platform, played[-1].end_ms)
     return platform
 
@@ -85,10 +101,10 @@ def _end(platform: SimulatedPlatform, end_ms: int) -> None:
     """Until everything has matured, expired, and every deadline has passed."""
     for after_ms in (0, 2 * MATURES_MS, 10 * MATURES_MS, 40 * MATURES_MS):
         platform.tick(end_ms + after_ms)
-        _settle(platform)
+        settle(platform)
 
 
-def _settle(platform: SimulatedPlatform) -> None:
+def settle(platform: SimulatedPlatform) -> None:
     if platform.world.faults != NO_FAULTS:
         platform.world.run(platform.world.random.randrange(20, 150))
     platform.world.settle(SETTLING)

@@ -8,10 +8,8 @@ from functools import cache
 
 import pytest
 
-from deploy.simulation import platform as simulation
 from deploy.simulation.platform import SimulatedPlatform
 from deploy.simulation.world import ALL_FAULTS, DoesNotSettle
-from services.features.app import build as build_features
 from shared.contracts import flow as f
 from shared.contracts.envelope import Message
 from shared.contracts.stages import Stage
@@ -31,11 +29,12 @@ from tests.scenarios.entity_workload import (
     later,
 )
 from tests.scenarios.invariants import check
+from tests.scenarios.poison import Clerk, Defect, some
 from tests.scenarios.replayed_tasks import steps_of_all
-from tests.scenarios.simulated import SHORT, free, lockstep
+from tests.scenarios.simulated import SHORT, free, lockstep, settle
 from tests.scenarios.test_simulation import CHOSEN, again, decisions, history_of, outcomes, violations
 from tests.scenarios.topic_history import Read, TopicHistory
-from tests.scenarios.ways import letters
+from tests.scenarios.ways import left_out
 from tests.scenarios.workload import MODEL, PAYMENTS, VIEW
 
 FILE = "tests/scenarios/test_views_by_entity.py"
@@ -162,7 +161,7 @@ def test_lockstep_decides_alike_in_many_workloads(workload: int) -> None:
 # --- buried on the way
 
 
-def test_what_is_buried_on_the_way_is_counted_and_goes_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_buried_on_the_way_is_counted_and_goes_no_further() -> None:
     """A record whose handler raises in a shop's log: scored where it has been, dead for what was ahead of it."""
 
     def poisoned(step: Step) -> Step:
@@ -178,12 +177,12 @@ def test_what_is_buried_on_the_way_is_counted_and_goes_no_further(monkeypatch: p
 
         return replace(step, events={**step.events, f.RecordRekeyed: on_rekeyed})
 
-    def build() -> Service:
-        service = build_features()
+    def altered(service: Service) -> Service:
+        if service.name != "features":
+            return service
         return replace(service, steps={name: poisoned(step) for name, step in service.steps.items()})
 
-    monkeypatch.setattr(simulation, "build_features", build)
-    platform = free(5, declared=definitions("5m"), made=blocks, count=14)
+    platform = free(5, declared=definitions("5m"), made=blocks, count=14, altered=altered)
     history = history_of(platform)
     made = steps_of_all(history, platform.world.artifacts)
 
@@ -194,10 +193,27 @@ def test_what_is_buried_on_the_way_is_counted_and_goes_no_further(monkeypatch: p
     everything = scored(history, OWN_LOG_MODEL).keys()
     buried = {record_id for record_id in everything if record_id.endswith("7")}
     assert len(buried) > 5
-    assert {getattr(letter.event, "record_id", "") for letter in letters(history, "features")} == buried
+    assert {record_id for record_id, _, _ in left_out(history, ways(history)[1])} == buried
     assert {event.record_id for _, event in rekeyed(history, 2)} == everything - buried
     for model in (SHOP_MODEL, MODEL):
         assert scored(history, model).keys() == everything - buried
+
+
+def test_what_is_replayed_on_the_way_goes_on_and_the_invariants_hold() -> None:
+    defect, replayed = Defect(some(0.05)), list[str]()
+
+    def replay(platform: SimulatedPlatform) -> None:
+        clerk = Clerk(platform, times=2)
+        while clerk.replay_all():  # what raises in one log raises in the next as well
+            settle(platform)
+        replayed.extend(clerk.replayed.values())
+
+    platform = free(1, declared=definitions(), made=blocks, count=14, altered=defect.in_service, before_end=replay)
+    history = history_of(platform)
+    own = steps_of_all(history, platform.world.artifacts)
+    assert check(history, platform.world.artifacts, steps=lambda: defect.in_steps(own())) == []
+    stages = {task.rpartition("/")[0] for task in replayed if task.startswith("features/")}
+    assert {f"features/compute/{stage.topic.name}" for stage in ways(history)} <= stages
 
 
 # --- each check fails on damage

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from shared.contracts.envelope import Message, decode
-from shared.contracts.errors import UnreadableEvent
+from shared.contracts.envelope import Message
 from shared.contracts.flow import RecordAccepted, RecordRekeyed
 from shared.contracts.stages import Stage
-from shared.contracts.topics import dead_letters
+from tests.scenarios.set_aside import Dead, letters, replays
 from tests.scenarios.topic_history import Read, TopicHistory
 from tests.scenarios.watermarks import followed
 
@@ -39,34 +39,39 @@ def records_at(history: TopicHistory, stage: Stage) -> Iterator[Stood]:
                     pass
 
 
-def letters(history: TopicHistory, service: str, topic: str | None = None) -> Iterator[Message]:
-    """The events that a service's handlers could not take, each once however often its letter was sent.
-
-    `topic`: only those of its log.
-    """
-    seen: set[bytes] = set()
-    for tp in history.partitions(dead_letters(service)):
-        for record in history.logs[tp]:
-            headers = dict(record.headers)
-            letter = headers.get("headrace_dead_id", b"")
-            if letter in seen or topic not in (None, headers.get("__connect.errors.topic", b"").decode()):
-                continue
-            seen.add(letter)
-            try:
-                entry = decode(record.key, record.value, record.headers)
-            except UnreadableEvent:
-                continue
-            if isinstance(entry, Message):
-                yield entry
+def left_out(history: TopicHistory, stage: Stage) -> Counter[tuple[str, str | None, int]]:
+    """Record id, entity and event time of what the step of a stage could not take, less what it was given again."""
+    found = Counter(_named(message) for _, message in _dead(history, stage))
+    found.subtract(_named(read.message) for read in _replayed(history, stage))
+    return +found
 
 
-def buried_at(history: TopicHistory, stage: Stage) -> Iterator[tuple[str, str | None, int]]:
-    """Record id, entity and event time of what the step of a stage could not take."""
-    for message in letters(history, "features", stage.topic.name):
-        match message.event:
-            case RecordAccepted(record_id=record_id):
-                yield record_id, message.key, message.time_ms
-            case RecordRekeyed(record_id=record_id, entity=entity):
-                yield record_id, entity, message.time_ms
-            case _:
-                pass
+def taken_again(history: TopicHistory, stage: Stage) -> dict[str, Read | None]:
+    """By record id, of what the step of a stage could not take where it stood: the replay that it took, if it did."""
+    dead = list(_dead(history, stage))
+    died = {(letter.tp, letter.offset) for letter, _ in dead}
+    again = {_named(r.message)[0]: r for r in _replayed(history, stage) if (r.tp, r.offset) not in died}
+    names = (_named(message)[0] for _, message in dead)
+    return {name: again.get(name) for name in names}
+
+
+def _dead(history: TopicHistory, stage: Stage) -> Iterator[tuple[Dead, Message]]:
+    for letter in letters(history, "features"):
+        if letter.tp.topic == stage.topic.name and letter.message is not None and _is_record(letter.message):
+            yield letter, letter.message
+
+
+def _replayed(history: TopicHistory, stage: Stage) -> Iterator[Read]:
+    again = replays(history, "features/")
+    return (read for read in again if read.tp.topic == stage.topic.name and _is_record(read.message))
+
+
+def _is_record(message: Message) -> bool:
+    return isinstance(message.event, RecordAccepted | RecordRekeyed)
+
+
+def _named(message: Message) -> tuple[str, str | None, int]:
+    event = message.event
+    assert isinstance(event, RecordAccepted | RecordRekeyed)
+    entity = event.entity if isinstance(event, RecordRekeyed) else message.key
+    return event.record_id, entity, message.time_ms

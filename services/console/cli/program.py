@@ -10,7 +10,14 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from services.console.cli import apply_command, local_commands, model_commands, record_commands, status_command
+from services.console.cli import (
+    apply_command,
+    dead_commands,
+    local_commands,
+    model_commands,
+    record_commands,
+    status_command,
+)
 from shared.contracts.errors import HeadraceError
 from shared.runtime.log import LogError
 
@@ -22,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for commands in (local_commands, apply_command, status_command, record_commands, model_commands):
+for commands in (local_commands, apply_command, status_command, record_commands, dead_commands, model_commands):
     commands.register(app)
 
 
@@ -31,8 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     standard error."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        if given[1:] == ["--help"]:
-            _help(given[0])
+        if given[-1:] == ["--help"]:
+            _help(given[:-1])
         app(args=given)
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 0
@@ -45,10 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _help(name: str) -> None:
-    """Ends the program with the help of one command, if there is one of that name."""
+def _help(names: Sequence[str]) -> None:
+    """Ends the program with the help of one command, or of one within a group, if there is one of that name."""
     # Asked through the program, typer would first check the program's own options, and load pydantic for it.
-    program = get_command(app)
-    command = program.commands.get(name) if isinstance(program, TyperGroup) else None
-    if command is not None:
-        command.main(args=["--help"], prog_name=f"{app.info.name} {name}")
+    command = get_command(app)
+    for name in names:
+        if not isinstance(command, TyperGroup) or name not in command.commands:
+            return
+        command = command.commands[name]
+    if names:
+        command.main(args=["--help"], prog_name=" ".join((str(app.info.name), *names)))

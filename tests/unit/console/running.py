@@ -25,6 +25,7 @@ from services.registry.settings import RegistrySettings
 from shared.contracts.envelope import Event, encode
 from shared.runtime.http_server import Health, build_app, serve
 from shared.runtime.process import Process
+from shared.runtime.service import Service
 from shared.runtime.snapshot import snapshot
 from tests import builders as b
 
@@ -32,9 +33,14 @@ LOG_ID = "22222222-2222-8222-8222-222222222222"
 
 
 class RunningPlatform:
-    """`console` is its URL. Leave it as a context manager to stop threads and servers."""
+    """`console` is its URL. Leave it as a context manager to stop threads and servers.
 
-    def __init__(self, settings: ConsoleSettings | None = None) -> None:
+    `altered`: what takes the place of ingestion.
+    """
+
+    def __init__(
+        self, settings: ConsoleSettings | None = None, altered: Callable[[Service], Service] = lambda service: service
+    ) -> None:
         ports = dict(zip(("console", "ingestion", "registry"), free_ports(3), strict=True))
         self.urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
         self.console = self.urls["console"]
@@ -42,7 +48,7 @@ class RunningPlatform:
         self._settings = base.model_copy(update={"decision_wait_s": 0.5})
         ingestion_settings = IngestionSettings()
         made = registry.build(RegistrySettings(tick_ms=3_600_000), new_id=lambda: LOG_ID)
-        self.world = World(1, [lambda: made, partial(ingestion.build, ingestion_settings), console.build])
+        self.world = World(1, [lambda: made, lambda: altered(ingestion.build(ingestion_settings)), console.build])
         self._lock, self._stopping = threading.Lock(), threading.Event()
         self._progress = ServiceProgress(self.urls)
         routers: dict[str, Callable[[Process, CollectorRegistry], Sequence[APIRouter]]] = {

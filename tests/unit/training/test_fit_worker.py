@@ -9,18 +9,19 @@ from collections import Counter
 
 import pytest
 
+from deploy.simulation.memory_store import SimulatedStore
 from deploy.simulation.remembered_fits import RememberedFits
 from services.training.job import FitJob, FitResult, Report
 from shared.contracts.control import Reference, RunFailed, RunFinished, RunStarted
 from shared.contracts.envelope import Message
-from shared.runtime.artifacts import ArtifactMissing, ArtifactStore
+from shared.runtime.artifacts import ArtifactMissing
 from shared.runtime.decided_outcomes import DecidedOutcomes
 from shared.runtime.outcome_segments import Row
 from tests.scenarios import simulated
 from tests.scenarios.topic_history import CONTROL_TP, TopicHistory
 
 
-class Away(ArtifactStore):
+class Away(SimulatedStore):
     """Refuses the first so many writes."""
 
     refusals = 0
@@ -66,7 +67,7 @@ class FullDisk(RememberedFits):
 def test_a_run_that_waits_is_begun_and_fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
     fits = Counted()
     monkeypatch.setattr(simulated, "FITS", fits)
-    monkeypatch.setattr("deploy.simulation.world.ArtifactStore", Away)
+    monkeypatch.setattr("deploy.simulation.world.SimulatedStore", Away)
     monkeypatch.setattr("services.training.app.DecidedOutcomes", Late)
     Away.refusals, Late.questions = 3, 5
     platform = simulated.lockstep(1, 1, count=simulated.SHORT)
