@@ -374,6 +374,8 @@ class Process:
     def _advance(self, task_id: str, limit: int) -> bool:
         if self.history.newest.definitions is not self._definitions:
             self.reconcile()  # no entry is taken under definitions whose outputs the task does not know yet
+            if task_id not in self.tasks:
+                return True  # it was let go
         task, now_s = self.tasks[task_id], self.clock.now_s()
         before = len(task.unsent)
         if isinstance(task, ControlTask):

@@ -33,7 +33,9 @@ while True:
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaSettings]:
     with KafkaCluster(tmp_path_factory.mktemp("membership") / "kafka") as cluster:
         found = KafkaSettings(bootstrap=cluster.bootstrap)
-        KafkaBroker(found).admin().create(CONTROL.name, 1, {})
+        admin = KafkaBroker(found).admin()
+        admin.create(CONTROL.name, 1, {})
+        admin.close()
         yield found
 
 

@@ -34,12 +34,11 @@ class Needs(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
-    """`checks` all have to hold. `open`: what of the statement no check covers yet, and why."""
+    """`checks` all have to hold."""
 
     statement: str
     checks: tuple[Check, ...]
     needs: Needs = Needs.TOPICS
-    open: str = ""
 
 
 INVARIANTS: Mapping[int, Invariant] = {
@@ -80,13 +79,8 @@ INVARIANTS: Mapping[int, Invariant] = {
 
 
 def listing() -> list[str]:
-    """By number: what is checked, by looking at what, and what of it is not checked yet."""
-    return [
-        f"{number}: {one.statement}: "
-        + (f"checked, from {one.needs}" if one.checks else "not checked")
-        + (f"; not yet: {one.open}" if one.open else "")
-        for number, one in INVARIANTS.items()
-    ]
+    """By number: what is checked, and by looking at what."""
+    return [f"{number}: {one.statement}: checked, from {one.needs}" for number, one in INVARIANTS.items()]
 
 
 def check(

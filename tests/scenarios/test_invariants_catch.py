@@ -51,16 +51,12 @@ def test_inputs_are_computed_again_from_the_archive_not_from_the_topic() -> None
     assert any("are not what stood before it" in text for text in found)
 
 
-def test_the_list_says_by_number_what_is_checked_and_what_not_yet() -> None:
-    """A number is checked if it has a history on which it fails alone; what is open is said, whole or in part."""
-    checked = {number for number, _ in DAMAGE.values()}
+def test_every_number_is_checked_and_has_a_history_on_which_it_fails_alone() -> None:
     assert list(INVARIANTS) == list(range(1, 21))
-    assert {number for number, one in INVARIANTS.items() if one.checks} == checked
-    assert all(one.open for number, one in INVARIANTS.items() if number not in checked)
+    assert {number for number, _ in DAMAGE.values()} == INVARIANTS.keys()
+    assert all(one.checks for one in INVARIANTS.values())
     lines = listing()
     assert [line.split(":")[0] for line in lines] == [str(number) for number in INVARIANTS]
-    assert {int(line.split(":")[0]) for line in lines if "not yet" in line} == {9, 20}
-    assert {int(line.split(":")[0]) for line in lines if "not checked" in line} == set(INVARIANTS) - checked
 
 
 @pytest.mark.parametrize(
