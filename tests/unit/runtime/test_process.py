@@ -20,6 +20,7 @@ from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.head_task import HeadTask
 from shared.runtime.log import BrokerAway, LogRecord, TopicPartition
 from shared.runtime.memory_log import MemoryBroker
+from shared.runtime.ownership import Members
 from shared.runtime.process import Files, Host, Process, WrongPartitions
 from shared.runtime.service import Service
 from shared.runtime.step import Output, Step
@@ -79,6 +80,19 @@ class Followed:
         self.records.append(record)
 
 
+class OneOfMany:
+    """Whoever is said to be there."""
+
+    def __init__(self) -> None:
+        self.names: tuple[str, ...] = ("0",)
+
+    def members(self) -> Members:
+        return Members("/".join(self.names), self.names)
+
+    def leave(self) -> None:
+        pass
+
+
 class Bench:
     """One broker, one disk, and a process that can be killed."""
 
@@ -87,6 +101,7 @@ class Bench:
         self.broker = MemoryBroker(self.clock.wall_ms)
         self.files: Files = MemoryFiles()
         self.set_aside: list[OutboxRow] = []
+        self.membership = OneOfMany()
         self.service = Service("monitoring", STEPS, **service)
         self.process = self.started()
 
@@ -101,6 +116,7 @@ class Bench:
                 ArtifactStore.at("memory:"),
                 "0",
                 set_aside=self.set_aside.append,
+                membership=self.membership,
             ),
         )
         return self.process
@@ -182,6 +198,17 @@ def test_what_a_broker_that_went_away_left_unopened_is_opened_later(
     assert seen(process.tasks[TASK]) == ["r1"]
     assert [message.sequence for message in follower.messages] == [1]
     process.close()
+
+
+def test_a_task_that_goes_to_another_instance_when_its_turn_comes_is_let_go(bench: Bench) -> None:
+    bench.turn()
+    process = bench.process
+    bench.put(b.message(b.applied(*b.declared()), time_ms=b.T0_MS + 1), tp=CONTROL_TP)
+    process.read(0.0)
+    bench.membership.names = ("another",)
+    assert process.advance(TASK, 10)  # learns of the definitions, and of the other one
+    assert process.tasks == {}
+    assert not process.publish()
 
 
 def test_a_topic_with_another_partition_count_is_an_error() -> None:
