@@ -80,7 +80,8 @@ class _Place:
 class World:
     """Processes of services over one broker. Everything random comes from the seed.
 
-    The first instance of a service is called as the service, the others `service.1` and so on.
+    The first instance of a service is called as the service, the others `service.1` and so on; those of a later release
+    `service@2`, `service@2.1`.
     """
 
     def __init__(
@@ -95,16 +96,28 @@ class World:
         self.struck: Counter[str] = Counter()  # faults that have been staged, by kind
         self._instances = instances
         self._places: dict[str, _Place] = {}
-        for make in services:
-            service = make().name
-            group = MemoryGroup(service)
-            for number in range(instances):
-                name = f"{service}.{number}" if number else service
-                self._places[name] = _Place(make, str(number), group)
-        self.jobs = {name: Jobs() for name in self._places}
-        self.processes = {name: self._start(name) for name in self._places}
+        self.jobs: dict[str, Jobs] = {}
+        self.processes: dict[str, Process] = {}
         self._down: dict[str, int] = {}  # steps until they start again
         self._writer = self.broker.writer()
+        for make in services:
+            self._place(make)
+        for name in self._places:
+            self.processes[name] = self._start(name)
+
+    def _place(self, make: Callable[[], Service]) -> list[str]:
+        service = make()
+        called = service.name if service.release == 1 else f"{service.name}@{service.release}"
+        group = MemoryGroup(called)
+        names = [f"{called}.{number}" if number else called for number in range(self._instances)]
+        for number, name in enumerate(names):
+            self._places[name] = _Place(make, str(number), group)
+        return names
+
+    def begin(self, make: Callable[[], Service]) -> None:
+        """Start another service, or another release of one, beside all that run."""
+        for name in self._place(make):
+            self.processes[name] = self._start(name)
 
     @property
     def crashes(self) -> int:

@@ -273,6 +273,19 @@ class ReplicaSeen(Event):
     figures: dict[str, RequestFigures] = {}
 
 
+# --- releases
+
+
+class ReleaseDeclared(Event):
+    """Behind the first entry of its input that shows this, a task of `service` is run by code of this release.
+
+    Until then by code of the release before. Whoever runs code that derives other events from the same input says so.
+    """
+
+    service: str
+    release: int = Field(ge=2)
+
+
 # --- archives
 
 

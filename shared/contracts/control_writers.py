@@ -22,17 +22,20 @@ class NotToBeSaid(HeadraceError):
 CONTROL_WRITERS: Mapping[str, tuple[type[Event], ...]] = {
     "console": (
         c.ApplyDefinitions, c.RetrainModel, c.ApproveVersion, c.PromoteVersion, c.RollBackModel, c.Tick,
-        c.DeadLetterReplayed,
+        c.DeadLetterReplayed, c.ReleaseDeclared,
     ),
-    "ingestion": (c.SegmentWritten,),
-    "monitoring": (c.DriftDetected, c.QualityMeasured, c.VerdictReached, c.SegmentWritten),
+    "features": (c.ReleaseDeclared,),
+    "ingestion": (c.SegmentWritten, c.ReleaseDeclared),
+    "monitoring": (c.DriftDetected, c.QualityMeasured, c.VerdictReached, c.SegmentWritten, c.ReleaseDeclared),
     "registry": (
         c.PlatformFounded, c.Tick, c.DefinitionsApplied, c.DefinitionsRefused, c.CommandRefused, c.VersionRegistered,
         c.VersionApproved, c.VersionWithdrawn, c.RolloutStarted, c.RolloutAdvanced, c.RolloutEnded, c.VersionPromoted,
-        c.ModelRolledBack, c.WatchEnded,
+        c.ModelRolledBack, c.WatchEnded, c.ReleaseDeclared,
     ),
-    "serving": (c.ReplicaReady, c.ReplicaFailed, c.ReplicaSeen),
-    "training": (c.RunRequested, c.RunStarted, c.RunProgressed, c.RunFinished, c.RunFailed, c.CommandRefused),
+    "serving": (c.ReplicaReady, c.ReplicaFailed, c.ReplicaSeen, c.ReleaseDeclared),
+    "training": (
+        c.RunRequested, c.RunStarted, c.RunProgressed, c.RunFinished, c.RunFailed, c.CommandRefused, c.ReleaseDeclared,
+    ),
 }  # fmt: skip
 
 

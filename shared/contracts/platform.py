@@ -102,12 +102,19 @@ class Platform:
     models: Mapping[str, ModelState] = field(default_factory=dict[str, ModelState])
     ticks: Mapping[str, int] = field(default_factory=dict[str, int])  # newest tick, by clock: `wall` or a source
     last_ticks: Mapping[str, tuple[int, c.Tick]] = field(default_factory=dict[str, tuple[int, c.Tick]])
+    releases: Mapping[str, int] = field(
+        default_factory=dict[str, int]
+    )  # of the code, by service, once one was declared
     segments: Mapping[tuple[str, str], tuple[c.SegmentWritten, ...]] = field(  # by kind and subject, as they came
         default_factory=dict[tuple[str, str], tuple[c.SegmentWritten, ...]]
     )
 
     def model(self, name: str) -> ModelState:
         return self.models.get(name) or ModelState()
+
+    def release(self, service: str) -> int:
+        """Which release of a service's code derives its events."""
+        return self.releases.get(service, 1)
 
     def now_ms(self, model: str) -> int:
         """The newest tick of the clock of a model's scored source; NEVER_MS before the first."""
@@ -137,6 +144,8 @@ class Platform:
                 )
             case c.SegmentWritten() as segment:
                 return moved._archived(segment)
+            case c.ReleaseDeclared(service=service, release=release):
+                return replace(moved, releases={**self.releases, service: max(release, self.release(service))})
             case event:
                 name = getattr(event, "model", None)
                 if not isinstance(name, str) or name not in self.models:

@@ -10,11 +10,13 @@ class ControlTask(Task):
     """Reads the control log, which holds no marks. Acceptance is the history's, the same in every process."""
 
     def _take(self, record: LogRecord) -> None:
-        self.counts.read += 1
         message = self.history.entries[record.offset].message
         if message is None:
+            self.counts.read += 1
             self.counts.skipped += 1
             return
+        self._run_by(record.offset + 1)
+        self.counts.read += 1
         self.control = record.offset + 1
         self._call(message, record)
 

@@ -188,7 +188,7 @@ def run(service: Service, settings: ServiceSettings, routers: Routers) -> int:
     try:
         folder = settings.data.resolve() / "state" / service.name / settings.instance
         with ThreadPoolExecutor(max_workers=4, thread_name_prefix="worker") as executor:
-            process = Process(service, host_of(service.name, settings, folder, executor))
+            process = Process(service, host_of(service, settings, folder, executor))
             driver = Driver(process, health)
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, driver.stop)
@@ -208,17 +208,19 @@ def run(service: Service, settings: ServiceSettings, routers: Routers) -> int:
     return 0
 
 
-def _membership(service: str, settings: ServiceSettings) -> Membership:
+def _membership(service: Service, settings: ServiceSettings) -> Membership:
+    # Instances of one release share the tasks; those of another take all of them, each where it begins for that task.
+    group = service.name if service.release == 1 else f"{service.name}-{service.release}"
     match settings.share:
         case "none":
             return Alone(settings.instance)
         case "machine":
-            return FolderMembers(settings.data.resolve() / "instances" / service, settings.instance)
+            return FolderMembers(settings.data.resolve() / "instances" / group, settings.instance)
         case "group":
-            return KafkaGroup(kafka_settings(), service, settings.instance, settings.session_timeout_s)
+            return KafkaGroup(kafka_settings(), group, settings.instance, settings.session_timeout_s)
 
 
-def host_of(service: str, settings: ServiceSettings, folder: Path, executor: ThreadPoolExecutor) -> Host:
+def host_of(service: Service, settings: ServiceSettings, folder: Path, executor: ThreadPoolExecutor) -> Host:
     """What a process runs on, over Kafka."""
     return Host(
         broker=KafkaBroker(kafka_settings()),

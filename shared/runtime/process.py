@@ -16,8 +16,10 @@ from typing import Protocol
 
 import structlog
 
+from shared.contracts.control import ReleaseDeclared
 from shared.contracts.envelope import Mark, decode
 from shared.contracts.errors import HeadraceError, UnreadableEvent
+from shared.contracts.identity import derived_id
 from shared.contracts.topics import CONTROL, REJECTED, dead_letters
 from shared.contracts.topology import Definitions, TaskSpec
 from shared.runtime.acceptance import Acceptance
@@ -34,7 +36,7 @@ from shared.runtime.ownership import Alone, Members, Membership
 from shared.runtime.relay import Relay
 from shared.runtime.service import Executor, Follower, RawFollower, Service
 from shared.runtime.settings import COPY_EVERY_S
-from shared.runtime.step import Wait
+from shared.runtime.step import OtherRelease, Wait
 from shared.runtime.task import Task
 from shared.runtime.task_file import DiskFull, OutboxRow
 from shared.runtime.topic_settings import topic_config
@@ -42,6 +44,7 @@ from shared.runtime.topic_settings import topic_config
 log = structlog.get_logger()
 CONTROL_TP = TopicPartition(CONTROL.name, 0)
 BATCH = 1_000
+LOOK_EARLY_EVERY_S = 1.0  # whether an earlier release has brought a task to where this one begins
 LARGEST_OUTBOX = 5_000  # beyond it a task's input pauses
 TRY_DISK_EVERY_S = 1.0
 
@@ -94,6 +97,15 @@ class Host:
     passed_over: Callable[[DamagedBatch], None] = lambda damage: None  # told of what users wrote and nobody can read
 
 
+@dataclass(frozen=True, slots=True)
+class _Early:
+    """A task that an earlier release has still to bring on: where it stood, and when its copies are looked at again."""
+
+    position: int
+    why: str
+    look_s: float
+
+
 class Process:
     """`turn` does one round of everything; the finer methods are for a scheduler that interleaves processes."""
 
@@ -121,6 +133,9 @@ class Process:
         self._opener = OpenFiles(host.files, self._copies, host.executor, host.clock.now_s)
         self.copier = Copier(self._copies, host.executor, host.clock.now_s, host.copy_every_s)
         self._disk: dict[str, tuple[float, str]] = {}  # by task: when its disk is tried again, and what it said
+        self._early: dict[str, _Early] = {}
+        self._passed_on: dict[str, Future[None]] = {}  # tasks that a later release goes on with, and their last copies
+        self._declared = False
         self._definitions: Definitions | None = None
         self._assigned_for: tuple[Set[str], int] | None = None  # tasks, and how many logs are followed
         self._control_open = False
@@ -238,6 +253,7 @@ class Process:
         if not self._bound_files:
             self._host.files.bind(self.history.log_id)
             self._bound_files = True
+        self._declare_release()
         members = self._membership.members()
         changed = definitions is not self._definitions or members != self._members
         if not changed and not (self.waiting and self.clock.now_s() >= self._next_look_s):
@@ -250,6 +266,8 @@ class Process:
             self.waiting["group"] = "this instance joins the others of its service"
         for spec in specs.values():
             self._ensure_written(spec, definitions)
+            if self._is_passed_on(spec):
+                continue
             if members is None or members.owner(spec, definitions) != self.instance:
                 self._let_go(spec, members)
             elif spec.id not in self.tasks:
@@ -267,13 +285,61 @@ class Process:
     def _at_work(self) -> tuple[frozenset[str], int]:
         return frozenset(self.tasks), len(self._following)
 
+    def _declare_release(self) -> None:
+        service, release = self.service.name, self.service.release
+        if self._declared or release <= self.history.newest.release(service):
+            return
+        self._declared = True
+        self.outside.publish(
+            CONTROL, ReleaseDeclared(service=service, release=release), time_ms=self.clock.wall_ms(),
+            event_id=derived_id(self.history.log_id or "", "release", service, release),
+        )  # fmt: skip
+
+    def _stand_back(self, task: Task, other: OtherRelease) -> None:
+        """The next entry is for other code: a later release goes on from here, or an earlier one has to come here."""
+        spec = task.spec
+        if other.shown > other.own:
+            log.info("a later release goes on with the task", task=spec.id, position=task.position, release=other.shown)
+            self._passed_on[spec.id] = self._last_copy(task, f"release {other.shown}")
+            self.waiting[spec.id] = "its last copy is made"
+        else:
+            self._early[spec.id] = _Early(task.position, str(other), self.clock.now_s() + LOOK_EARLY_EVERY_S)
+            self.waiting[spec.id] = str(other)
+            self._drop(task)
+        self._assign()
+
+    def _is_passed_on(self, spec: TaskSpec) -> bool:
+        copy = self._passed_on.get(spec.id)
+        if copy is None:
+            return False
+        if not copy.done():
+            self.waiting[spec.id] = "its last copy is made"
+        elif copy.exception() is not None:
+            del self._passed_on[spec.id]  # the file is here only: opened again, it is copied again
+            return False
+        return True
+
     def _let_go(self, spec: TaskSpec, members: Members | None) -> None:
         """The task is another instance's. What it has not sent, the other one sends."""
         self._opener.forget(spec.id)
-        task = self.tasks.pop(spec.id, None)
+        self._early.pop(spec.id, None)
+        task = self.tasks.get(spec.id)
         if task is None:
             return
-        del self.relays[spec.id]
+        if members is None:
+            self._drop(task)
+        else:
+            self._last_copy(task, members.id)
+
+    def _last_copy(self, task: Task, membership: str) -> Future[None]:
+        self._store_cursor(task)
+        copy = self.copier.hand_over(task, membership)
+        self._drop(task)
+        return copy
+
+    def _drop(self, task: Task) -> None:
+        spec = task.spec
+        del self.tasks[spec.id], self.relays[spec.id]
         self._disk.pop(spec.id, None)
         if not isinstance(task, ControlTask):
             tp = TopicPartition(spec.topic, spec.partition)
@@ -282,8 +348,6 @@ class Process:
                 self.reader.resume([tp])
                 self._paused.discard(tp)
         self._store_cursor(task)
-        if members is not None:
-            self.copier.hand_over(task, members.id)
         task.close()
 
     def _store_cursor(self, task: Task) -> None:
@@ -310,6 +374,10 @@ class Process:
         if self.admin.partitions(spec.topic) is None:
             self.waiting[spec.id] = f"topic {spec.topic} does not exist yet"
             return
+        early = self._early.get(spec.id)
+        if early is not None and self.clock.now_s() < early.look_s:
+            self.waiting[spec.id] = early.why
+            return
         try:
             former = members.former_owner(spec, definitions)
             file = self._opener.open(spec.id, members.id if former not in (None, self.instance) else None)
@@ -325,8 +393,11 @@ class Process:
             task = kind(
                 spec, self.service.steps[spec.step], file, self.history,
                 begins_late=begins_late, largest_event_bytes=self._host.largest_event_bytes,
+                release=self.service.release,
             )  # fmt: skip
             on_failure.pop_all()
+        if early is not None and task.position > early.position:
+            del self._early[spec.id]
         self.tasks[spec.id] = task
         self.relays[spec.id] = Relay(task, self.writer)
         if kind is not ControlTask:
@@ -374,15 +445,18 @@ class Process:
     def _advance(self, task_id: str, limit: int) -> bool:
         if self.history.newest.definitions is not self._definitions:
             self.reconcile()  # no entry is taken under definitions whose outputs the task does not know yet
-            if task_id not in self.tasks:
-                return True  # it was let go
-        task, now_s = self.tasks[task_id], self.clock.now_s()
+        task, now_s = self.tasks.get(task_id), self.clock.now_s()
+        if task is None:
+            return True  # it was let go
         before = len(task.unsent)
         if isinstance(task, ControlTask):
             moved = task.advance(limit, now_s) > 0
         else:
             moved = self._advance_data(task, limit, now_s)
         self._say_set_aside(task, len(task.unsent) - before)
+        if task.rests is not None:
+            self._stand_back(task, task.rests)
+            return True
         if isinstance(task, HeadTask):
             tp = TopicPartition(task.spec.topic, task.spec.partition)
             # What was fetched and waits in the backlog is older than the tick: it must not come behind its mark.
@@ -489,7 +563,8 @@ class Process:
     @property
     def awaited(self) -> Mapping[str, str]:
         """What this process waits for, by what waits: logs, files, and disks with no room."""
-        return {**self.waiting, **{task_id: said for task_id, (_, said) in self._disk.items()}}
+        early = {task_id: one.why for task_id, one in self._early.items()}
+        return {**self.waiting, **early, **{task_id: said for task_id, (_, said) in self._disk.items()}}
 
     def runs(self, step: str) -> bool:
         """Whether a task of this step is this process's own."""
@@ -503,7 +578,7 @@ class Process:
         for worker in self.workers:
             worker.close()
         self._opener.close()
-        last = [self._closed(task) for task in self.tasks.values()]
+        last = [*self._passed_on.values(), *(self._closed(task) for task in self.tasks.values())]
         wait([copy for copy in last if copy is not None], timeout=HAND_OVER_S)
         self._membership.leave()
         self.reader.close()

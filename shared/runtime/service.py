@@ -71,10 +71,14 @@ class Executor(Protocol):
 
 @dataclass(frozen=True)
 class Service:
-    """The composition of one service: everything the drivers need to run it."""
+    """The composition of one service: everything the drivers need to run it.
+
+    `release` goes up by one whenever a step derives other events from the same input than the code before did.
+    """
 
     name: str
     steps: Mapping[str, Step] = field(default_factory=dict[str, Step])
     workers: Sequence[Callable[[Process], Worker]] = ()
     followers: Sequence[Callable[[Process], Follower]] = ()
     raw_followers: Sequence[Callable[[Process], RawFollower]] = ()
+    release: int = 1

@@ -86,6 +86,19 @@ class Wait(HeadraceError):
     """Not yet: the entry needs something that is on its way (control events, an artifact) and is tried again."""
 
 
+class OtherRelease(Wait):
+    """The entry is for code of another release of the service."""
+
+    def __init__(self, service: str, shown: int, own: int) -> None:
+        self.shown, self.own = shown, own
+        how = (
+            f"it runs release {own}, and release {shown} goes on from here"
+            if shown > own
+            else f"release {shown} has to bring it to where release {own} begins: let that run until it is there"
+        )
+        super().__init__(f"{how} (code of {service})")
+
+
 Cause = Message | Due | Raw
 Prepared = TypeVar("Prepared")
 Handler = Callable[[Any, Any, Context], tuple[Any, Sequence[Output]]]

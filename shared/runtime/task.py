@@ -31,6 +31,7 @@ from shared.runtime.step import (
     Context,
     Due,
     Failed,
+    OtherRelease,
     Output,
     SetTimer,
     Step,
@@ -70,8 +71,10 @@ class Task:
         *,
         begins_late: bool = False,
         largest_event_bytes: int = 1_000_000,
+        release: int = 1,
     ) -> None:
-        self.spec, self.step, self.file, self.history = spec, step, file, history
+        self.spec, self.step, self.file, self.history, self.release = spec, step, file, history, release
+        self.rests: OtherRelease | None = None  # why the next entry is for other code
         # Kept with the file: a task heard from for the first time after a restart has a baseline as well.
         self.begins_late = begins_late or bool(file.meta("begins_late"))
         self.largest_event_bytes = largest_event_bytes
@@ -133,6 +136,12 @@ class Task:
         if control > self.history.position:
             raise Wait(f"{self.spec.id} needs control.v1 up to {control}, which is read up to {self.history.position}")
 
+    def _run_by(self, control: int) -> None:
+        """Raises OtherRelease where an entry that shows this control position is for code of another release."""
+        shown = self.history.at(max(self.control, control)).release(self.spec.service)
+        if shown != self.release:
+            raise OtherRelease(self.spec.service, shown, self.release)
+
     # --- a batch
 
     def process(self, records: Sequence[LogRecord], now_s: float) -> int:
@@ -150,6 +159,8 @@ class Task:
                     self.position = record.offset + 1
                     self._fire()
                 taken += 1
+        except OtherRelease as other:
+            self.rests = other
         except Wait:
             pass
         if self._say(now_s) or taken:
@@ -194,6 +205,7 @@ class Task:
             producer = Producer(mark.sequence if self.begins_late else 0)
         if producer.last < mark.sequence:
             return
+        self._run_by(mark.control)
         self._shown(mark.source, producer, mark.watermark_ms, mark.control)
 
     def _take_event(self, message: Message, record: LogRecord) -> None:
@@ -206,10 +218,12 @@ class Task:
             if producer is None:
                 self.counts.read += 1
                 return
+            self._run_by(message.control)
             self._await(message)
             producer.last += 1
             self._shown(message.source, producer, producer.watermark_ms, message.control)
         else:
+            self._run_by(self.control)
             self._await(message)
         self.counts.read += 1
         if message.time_ms < self.watermark_ms:
@@ -222,6 +236,7 @@ class Task:
             self.counts.skipped += 1
             return
         self._needs(message.control)
+        self._run_by(self.control)
         self._await(message)
         self._replays.add(message.id)
         self._changes.replays.append(message.id)
@@ -236,13 +251,17 @@ class Task:
         """Its number counts all the same: otherwise everything behind it would look like a gap."""
         wrote = origin(record.headers)
         self._needs(0 if wrote is None else wrote.control)
-        self.counts.read += 1
-        if wrote is not None:
+        if wrote is None:
+            self._run_by(self.control)
+        else:
             producer = self._next_from(wrote.source, wrote.sequence)
             if producer is None:
+                self.counts.read += 1
                 return
+            self._run_by(wrote.control)
             producer.last += 1
             self._shown(wrote.source, producer, producer.watermark_ms, wrote.control)
+        self.counts.read += 1
         self._bury(record, error, "")
 
     def _next_from(self, source: str, sequence: int) -> Producer | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +15,8 @@ import orjson
 
 from services.ingestion.app import build
 from services.ingestion.settings import IngestionSettings
+from shared.contracts.control import Tick
+from shared.contracts.definitions import Clock
 from shared.contracts.envelope import Encoded, Mark, Message, decode, encode
 from shared.contracts.errors import UnreadableEvent
 from shared.contracts.flow import RecordAccepted
@@ -26,6 +28,7 @@ from shared.runtime.http_server import Health
 from shared.runtime.kafka_driver import Driver, SystemClock
 from shared.runtime.log import Broker, BrokerAway, DamagedBatch, LogRecord, SendError, TopicPartition, Writer
 from shared.runtime.process import Host, Process
+from shared.runtime.service import Service
 from shared.runtime.task_folder import TaskFolder
 from shared.runtime.to_the_end import to_the_end
 from tests import builders as b
@@ -73,7 +76,8 @@ class TaskBench:
         self._ends.callback(self._executor.shutdown)
         self._writer: Writer | None = None
         self.found(LOG_ID)
-        self.driver = self._started()
+        self.beside: list[Driver] = []
+        self.driver = self._started(self.folder, build(IngestionSettings(rows_per_segment=100)))
         self.turn_until(lambda: len(self.process.tasks) == 2 * PARTITIONS, "all tasks are open")
 
     @property
@@ -99,17 +103,17 @@ class TaskBench:
 
     def kill(self) -> None:
         """The process is gone: it stores nothing and says nothing any more."""
-        process = self.process
-        for worker in process.workers:
-            worker.close()
-        for task in process.tasks.values():
-            task.file.close()
-        for port in (process.reader, process.writer, process.admin):
-            port.close()
+        _kill(self.process)
 
     def start(self) -> None:
         """A new process on the same files, as after a kill."""
-        self.driver = self._started()
+        self.driver = self._started(self.folder, build(IngestionSettings(rows_per_segment=100)))
+
+    def start_beside(self, service: Service) -> Process:
+        """Another process, such as a later release, on a disk of its own."""
+        driver = self._started(self.folder.with_name(f"beside {len(self.beside)}"), service)
+        self.beside.append(driver)
+        return driver.process
 
     def copy_state(self, to: Path) -> None:
         """The files as they stand now, between two turns."""
@@ -136,11 +140,12 @@ class TaskBench:
 
     def turn(self, wait_s: float = 0.02) -> None:
         """One turn of the driver's loop. A broker that is away is waited for, as the driver does."""
-        try:
-            self.driver._turn_on_our_log(wait_s)
-        except BrokerAway as away:
-            self.driver._say_away(away)
-            time.sleep(0.05)
+        for driver in (self.driver, *self.beside):
+            try:
+                driver._turn_on_our_log(wait_s)
+            except BrokerAway as away:
+                driver._say_away(away)
+                time.sleep(0.05)
 
     def turn_until(self, reached: Callable[[], bool], what: str, patience_s: float = PATIENCE_S) -> None:
         """Turn until then; fail with `what` after `patience_s`."""
@@ -159,19 +164,29 @@ class TaskBench:
         """Turn until the service says that the broker is away."""
         self.turn_until(lambda: "kafka" in self.driver.health.reasons, "the broker is missed")
 
-    def run_dry(self) -> None:
-        """Turn until all that the user's topic holds now is taken, and what follows from it is sent and taken."""
-        reader = self.process.reader
+    def run_dry(self, process: Process | None = None) -> None:
+        """Turn until all that the user's topic holds now is taken, and what follows from it is sent and taken.
+
+        `process`: one that was started beside, whose work is looked at.
+        """
+        process = process or self.process
+        reader = process.reader
         heads, token = [TopicPartition(TOPIC, p) for p in range(PARTITIONS)], reader.fetch_token()
 
         def done() -> bool:
-            process = self.process
             if process.pending or not all(reader.end_reached_since(tp, token) for tp in heads):
                 return False
             sent = {where: end for where, end in process.sent().items() if where[0] == TAKEN}
             return all(process.applied().get(where, 0) >= end for where, end in sent.items())
 
         self.turn_until(done, "everything is worked off")
+
+    def tick(self, adopt: int) -> None:
+        """As a replay does behind what it published: the control position `adopt` takes effect with what comes next."""
+        ends = {TOPIC: {tp.partition: len(records) for tp, records in self.log(TOPIC).items()}}
+        tick = Tick(clock=Clock.EVENTS, sources=(b.SOURCE,), ends=ends, adopt=adopt)
+        self.write(TopicPartition(CONTROL.name, 0), encode(b.message(tick, id=derived_id("tick", str(adopt)))))
+        self.flush()
 
     # --- what came of it
 
@@ -190,13 +205,18 @@ class TaskBench:
 
     def accepted(self) -> list[Accepted]:
         """The records as a reader accepts them, log by log."""
-        found: list[Accepted] = []
+        return [Accepted(_number(event), partition) for partition, event in self._accepted()]
+
+    def amounts(self) -> dict[int, object]:
+        """What each accepted record says."""
+        return {_number(event): event.value["amount"] for _, event in self._accepted()}
+
+    def _accepted(self) -> Iterator[tuple[int, RecordAccepted]]:
         for tp, records in self.log(ACCEPTED).items():
             acceptance = Acceptance()
             for message in _messages(records):
                 if acceptance.accepts(message) and isinstance(message.event, RecordAccepted):
-                    found.append(Accepted(int(message.event.record_id.removeprefix("t")), tp.partition))
-        return found
+                    yield tp.partition, message.event
 
     def times_taken(self) -> dict[int, int]:
         """How often each record came to the task that accepts it, as that counts: what it skipped is not in it."""
@@ -232,16 +252,17 @@ class TaskBench:
 
     def close(self) -> None:
         """Stop the service and give everything back."""
-        self.kill()
+        for driver in (self.driver, *self.beside):
+            _kill(driver.process)
         self._end_client()
         self._ends.close()
 
-    def _started(self) -> Driver:
+    def _started(self, folder: Path, service: Service) -> Driver:
         host = Host(
-            broker=self.broker, clock=SystemClock(), files=TaskFolder(self.folder), executor=self._executor,
+            broker=self.broker, clock=SystemClock(), files=TaskFolder(folder), executor=self._executor,
             artifacts=ArtifactStore.at(self._store.as_uri()), instance="0", passed_over=self.passed_over.append,
         )  # fmt: skip
-        return Driver(Process(build(IngestionSettings(rows_per_segment=100)), host), Health("ingestion"))
+        return Driver(Process(service, host), Health("ingestion"))
 
     def _end_client(self) -> None:
         if self._writer is not None:
@@ -252,6 +273,19 @@ class TaskBench:
         if self._writer is None:
             self._writer = self.client.writer()
         return self._writer
+
+
+def _number(event: RecordAccepted) -> int:
+    return int(event.record_id.removeprefix("t"))
+
+
+def _kill(process: Process) -> None:
+    for worker in process.workers:
+        worker.close()
+    for task in process.tasks.values():
+        task.file.close()
+    for port in (process.reader, process.writer, process.admin):
+        port.close()
 
 
 def _must_stand(_offset: int | None, error: SendError | None) -> None:

@@ -1,21 +1,27 @@
 """What tasks keep on every log: memory, the embedded broker and Apache Kafka inherit it. docs/reliability.md lists it.
 
-It runs ingestion, a real service. Not here yet, for they need several instances of a service or its copies, which are
-not built: rebalance while records flow, two instances of every service, table bootstrap. They belong below the others.
+It runs ingestion, a real service. Instances that come and go while records flow, two of every service and what they
+decide together are tried with whole platforms: tests/e2e/test_instances.py, tests/conformance/test_membership.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
+from services.ingestion.app import build
+from services.ingestion.settings import IngestionSettings
 from shared.contracts.envelope import Encoded
+from shared.contracts.flow import IntakeRecord, RecordAccepted
 from shared.contracts.topics import REJECTED
 from shared.runtime.log import Broker, TopicPartition
 from shared.runtime.process import Process
+from shared.runtime.service import Service
+from shared.runtime.step import Context, Output, Publish
 from tests.conformance.task_bench import (
     ACCEPTED,
     DEAD,
@@ -26,6 +32,7 @@ from tests.conformance.task_bench import (
     user_record,
 )
 
+MORE = 1_000.0
 A_MINUTE_S = 60.0
 A_MOMENT_S = 2.0
 
@@ -64,6 +71,27 @@ class Network(Protocol):
         ...
 
 
+def release_2() -> Service:
+    """Ingestion that writes other amounts."""
+    service = build(IngestionSettings(rows_per_segment=100))
+    accept = service.steps["accept"]
+    handler = accept.events[IntakeRecord]
+
+    def on_intake(state: object, cause: object, context: Context) -> tuple[object, list[Output]]:
+        after, outputs = handler(state, cause, context)
+        return after, [_with_more(output) for output in outputs]
+
+    steps = {**service.steps, "accept": replace(accept, events={**accept.events, IntakeRecord: on_intake})}
+    return replace(service, steps=steps, release=2)
+
+
+def _with_more(output: Output) -> Output:
+    if not isinstance(output, Publish) or not isinstance(output.event, RecordAccepted):
+        return output
+    value = {**output.event.value, "amount": MORE}
+    return replace(output, event=output.event.model_copy(update={"value": value}))
+
+
 class TaskContract:
     """Subclasses give the fixture `network`."""
 
@@ -95,6 +123,20 @@ class TaskContract:
         said = bench.sequences(ACCEPTED)
         assert sum(len(numbers) - len(set(numbers)) for numbers in said.values()) >= 100  # they do stand there twice
         bench.assert_each_once_and_in_order(range(250))
+
+    def test_a_release_begins_where_the_log_shows_it_beside_its_old_owner(self, bench: TaskBench) -> None:
+        bench.publish(range(100))
+        bench.turn()
+        later = bench.start_beside(release_2())
+        bench.turn_until(lambda: later.history.newest.release("ingestion") == 2, "the release is declared")
+        bench.publish(range(100, 150))
+        bench.tick(later.history.position)
+        bench.turn_until(lambda: all(t.spec.head for t in bench.process.tasks.values()), "the old owner stands back")
+        bench.publish(range(150, 250))
+        bench.run_dry(later)
+        bench.assert_accepted_once_and_in_order(range(250))
+        amounts = bench.amounts()
+        assert amounts == {number: 1.5 if number < 150 else MORE for number in range(250)}
 
     def test_a_gap_comes_again_and_nothing_is_lost_or_out_of_order(self, bench: TaskBench, network: Network) -> None:
         bench.publish(range(50))

@@ -37,7 +37,7 @@ from tests.scenarios.evidence import Evidence, loaded
 from tests.scenarios.topic_history import TopicHistory
 
 Derived = dict[TopicPartition, list[Message]]
-MakeSteps = Callable[[], Mapping[str, Step]]
+MakeSteps = Callable[[], Mapping[str, Step]]  # by `service/step`; a later release's by `service/step@release`
 LIVES = 3
 SMALL, LARGE = (1, 2, 40, 200), (7, 500)  # batches of the two replays
 
@@ -105,15 +105,15 @@ def _replay(evidence: Evidence, steps: MakeSteps, spec: TaskSpec, found: Found) 
     end, kept = len(history.logs[TopicPartition(spec.topic, spec.partition)]), evidence.files.get(spec.id)
     task = _started(history, steps, spec, TaskFile(spec.id, None))
     if kept is not None:
-        _go_on(history, task, min(kept.position, end), draw, SMALL)
+        _go_on(history, steps, task, min(kept.position, end), draw, SMALL)
         for what, again in _held(task.file).items():
             if again != _held(kept)[what]:
                 where = f"a replay up to position {kept.position}"
                 found.other_files.append(f"{spec.id}: its file's {what} is not that of {where}")
-    _go_on(history, task, end, draw, SMALL)
+    _go_on(history, steps, task, end, draw, SMALL)
     killed = _started(history, steps, spec, TaskFile(spec.id, None))
     for life in range(1, LIVES + 1):
-        _go_on(history, killed, end * life // LIVES, draw, LARGE)
+        _go_on(history, steps, killed, end * life // LIVES, draw, LARGE)
         killed = _started(history, steps, spec, killed.file)
     derived, again = _derived(task), _derived(killed)
     differs = _first_difference(spec, derived, _accepted_from(history, spec))
@@ -129,14 +129,30 @@ def _replay(evidence: Evidence, steps: MakeSteps, spec: TaskSpec, found: Found) 
 def _started(history: TopicHistory, steps: MakeSteps, spec: TaskSpec, file: TaskFile) -> Task:
     """The task as a new process has it: with nothing but its file."""
     kind = HeadTask if spec.head else ControlTask if spec.topic == CONTROL.name else Task
-    return kind(spec, steps()[f"{spec.service}/{spec.step}"], file, history.control)
+    release = history.control.at(int(file.meta("control") or 0)).release(spec.service)
+    return kind(spec, _step(spec, release, steps), file, history.control, release=release)
 
 
-def _go_on(history: TopicHistory, task: Task, end: int, draw: random.Random, sizes: Sequence[int]) -> None:
+def _run_by(task: Task, release: int, steps: MakeSteps) -> None:
+    """The next release's code takes the task over."""
+    task.step, task.release, task.rests = _step(task.spec, release, steps), release, None
+
+
+def _step(spec: TaskSpec, release: int, steps: MakeSteps) -> Step:
+    name = f"{spec.service}/{spec.step}"
+    return steps()[name if release == 1 or spec.head else f"{name}@{release}"]
+
+
+def _go_on(
+    history: TopicHistory, steps: MakeSteps, task: Task, end: int, draw: random.Random, sizes: Sequence[int]
+) -> None:
     records = history.logs[TopicPartition(task.spec.topic, task.spec.partition)][:end]
     while task.position < len(records):
         batch = records[task.position : task.position + draw.choice(sizes)]
         if task.process(batch, 0.0) < len(batch):
+            if task.rests is not None and task.rests.shown > task.release:
+                _run_by(task, task.rests.shown, steps)
+                continue
             where = f"position {task.position}"
             raise AssertionError(f"{task.spec.id} waits in a replay at {where}, where nothing is missing")
 

@@ -68,12 +68,13 @@ def free(
     later: Definitions = (),
     instances: int = 1,
     altered: Altered = as_it_is,
+    half_way: Callable[[SimulatedPlatform], None] | None = None,
     before_end: Callable[[SimulatedPlatform], None] | None = None,
 ) -> SimulatedPlatform:
     """Everything goes on at once; ticks come where they come, and clients choose any partition.
 
-    `later`: definitions that are asked for half-way, while records are on their way. `before_end`: what somebody does
-    when all has settled, before time goes on.
+    `later`: definitions that are asked for half-way, while records are on their way. `half_way`, `before_end`: what
+    somebody does then, and when all has settled, before time goes on.
     """
     platform = SimulatedPlatform(seed, declared or definitions(), FITS, faults, instances=instances, altered=altered)
     draw, world = platform.world.random, platform.world
@@ -84,6 +85,8 @@ def free(
             platform.say(
                 ApplyDefinitions(request_id="later", based_on=based_on, definitions=tuple(later), by="ann"), ""
             )
+        if half_way is not None and number == len(played) // 2:
+            half_way(platform)
         for sent in (*block.records, *block.truths):
             _send(platform, [sent])
             world.run(draw.randrange(60))
