@@ -59,6 +59,15 @@ class TickRequest(_Request):
     adopt: int | None = Field(None, ge=0)
 
 
+class ReleaseRequest(BaseModel):
+    """`release`: the one that comes next."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    service: Literal["ingestion", "features", "training", "registry", "serving", "monitoring"]
+    release: int = Field(ge=2)
+
+
 def router(process: Process, settings: ConsoleSettings) -> APIRouter:
     """Routes that change something: on loopback open to all, elsewhere to whoever knows the token."""
     routes = APIRouter(dependencies=[Depends(asks_token(settings))])
@@ -103,6 +112,17 @@ def router(process: Process, settings: ConsoleSettings) -> APIRouter:
         tick = c.Tick(clock=Clock.EVENTS, sources=tuple(body.sources), ends=body.ends, adopt=body.adopt)
         control = _written(lambda: writer.write(tick, derived_id(body.request_id, tick.ce_type), body.time_ms))
         return JSONResponse({"request_id": body.request_id, "control": control})
+
+    @routes.post("/v1/releases")
+    def post_release(body: ReleaseRequest) -> JSONResponse:
+        """Declare the next release of a service's code: its tasks stop where their logs show it."""
+        newest = process.history.newest.release(body.service)
+        if body.release not in (newest, newest + 1):
+            raise HTTPException(422, f"{body.service} runs release {newest}: the next one is {newest + 1}")
+        event = c.ReleaseDeclared(service=body.service, release=body.release)
+        event_id = event.id_in(process.history.log_id or "")
+        control = _written(lambda: writer.write(event, event_id, process.clock.wall_ms()))
+        return JSONResponse({"service": body.service, "release": body.release, "control": control})
 
     return routes
 

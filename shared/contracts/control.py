@@ -19,6 +19,7 @@ from shared.contracts.evidence import ShiftedFeature as ShiftedFeature
 from shared.contracts.evidence import VerdictKind as VerdictKind
 from shared.contracts.evidence import VerdictReached as VerdictReached
 from shared.contracts.evidence import WatchFigures as WatchFigures
+from shared.contracts.identity import derived_id
 from shared.contracts.reference import Reference as Reference
 from shared.contracts.runs import GateFigures as GateFigures
 from shared.contracts.runs import HeldBackLoss as HeldBackLoss
@@ -284,6 +285,10 @@ class ReleaseDeclared(Event):
 
     service: str
     release: int = Field(ge=2)
+
+    def id_in(self, log_id: str) -> str:
+        """The same from whoever declares it: the release begins once."""
+        return derived_id(log_id, self.ce_type, self.service, self.release)
 
 
 # --- archives

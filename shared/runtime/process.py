@@ -19,7 +19,6 @@ import structlog
 from shared.contracts.control import ReleaseDeclared
 from shared.contracts.envelope import Mark, decode
 from shared.contracts.errors import HeadraceError, UnreadableEvent
-from shared.contracts.identity import derived_id
 from shared.contracts.topics import CONTROL, REJECTED, dead_letters
 from shared.contracts.topology import Definitions, TaskSpec
 from shared.runtime.acceptance import Acceptance
@@ -290,10 +289,9 @@ class Process:
         if self._declared or release <= self.history.newest.release(service):
             return
         self._declared = True
-        self.outside.publish(
-            CONTROL, ReleaseDeclared(service=service, release=release), time_ms=self.clock.wall_ms(),
-            event_id=derived_id(self.history.log_id or "", "release", service, release),
-        )  # fmt: skip
+        declared = ReleaseDeclared(service=service, release=release)
+        event_id = declared.id_in(self.history.log_id or "")
+        self.outside.publish(CONTROL, declared, event_id=event_id, time_ms=self.clock.wall_ms())
 
     def _stand_back(self, task: Task, other: OtherRelease) -> None:
         """The next entry is for other code: a later release goes on from here, or an earlier one has to come here."""

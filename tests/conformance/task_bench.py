@@ -24,6 +24,7 @@ from shared.contracts.identity import derived_id
 from shared.contracts.topics import CONTROL, INTAKE, RECORDS, dead_letters
 from shared.runtime.acceptance import Acceptance
 from shared.runtime.artifacts import ArtifactStore
+from shared.runtime.folder_members import FolderMembers
 from shared.runtime.http_server import Health
 from shared.runtime.kafka_driver import Driver, SystemClock
 from shared.runtime.log import Broker, BrokerAway, DamagedBatch, LogRecord, SendError, TopicPartition, Writer
@@ -59,6 +60,11 @@ def user_record(number: int) -> tuple[TopicPartition, bytes, bytes]:
     return TopicPartition(TOPIC, key % PARTITIONS), b"c%d" % key, orjson.dumps(value)
 
 
+def ingestion() -> Service:
+    """The service as it runs, with small segments."""
+    return build(IngestionSettings(rows_per_segment=100))
+
+
 class TaskBench:
     """A platform of one source on `broker`, and ingestion on it. `client` writes the user's records: another network.
 
@@ -76,8 +82,9 @@ class TaskBench:
         self._ends.callback(self._executor.shutdown)
         self._writer: Writer | None = None
         self.found(LOG_ID)
-        self.beside: list[Driver] = []
-        self.driver = self._started(self.folder, build(IngestionSettings(rows_per_segment=100)))
+        self._memberships: dict[Process, FolderMembers] = {}
+        self._beside: list[Driver] = []
+        self.driver = self._started("0", ingestion())
         self.turn_until(lambda: len(self.process.tasks) == 2 * PARTITIONS, "all tasks are open")
 
     @property
@@ -103,17 +110,27 @@ class TaskBench:
 
     def kill(self) -> None:
         """The process is gone: it stores nothing and says nothing any more."""
-        _kill(self.process)
+        self._kill(self.driver)
 
     def start(self) -> None:
         """A new process on the same files, as after a kill."""
-        self.driver = self._started(self.folder, build(IngestionSettings(rows_per_segment=100)))
+        self.driver = self._started("0", ingestion())
 
-    def start_beside(self, service: Service) -> Process:
-        """Another process, such as a later release, on a disk of its own."""
-        driver = self._started(self.folder.with_name(f"beside {len(self.beside)}"), service)
-        self.beside.append(driver)
+    def start_beside(self, instance: str, service: Service | None = None) -> Process:
+        """Another instance, or one of a later release, on a disk of its own."""
+        driver = self._started(instance, service or ingestion())
+        self._beside.append(driver)
         return driver.process
+
+    def end_beside(self, process: Process, *, killed: bool) -> None:
+        """It stops, in order or not."""
+        [driver] = [driver for driver in self._beside if driver.process is process]
+        self._beside.remove(driver)
+        if killed:
+            self._kill(driver)
+        else:
+            process.close()
+            del self._memberships[process]
 
     def copy_state(self, to: Path) -> None:
         """The files as they stand now, between two turns."""
@@ -140,7 +157,7 @@ class TaskBench:
 
     def turn(self, wait_s: float = 0.02) -> None:
         """One turn of the driver's loop. A broker that is away is waited for, as the driver does."""
-        for driver in (self.driver, *self.beside):
+        for driver in (self.driver, *self._beside):
             try:
                 driver._turn_on_our_log(wait_s)
             except BrokerAway as away:
@@ -252,17 +269,34 @@ class TaskBench:
 
     def close(self) -> None:
         """Stop the service and give everything back."""
-        for driver in (self.driver, *self.beside):
-            _kill(driver.process)
+        for driver in (self.driver, *self._beside):
+            self._kill(driver)
         self._end_client()
         self._ends.close()
 
-    def _started(self, folder: Path, service: Service) -> Driver:
+    def _started(self, instance: str, service: Service) -> Driver:
+        folder = self.folder if instance == "0" else self.folder.with_name(f"state of {instance}")
+        members = FolderMembers(self.folder.with_name(f"instances of {service.release}"), instance)
         host = Host(
             broker=self.broker, clock=SystemClock(), files=TaskFolder(folder), executor=self._executor,
-            artifacts=ArtifactStore.at(self._store.as_uri()), instance="0", passed_over=self.passed_over.append,
+            artifacts=ArtifactStore.at(self._store.as_uri()), instance=instance,
+            passed_over=self.passed_over.append, membership=members,
         )  # fmt: skip
-        return Driver(Process(service, host), Health("ingestion"))
+        process = Process(service, host)
+        self._memberships[process] = members
+        return Driver(process, Health("ingestion"))
+
+    def _kill(self, driver: Driver) -> None:
+        process = driver.process
+        for worker in process.workers:
+            worker.close()
+        for task in process.tasks.values():
+            task.file.close()
+        for port in (process.reader, process.writer, process.admin):
+            port.close()
+        members = self._memberships.pop(process, None)
+        if members is not None:
+            members.leave()
 
     def _end_client(self) -> None:
         if self._writer is not None:
@@ -277,15 +311,6 @@ class TaskBench:
 
 def _number(event: RecordAccepted) -> int:
     return int(event.record_id.removeprefix("t"))
-
-
-def _kill(process: Process) -> None:
-    for worker in process.workers:
-        worker.close()
-    for task in process.tasks.values():
-        task.file.close()
-    for port in (process.reader, process.writer, process.admin):
-        port.close()
 
 
 def _must_stand(_offset: int | None, error: SendError | None) -> None:

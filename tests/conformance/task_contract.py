@@ -1,7 +1,7 @@
 """What tasks keep on every log: memory, the embedded broker and Apache Kafka inherit it. docs/reliability.md lists it.
 
-It runs ingestion, a real service. Instances that come and go while records flow, two of every service and what they
-decide together are tried with whole platforms: tests/e2e/test_instances.py, tests/conformance/test_membership.py.
+It runs ingestion, a real service. Two instances of every service, and what they decide together, are tried with whole
+platforms in tests/e2e/test_instances.py.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from typing import Protocol
 
 import pytest
 
-from services.ingestion.app import build
-from services.ingestion.settings import IngestionSettings
 from shared.contracts.envelope import Encoded
 from shared.contracts.flow import IntakeRecord, RecordAccepted
 from shared.contracts.topics import REJECTED
@@ -29,6 +27,7 @@ from tests.conformance.task_bench import (
     TAKEN,
     TOPIC,
     TaskBench,
+    ingestion,
     user_record,
 )
 
@@ -73,7 +72,7 @@ class Network(Protocol):
 
 def release_2() -> Service:
     """Ingestion that writes other amounts."""
-    service = build(IngestionSettings(rows_per_segment=100))
+    service = ingestion()
     accept = service.steps["accept"]
     handler = accept.events[IntakeRecord]
 
@@ -124,10 +123,26 @@ class TaskContract:
         assert sum(len(numbers) - len(set(numbers)) for numbers in said.values()) >= 100  # they do stand there twice
         bench.assert_each_once_and_in_order(range(250))
 
+    def test_instances_that_come_and_go_while_records_flow_lose_and_double_nothing(self, bench: TaskBench) -> None:
+        bench.publish(range(100))
+        bench.turn()
+        for first, killed in ((100, False), (400, True)):
+            other = bench.start_beside(f"from {first}")
+            bench.publish(range(first, first + 100))
+            both = (bench.process, other)
+            bench.turn_until(lambda both=both: [len(p.tasks) for p in both] == [PARTITIONS] * 2, "both have tasks")
+            bench.publish(range(first + 100, first + 200))
+            bench.turn()
+            bench.end_beside(other, killed=killed)
+            bench.publish(range(first + 200, first + 300))
+            bench.turn_until(lambda: len(bench.process.tasks) == 2 * PARTITIONS, "one has all tasks again")
+        bench.run_dry()
+        bench.assert_each_once_and_in_order(range(700))
+
     def test_a_release_begins_where_the_log_shows_it_beside_its_old_owner(self, bench: TaskBench) -> None:
         bench.publish(range(100))
         bench.turn()
-        later = bench.start_beside(release_2())
+        later = bench.start_beside("later", release_2())
         bench.turn_until(lambda: later.history.newest.release("ingestion") == 2, "the release is declared")
         bench.publish(range(100, 150))
         bench.tick(later.history.position)

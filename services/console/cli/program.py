@@ -16,6 +16,7 @@ from services.console.cli import (
     local_commands,
     model_commands,
     record_commands,
+    release_command,
     status_command,
 )
 from shared.contracts.errors import HeadraceError
@@ -29,7 +30,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for commands in (local_commands, apply_command, status_command, record_commands, dead_commands, model_commands):
+for commands in (
+    local_commands, apply_command, status_command, record_commands, dead_commands, model_commands, release_command,
+):  # fmt: skip
     commands.register(app)
 
 

@@ -113,6 +113,16 @@ def test_a_command_whose_effect_takes_longer_is_accepted(platform: RunningPlatfo
     assert answer.json()["decided"] is None
 
 
+def test_the_next_release_of_a_service_is_declared_once(platform: RunningPlatform) -> None:
+    first, again = (post(platform, "/v1/releases", {"service": "features", "release": 2}).json() for _ in range(2))
+    assert first == again == {"service": "features", "release": 2, "control": first["control"]}
+    [declared] = [one for one in control(platform) if one["type"] == "ReleaseDeclared"]
+    assert declared["event"] == {"service": "features", "release": 2}
+    early = post(platform, "/v1/releases", {"service": "features", "release": 4})
+    assert early.status_code == 422
+    assert early.json()["detail"] == "features runs release 2: the next one is 3"
+
+
 def test_ticks_move_a_sources_clock(platform: RunningPlatform) -> None:
     ends = {b.SOURCE: {"0": 0}}
     body = {"sources": [b.SOURCE], "time_ms": b.T0_MS, "ends": ends, "adopt": 3, "request_id": "tick-1"}
