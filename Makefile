@@ -5,8 +5,13 @@ HEADRACE := .venv/bin/headrace
 PYTHON := .venv/bin/python
 # Further arguments: make test ARGS="-k supervisor", make demo ARGS="--seed 3".
 ARGS ?=
+# Of `make simulate`.
+SEEDS ?= 1000
+FIRST ?= 1
+SEED ?=
+JOBS ?=
 
-.PHONY: help setup demo demo-bad-candidate up test check proof bench fmt lock docs java prometheus
+.PHONY: help setup demo demo-bad-candidate up test check proof simulate bench fmt lock docs java prometheus
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +38,9 @@ check: setup ## format, lint and types, without changing anything
 
 proof: setup java prometheus ## the long tests: many seeds, faults, whole replays
 	@$(PYTHON) -m pytest -m proof $(ARGS)
+
+simulate: setup ## play SEEDS=1000 histories of the whole platform under faults and check each (FIRST=1, JOBS=all cores); SEED=17: one, and the least of it
+	@$(PYTHON) -m tests.scenarios.simulation --first $(FIRST) --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
 
 bench: setup ## run every module under tests/benchmarks; tables here, reports in build/reports
 	@set -e; mkdir -p build/reports; found=0; \

@@ -258,6 +258,8 @@ class Process:
         if not changed and not (self.waiting and self.clock.now_s() >= self._next_look_s):
             return False
         self._next_look_s = self.clock.now_s() + 0.1
+        # Known only once all is done: what a broker that goes away leaves undone is done by the next call.
+        self._definitions = None
         specs = {spec.id: spec for spec in definitions.tasks if spec.service == self.service.name}
         self.waiting = {}
         before = self._at_work()
@@ -277,7 +279,6 @@ class Process:
         self._open_followed()
         if self._at_work() != self._assigned_for:
             self._assign()
-        # Only now: what a broker that went away left undone is done by the next call.
         self._definitions, self._members = definitions, members
         return changed or self._at_work() != before
 

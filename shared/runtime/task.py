@@ -10,6 +10,7 @@ import heapq
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -80,7 +81,7 @@ class Task:
         self.largest_event_bytes = largest_event_bytes
         self.counts = Counts()
         self._states: dict[str, Any] = {}
-        self._codec: TypeAdapter[Any] = TypeAdapter(step.state)
+        self._codec = _codec(step.state)
         self.position = file.position
         self.producers = file.producers()
         self.targets = file.targets()
@@ -450,6 +451,12 @@ class Task:
 
     def close(self) -> None:
         self.file.close()
+
+
+@cache
+def _codec(state: Any) -> TypeAdapter[Any]:
+    """Made once for each kind of state, however many tasks have it."""
+    return TypeAdapter(state)
 
 
 def _or(value: int | str | None, default: int) -> int | str:

@@ -28,8 +28,8 @@ from shared.contracts.topics import (
 )
 from shared.runtime.log import TopicPartition
 from tests.scenarios.evidence import Evidence
-from tests.scenarios.set_aside import LETTERS, replays
-from tests.scenarios.topic_history import TopicHistory
+from tests.scenarios.set_aside import replays
+from tests.scenarios.topic_history import LETTERS, TopicHistory
 from tests.scenarios.watermarks import falls, followed
 
 

@@ -15,8 +15,6 @@ from shared.runtime.dead_letters import came_with
 from shared.runtime.log import LogRecord, TopicPartition
 from tests.scenarios.topic_history import Read, TopicHistory
 
-LETTERS = dead_letters("")
-
 
 @dataclass(frozen=True, slots=True)
 class Dead:
@@ -59,14 +57,7 @@ def _dead(record: LogRecord, said: dict[str, str]) -> Dead:
 
 def replays(history: TopicHistory, task: str) -> Iterator[Read]:
     """Dead letters that entered the input again of tasks whose ids begin so: each once, however often it was sent."""
-    seen: set[str] = set()
-    for tp in sorted(tp for tp in history.logs if not tp.topic.endswith(LETTERS)):
-        for record, entry in history.entries(tp):
-            if not isinstance(entry, Message) or entry.replay_for is None or entry.id in seen:
-                continue
-            if entry.replay_for.startswith(task):
-                seen.add(entry.id)
-                yield Read(tp, record.offset, entry)
+    return (read for read in history.replays if str(read.message.replay_for).startswith(task))
 
 
 def undecided(history: TopicHistory, model: str) -> Counter[str | None]:

@@ -75,9 +75,17 @@ def _computed(platform: SimulatedPlatform) -> list[tuple[Message, InputsComputed
     return [(read.message, event) for read, event in found]
 
 
+def _begin(platform: SimulatedPlatform) -> None:
+    platform.world.begin(_release_2)
+    platform.world.settle()
+    platform.tick(platform.newest.now_ms(MODEL) + 1)  # it is declared, and takes effect with what comes next
+    platform.world.run(100)
+    platform.world.settle()
+
+
 @pytest.mark.parametrize(("seed", "instances"), [(1, 1), (2, 2), (5, 1)])
 def test_a_release_begins_at_the_first_entry_that_shows_it_beside_its_old_owner(seed: int, instances: int) -> None:
-    platform = free(seed, instances=instances, count=14, half_way=lambda platform: platform.world.begin(_release_2))
+    platform = free(seed, instances=instances, count=14, half_way=_begin)
     [declared] = [m for m in platform.decided() if isinstance(m.event, ReleaseDeclared)]
     since = platform.history.position_of(declared.id)
     assert since is not None
@@ -99,7 +107,7 @@ def test_what_the_former_release_has_not_taken_is_left_to_it() -> None:
     """The old process is stopped too early: the new one says what it waits for, and goes on behind the old one."""
     platform = free(4, faults=NO_FAULTS, count=6)
     world, before = platform.world, len(_computed(platform))
-    old = world.processes.pop("features")
+    old = world.stop("features")
     now_ms = platform.newest.now_ms(MODEL)
     for n in range(6):
         row = {"payment": f"new-{n}", "card": f"c{n}", "amount": 5.0, "risk": 0.5, "at": now_ms + n}
@@ -109,7 +117,7 @@ def test_what_the_former_release_has_not_taken_is_left_to_it() -> None:
     with pytest.raises(DoesNotSettle, match="release 1 has to bring it to where release 2 begins: let that run"):
         world.settle(300)
     assert len(_computed(platform)) == before
-    world.processes["features"] = old
+    world.go_on("features", old)
     settle(platform)
     assert len(_computed(platform)) == before + 6
     platform.tick(now_ms + 60_000)

@@ -9,7 +9,7 @@ from functools import cache
 import pytest
 
 from deploy.simulation.platform import SimulatedPlatform
-from deploy.simulation.world import ALL_FAULTS, DoesNotSettle
+from deploy.simulation.world import DoesNotSettle
 from shared.contracts import flow as f
 from shared.contracts.envelope import Message
 from shared.contracts.stages import Stage
@@ -32,7 +32,7 @@ from tests.scenarios.invariants import check
 from tests.scenarios.poison import Clerk, Defect, some
 from tests.scenarios.replayed_tasks import steps_of_all
 from tests.scenarios.simulated import SHORT, free, lockstep, settle
-from tests.scenarios.test_simulation import CHOSEN, again, decisions, history_of, outcomes, violations
+from tests.scenarios.test_simulation import CHOSEN, WITH_EVERY_FIT, again, decisions, history_of, outcomes, violations
 from tests.scenarios.topic_history import Read, TopicHistory
 from tests.scenarios.ways import left_out
 from tests.scenarios.workload import MODEL, PAYMENTS, VIEW
@@ -132,7 +132,7 @@ def decides_alike(workload: int) -> None:
     assert not violations(still), again("alike", workload, FILE)
     assert answered_on_three_entities(still)
     for schedule in (2, 3):
-        stormy = lockstep(workload, schedule, ALL_FAULTS, declared=definitions(), made=blocks)
+        stormy = lockstep(workload, schedule, WITH_EVERY_FIT, declared=definitions(), made=blocks)
         assert stormy.world.crashes
         found = violations(stormy, replay=False)
         assert not found, "\n".join([f"workload {workload}, schedule {schedule}:", *found])

@@ -10,7 +10,7 @@ from typing import TypeVar
 from shared.contracts.envelope import Encoded, Event, Mark, Message, decode, encode
 from shared.contracts.errors import UnreadableEvent
 from shared.contracts.platform import Platform
-from shared.contracts.topics import CONTROL
+from shared.contracts.topics import CONTROL, dead_letters
 from shared.contracts.topology import Definitions
 from shared.runtime.acceptance import Acceptance
 from shared.runtime.history import ControlHistory
@@ -20,6 +20,7 @@ from shared.runtime.to_the_end import to_the_end
 
 E = TypeVar("E", bound=Event)
 CONTROL_TP = TopicPartition(CONTROL.name, 0)
+LETTERS = dead_letters("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,16 @@ class TopicHistory:
         if tp not in self._entries:
             self._entries[tp] = [(record, _entry(record)) for record in self.logs.get(tp, [])]
         return self._entries[tp]
+
+    @cached_property
+    def replays(self) -> list[Read]:
+        """Replayed dead letters, in whichever log but those of letters: each once, however often it was sent."""
+        found: dict[str, Read] = {}
+        for tp in sorted(tp for tp in self.logs if not tp.topic.endswith(LETTERS)):
+            for record, entry in self.read_entries(tp):
+                if isinstance(entry, Message) and entry.replay_for is not None:
+                    found.setdefault(entry.id, Read(tp, record.offset, entry))
+        return list(found.values())
 
     # --- damage, for the tests of the checker
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from deploy.simulation.memory_files import MemoryFiles
-from deploy.simulation.virtual_time import VirtualClock
+from deploy.simulation.virtual_time import Jobs, VirtualClock
 from shared.contracts.envelope import Encoded, Mark, Message, encode, encode_mark
 from shared.contracts.flow import LabelObserved, PredictionMade
 from shared.contracts.platform import Platform
@@ -22,7 +22,7 @@ from shared.runtime.log import BrokerAway, LogRecord, TopicPartition
 from shared.runtime.memory_log import MemoryBroker
 from shared.runtime.ownership import Members
 from shared.runtime.process import Files, Host, Process, WrongPartitions
-from shared.runtime.service import Service
+from shared.runtime.service import Executor, Service
 from shared.runtime.step import Output, Step
 from shared.runtime.task_file import OutboxRow
 from shared.runtime.task_folder import TaskFolder
@@ -102,6 +102,7 @@ class Bench:
         self.files: Files = MemoryFiles()
         self.set_aside: list[OutboxRow] = []
         self.membership = OneOfMany()
+        self.executor: Executor = AtOnce()
         self.service = Service("monitoring", STEPS, **service)
         self.process = self.started()
 
@@ -112,7 +113,7 @@ class Bench:
                 self.broker,
                 self.clock,
                 self.files,
-                AtOnce(),
+                self.executor,
                 ArtifactStore.at("memory:"),
                 "0",
                 set_aside=self.set_aside.append,
@@ -209,6 +210,26 @@ def test_a_task_that_goes_to_another_instance_when_its_turn_comes_is_let_go(benc
     assert process.advance(TASK, 10)  # learns of the definitions, and of the other one
     assert process.tasks == {}
     assert not process.publish()
+
+
+def test_what_a_broker_that_went_away_left_unopened_is_opened_later_though_its_definitions_are_known() -> None:
+    """The first look hands the search for copies away; the broker goes away amid the second."""
+    bench = Bench()
+    bench.executor = jobs = Jobs()
+    bench.found()
+    process = bench.started()
+    bench.turn()
+    assert not process.tasks
+    assert TASK in process.waiting
+    while jobs.waiting:
+        jobs.run()
+    bench.clock.pass_ms(200)
+    bench.broker.away = True
+    with pytest.raises(BrokerAway):
+        process.reconcile()
+    bench.broker.away = False
+    bench.turn(5)
+    assert {spec.id for spec in b.definitions().tasks if spec.service == "monitoring"} == process.tasks.keys()
 
 
 def test_a_topic_with_another_partition_count_is_an_error() -> None:
