@@ -375,7 +375,9 @@ class Process:
     def _advance(self, task_id: str, limit: int) -> bool:
         if self.history.newest.definitions is not self._definitions:
             self.reconcile()  # no entry is taken under definitions whose outputs the task does not know yet
-        task, now_s = self.tasks[task_id], self.clock.now_s()
+        task, now_s = self.tasks.get(task_id), self.clock.now_s()
+        if task is None:
+            return False  # it has moved to another instance meanwhile
         before = len(task.unsent)
         if isinstance(task, ControlTask):
             moved = task.advance(limit, now_s) > 0

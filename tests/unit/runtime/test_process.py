@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from deploy.simulation.memory_files import MemoryFiles
+from deploy.simulation.memory_group import MemoryGroup, MemoryMember
 from deploy.simulation.virtual_time import Jobs, VirtualClock
 from shared.contracts.envelope import Encoded, Mark, Message, encode, encode_mark
 from shared.contracts.flow import LabelObserved, PredictionMade
@@ -203,6 +204,24 @@ def test_what_a_broker_that_went_away_left_unopened_is_opened_later_though_its_d
     bench.broker.away = False
     bench.turn(5)
     assert {spec.id for spec in b.definitions().tasks if spec.service == "monitoring"} == process.tasks.keys()
+
+
+def test_a_task_that_moves_away_while_it_is_to_advance_takes_nothing_more(bench: Bench) -> None:
+    """Definitions have changed, and so has who is there."""
+    process = bench.process
+    bench.turn()
+    bench.put(predicted(1))
+    bench.put(b.message(b.applied(*b.declared()), id="more"), tp=CONTROL_TP)
+    process.read(0.0)
+    group = MemoryGroup("monitoring")
+    process._membership = MemoryMember(group, "0")
+    group.join("another")
+    group.learn("0")
+    before = set(process.tasks)
+    for task_id in before:
+        process.advance(task_id, 1)
+    assert process.tasks.keys() < before
+    process.close()
 
 
 def test_a_topic_with_another_partition_count_is_an_error() -> None:
