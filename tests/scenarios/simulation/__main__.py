@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import time
@@ -27,6 +28,7 @@ class Arguments:
     first: int
     seed: int | None
     jobs: int
+    within_s: float
 
 
 def main(arguments: Sequence[str] | None = None, altered: Altered = as_it_is) -> int:
@@ -36,7 +38,7 @@ def main(arguments: Sequence[str] | None = None, altered: Altered = as_it_is) ->
     """
     asked = _read(arguments)
     seeds = range(asked.first, asked.first + asked.seeds) if asked.seed is None else (asked.seed,)
-    run = _played(seeds, 1 if altered is not as_it_is else asked.jobs, altered)
+    run = _played(seeds, 1 if altered is not as_it_is else asked.jobs, altered, asked.within_s)
     if asked.seed is None:
         print(table(run))
         print(f"written to {written(run)}")
@@ -52,11 +54,12 @@ def _read(arguments: Sequence[str] | None) -> Arguments:
     parser.add_argument("--first", type=int, default=1, help="the first of them (FIRST)")
     parser.add_argument("--seed", type=int, default=None, help="only this one, and the least of it (SEED)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (JOBS)")
+    parser.add_argument("--within", type=float, default=math.inf, help="seconds, then report what there is (WITHIN)")
     found = parser.parse_args(arguments)
-    return Arguments(found.seeds, found.first, found.seed, found.jobs)
+    return Arguments(found.seeds, found.first, found.seed, found.jobs, found.within)
 
 
-def _played(seeds: Sequence[int], jobs: int, altered: Altered) -> Run:
+def _played(seeds: Sequence[int], jobs: int, altered: Altered, within_s: float) -> Run:
     run, began_s = Run(seeds[0]), time.monotonic()
     said_s = began_s
     jobs = min(jobs, len(seeds))
@@ -64,6 +67,8 @@ def _played(seeds: Sequence[int], jobs: int, altered: Altered) -> Run:
         for seed, what in told_by_seed:
             run.take(seed, what)
             run.wall_s = time.monotonic() - began_s
+            if run.wall_s > within_s:
+                break
             if time.monotonic() - said_s > SAY_EVERY_S:
                 said_s = time.monotonic()
                 failing = f", failing: {sorted(run.failing)[:LISTED]}" if run.failing else ""
