@@ -10,6 +10,7 @@ SEEDS ?= 1000
 FIRST ?= 1
 SEED ?=
 JOBS ?=
+WITHIN ?=
 
 .PHONY: help setup demo demo-bad-candidate up test check proof simulate bench fmt lock docs java prometheus
 
@@ -39,8 +40,8 @@ check: setup ## format, lint and types, without changing anything
 proof: setup java prometheus ## the long tests: many seeds, faults, whole replays
 	@$(PYTHON) -m pytest -m proof $(ARGS)
 
-simulate: setup ## play SEEDS=1000 histories of the whole platform under faults and check each (FIRST=1, JOBS=all cores); SEED=17: one, and the least of it
-	@$(PYTHON) -m tests.scenarios.simulation --first $(FIRST) --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
+simulate: setup ## play SEEDS=1000 histories of the whole platform under faults and check each (FIRST=1, JOBS=cores, WITHIN=seconds); SEED=17: one, and the least of it
+	@$(PYTHON) -m tests.scenarios.simulation --first $(FIRST) --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) $(if $(WITHIN),--within $(WITHIN)) $(ARGS)
 
 bench: setup ## run every module under tests/benchmarks; tables here, reports in build/reports
 	@set -e; mkdir -p build/reports; found=0; \

@@ -446,7 +446,7 @@ class Process:
             self.reconcile()  # no entry is taken under definitions whose outputs the task does not know yet
         task, now_s = self.tasks.get(task_id), self.clock.now_s()
         if task is None:
-            return True  # it was let go
+            return True  # it was let go, and there is more to look at than it
         before = len(task.unsent)
         if isinstance(task, ControlTask):
             moved = task.advance(limit, now_s) > 0

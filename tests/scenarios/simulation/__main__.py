@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import gc
-import multiprocessing
+import math
 import os
-import signal
 import sys
 import time
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-
-import structlog
 
 from tests.scenarios.simulation.history import Altered, Told, as_it_is, told
 from tests.scenarios.simulation.plan import plan_of
 from tests.scenarios.simulation.report import Run, table, written
 from tests.scenarios.simulation.shrink import shrunk
 from tests.scenarios.simulation.story import story
+from tests.scenarios.simulation.workers import begin_quietly, histories
 
 SAY_EVERY_S = 10.0
 LISTED, SHRUNK = 10, 3  # of the failing seeds, the first so many
@@ -31,6 +28,7 @@ class Arguments:
     first: int
     seed: int | None
     jobs: int
+    within_s: float
 
 
 def main(arguments: Sequence[str] | None = None, altered: Altered = as_it_is) -> int:
@@ -39,9 +37,8 @@ def main(arguments: Sequence[str] | None = None, altered: Altered = as_it_is) ->
     `altered`: what takes the place of each service, for tests; then there is one process only.
     """
     asked = _read(arguments)
-    _quiet()
     seeds = range(asked.first, asked.first + asked.seeds) if asked.seed is None else (asked.seed,)
-    run = _played(seeds, 1 if altered is not as_it_is else asked.jobs, altered)
+    run = _played(seeds, 1 if altered is not as_it_is else asked.jobs, altered, asked.within_s)
     if asked.seed is None:
         print(table(run))
         print(f"written to {written(run)}")
@@ -57,17 +54,21 @@ def _read(arguments: Sequence[str] | None) -> Arguments:
     parser.add_argument("--first", type=int, default=1, help="the first of them (FIRST)")
     parser.add_argument("--seed", type=int, default=None, help="only this one, and the least of it (SEED)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (JOBS)")
+    parser.add_argument("--within", type=float, default=math.inf, help="seconds, then report what there is (WITHIN)")
     found = parser.parse_args(arguments)
-    return Arguments(found.seeds, found.first, found.seed, found.jobs)
+    return Arguments(found.seeds, found.first, found.seed, found.jobs, found.within)
 
 
-def _played(seeds: Sequence[int], jobs: int, altered: Altered) -> Run:
+def _played(seeds: Sequence[int], jobs: int, altered: Altered, within_s: float) -> Run:
     run, began_s = Run(seeds[0]), time.monotonic()
     said_s = began_s
-    with _histories(seeds, min(jobs, len(seeds)), altered) as histories:
-        for seed, what in histories:
+    jobs = min(jobs, len(seeds))
+    with nullcontext(_in_this_process(seeds, altered)) if jobs == 1 else histories(seeds, jobs) as told_by_seed:
+        for seed, what in told_by_seed:
             run.take(seed, what)
             run.wall_s = time.monotonic() - began_s
+            if run.wall_s > within_s:
+                break
             if time.monotonic() - said_s > SAY_EVERY_S:
                 said_s = time.monotonic()
                 failing = f", failing: {sorted(run.failing)[:LISTED]}" if run.failing else ""
@@ -75,28 +76,8 @@ def _played(seeds: Sequence[int], jobs: int, altered: Altered) -> Run:
     return run
 
 
-@contextmanager
-def _histories(seeds: Sequence[int], jobs: int, altered: Altered) -> Generator[Iterator[tuple[int, Told]]]:
-    if jobs == 1:
-        yield ((seed, told(plan_of(seed), altered)) for seed in seeds)
-        return
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(jobs, _begin, maxtasksperchild=1_000) as pool:
-        yield pool.imap_unordered(_history, seeds)
-
-
-def _begin() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _quiet()
-    gc.set_threshold(100_000, 50, 100)
-
-
-def _quiet() -> None:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(60))
-
-
-def _history(seed: int) -> tuple[int, Told]:
-    return seed, told(plan_of(seed))
+def _in_this_process(seeds: Sequence[int], altered: Altered) -> Iterator[tuple[int, Told]]:
+    return ((seed, told(plan_of(seed), altered)) for seed in seeds)
 
 
 def _tell_failing(run: Run, altered: Altered) -> None:
@@ -113,4 +94,5 @@ def _tell_failing(run: Run, altered: Altered) -> None:
 
 
 if __name__ == "__main__":
+    begin_quietly()
     sys.exit(main())
