@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import logging
 import struct
+import time
 import zlib
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, cast
 
@@ -25,19 +27,24 @@ from kafka.net import KafkaNetSocket
 from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
+from kafka.producer.producer_batch import ProducerBatch
+from kafka.producer.record_accumulator import RecordAccumulator
+from kafka.record.memory_records import MemoryRecordsBuilder
 from kafka.structs import TopicPartition as WirePartition
 
+from shared.runtime.kafka_records import Frame, record_of, records_in
 from shared.runtime.kafka_settings import KafkaSettings
 from shared.runtime.kafka_wire import Answer, Completion, FetchPlan, PositionLost, Ticket, Unanswered
 from shared.runtime.log import (
     AccessDenied,
     BrokerAway,
     DamagedBatch,
-    Headers,
+    LogRecord,
     RecordTooLarge,
     SendError,
     SendFailed,
     TopicMissing,
+    TopicPartition,
     TopicRefused,
 )
 
@@ -48,6 +55,8 @@ _BLOCK_MS = 2_000
 MAX_RECORD_BYTES = 1_000_000  # below the 1,048,588 that Apache Kafka takes unless it is told otherwise
 _LARGEST_SANE_BATCH = 1_000_000
 _DENIED = (kafka_errors.AuthorizationError, kafka_errors.SaslAuthenticationFailedError)
+# Told of sends of one batch: these, the number of the first in it, and what kafka-python says of the batch.
+Finished = Callable[[Sequence[Ticket], int, Any], None]
 # All that decoding somebody else's bytes can raise.
 _BAD_BYTES = (ValueError, IndexError, OverflowError, EOFError, OSError, zlib.error, struct.error)
 
@@ -118,39 +127,71 @@ class _NumberedOffsets(dict[WirePartition, int]):
     number: int = 0
 
 
-class _WatchedBatches:
-    """kafka-python's batches, remembering the one that is being read."""
-
-    def __init__(self, batches: Any) -> None:
-        self._batches = batches
-        self.current: Any = None
-
-    def next_batch(self) -> Any:
-        self.current = self._batches.next_batch()
-        return self.current
-
-
 class PartitionRecords(Fetcher.PartitionRecords):
-    """Ends at a batch that cannot be read and moves behind it.
+    """Hands out records of ours; ends at a batch that cannot be read and moves behind it.
 
-    kafka-python's own raises once, and then hands out nothing without ever ending, so that `poll` does not return.
+    kafka-python's own makes three objects of each record, raises once at such a batch, and then hands out nothing
+    without ever ending, so that `poll` does not return.
     """
 
     damage: DamagedBatch | None = None
 
-    def _unpack_records(self, tp: Any, records: Any, *deserializers: Any) -> Iterator[Any]:
-        watched = _WatchedBatches(records)
+    def __init__(self, *args: Any, prefix: str = "", **options: Any) -> None:
+        self._prefix = prefix
+        super().__init__(*args, **options)
+
+    def _unpack_records(self, tp: Any, records: Any, *_deserializers: Any) -> Iterator[LogRecord]:
+        ours = TopicPartition(tp.topic.removeprefix(self._prefix), tp.partition)
+        batch: Any = None
         try:
-            yield from super()._unpack_records(tp, watched, *deserializers)
+            while records.has_next():
+                batch = records.next_batch()
+                yield from self._read(ours, batch)
+            self.drain()
         except (kafka_errors.KafkaError, *_BAD_BYTES) as error:
             first = self.next_fetch_offset
             following = first + 1
-            batch = watched.current
-            if batch is not None and 0 < batch.next_offset - batch.base_offset <= _LARGEST_SANE_BATCH:
+            if batch is not None and batch.magic >= 2 and _is_sane(batch):
                 following = max(following, batch.next_offset)
             self.damage = DamagedBatch(tp.topic, tp.partition, first, following, f"{type(error).__name__}: {error}")
             self.next_fetch_offset = following
             self.drain()
+
+    def _read(self, tp: TopicPartition, batch: Any) -> Iterator[LogRecord]:
+        if not batch.validate_crc():
+            raise kafka_errors.CorruptRecordError(f"the batch at offset {batch.base_offset} fails its crc check")
+        self.bytes_read += batch.size_in_bytes
+        if batch.magic < 2:
+            yield from self._counted(_old_records(tp, batch))
+            return
+        self.leader_epoch = batch.leader_epoch
+        if not batch.is_control_batch:
+            yield from self._counted(_records(tp, batch))
+        # Behind what compaction took from the end of the batch as well.
+        self.next_fetch_offset = batch.next_offset
+
+    def _counted(self, records: Iterator[LogRecord]) -> Iterator[LogRecord]:
+        for record in records:
+            self.next_fetch_offset = record.offset + 1
+            yield record
+
+
+def _is_sane(batch: Any) -> bool:
+    return 0 < batch.next_offset - batch.base_offset <= _LARGEST_SANE_BATCH
+
+
+def _records(tp: TopicPartition, batch: Any) -> Iterator[LogRecord]:
+    iter(batch)  # decompresses
+    append_ms = batch.max_timestamp if batch.timestamp_type == batch.LOG_APPEND_TIME else None
+    frame = Frame(tp, batch.base_offset, batch.first_timestamp, append_ms, batch.records_count)
+    return records_in(bytes(memoryview(batch._buffer)[batch._pos :]), frame)
+
+
+def _old_records(tp: TopicPartition, batch: Any) -> Iterator[LogRecord]:
+    """Of message formats 0 and 1, which Apache Kafka still gives out as they were stored."""
+    for record in batch:
+        ms = -1 if record.timestamp is None else record.timestamp
+        yield LogRecord(tp.topic, tp.partition, record.offset, ms, record.key, record.value, ())
 
 
 def _diverges(said: Any) -> bool:
@@ -161,12 +202,11 @@ def _diverges(said: Any) -> bool:
 class _NumberingFetcher(Fetcher):
     """Numbers its requests, keeps what each answer said, and asks how long each may wait at the broker."""
 
-    PartitionRecords = PartitionRecords
-
     def __init__(
-        self, *args: Any, number: Callable[[], int], wait_ms: Callable[[FetchPlan], int], **config: Any
+        self, *args: Any, number: Callable[[], int], wait_ms: Callable[[FetchPlan], int], prefix: str, **config: Any
     ) -> None:
         super().__init__(*args, **config)
+        self.PartitionRecords = partial(PartitionRecords, prefix=prefix)
         self._number = number
         self._wait_ms = wait_ms
         self._records_in_hand = False
@@ -239,8 +279,9 @@ class Consumer(KafkaConsumer):
             metrics_enabled=False,
         )
         self._fetcher = _NumberingFetcher(
-            self._client, self._subscription, number=number, wait_ms=wait_ms, metrics=None, **self.config
-        )
+            self._client, self._subscription, number=number, wait_ms=wait_ms, prefix=settings.topic_prefix,
+            metrics=None, **self.config,
+        )  # fmt: skip
         self.fetcher = self._fetcher
         _never_create_topics(self._cluster)
 
@@ -260,10 +301,11 @@ class Consumer(KafkaConsumer):
         except (kafka_errors.RetriableError, kafka_errors.BrokerResponseError):
             return None
 
-    def next_records(self, timeout_ms: int, max_records: int) -> dict[WirePartition, list[Any]]:
+    def next_records(self, timeout_ms: int, max_records: int) -> dict[WirePartition, list[LogRecord]]:
         """One poll. Raises PositionLost where the broker refuses a position."""
         try:
-            return cast("dict[WirePartition, list[Any]]", self.poll(timeout_ms=timeout_ms, max_records=max_records))
+            polled = self.poll(timeout_ms=timeout_ms, max_records=max_records)
+            return cast("dict[WirePartition, list[LogRecord]]", polled)
         except kafka_errors.OffsetOutOfRangeError as error:
             wire, asked = next(iter(error.args[0].items()))
             raise PositionLost(wire, asked) from error
@@ -274,6 +316,75 @@ class Consumer(KafkaConsumer):
             raise AccessDenied(f"{type(error).__name__}: {error}") from error
         except kafka_errors.RetriableError:
             return {}
+
+
+class _Records(MemoryRecordsBuilder):
+    def take(self, ms: int, content: bytes) -> bool:
+        """Whether there is room; the first record always has it."""
+        if self._closed:
+            return False
+        whole, offset = self._builder, self._next_offset
+        first_ms = ms if whole._first_timestamp is None else whole._first_timestamp
+        record = record_of(offset, ms - first_ms, content)
+        if offset and whole.size() + len(record) > self._batch_size:
+            return False
+        whole._buffer += record
+        whole._first_timestamp, whole._max_timestamp = first_ms, max(ms, whole._max_timestamp or ms)
+        whole._last_offset, whole._num_records = offset, offset + 1
+        self._next_offset = offset + 1
+        return True
+
+
+class _Batch(ProducerBatch):
+    """Completes once for all of its records; kafka-python makes a future, a lock and two callbacks for each."""
+
+    def __init__(self, wire: WirePartition, records: _Records, finished: Finished) -> None:
+        super().__init__(wire, records)
+        self.tickets: list[Ticket] = []
+        self.produce_future.add_callback(partial(finished, self.tickets, 0))
+
+
+class _Moved:
+    """The place of a send in a batch that kafka-python divides, because the broker found it too large."""
+
+    def __init__(self, ticket: Ticket, finished: Finished) -> None:
+        self._ticket, self._finished = ticket, finished
+
+    def rebind(self, produce_future: Any, index: int) -> None:
+        produce_future.add_callback(partial(self._finished, [self._ticket], index))
+
+
+class _Accumulator(RecordAccumulator):
+    """Takes a send without what `KafkaProducer.send` does for each: checks, sizes, texts for its log, a future."""
+
+    finished: Finished
+
+    def take(self, wire: WirePartition, content: bytes, ticket: Ticket) -> bool:
+        """Whether the sender has something to do. Raises IllegalStateError once closed."""
+        ms = time.time_ns() // 1_000_000
+        self._appends_in_progress.increment()
+        try:
+            with self._tp_lock(wire):
+                if self._closed:
+                    raise kafka_errors.IllegalStateError("the producer has ended")
+                waiting = self._batches[wire]
+                batch = waiting[-1] if waiting else None
+                fits = isinstance(batch, _Batch) and batch.records.take(ms, content)
+                if not fits:
+                    records = _Records(2, self.config["compression_attrs"], self.config["batch_size"])
+                    records.take(ms, content)
+                    batch = _Batch(wire, records, self.finished)
+                    waiting.append(batch)
+                    self._incomplete.add(batch)
+                cast(_Batch, batch).tickets.append(ticket)
+                return not fits
+        finally:
+            self._appends_in_progress.decrement()
+
+    def split_and_reenqueue(self, batch: Any, now: float | None = None) -> int:
+        if isinstance(batch, _Batch):
+            batch._record_futures = [_Moved(ticket, self.finished) for ticket in batch.tickets]
+        return cast(int, super().split_and_reenqueue(batch, now))
 
 
 class Producer(KafkaProducer):
@@ -300,25 +411,43 @@ class Producer(KafkaProducer):
             metrics_enabled=False,
         )
         _never_create_topics(self._metadata)
+        # The sender thread runs with this object by now: it stays, and becomes one of ours.
+        self._accumulator.__class__ = _Accumulator
+        self._accumulator.finished = self._finished
 
-    def put(
-        self, wire: WirePartition, key: bytes | None, value: bytes | None, headers: Headers, ticket: Ticket
-    ) -> None:
-        """Take one record. Raises TopicMissing if the topic or partition does not show up within two seconds."""
+    def put(self, wire: WirePartition, content: bytes, ticket: Ticket) -> bool:
+        """Take a record's content, or say False: the producer has failed meanwhile.
+
+        Raises TopicMissing if the topic or partition does not show up within two seconds.
+        """
+        if self._metadata.leader_for_partition(wire) is None:
+            self._await(wire, ticket)
+        try:
+            if self._accumulator.take(wire, content, ticket):
+                self._sender.wakeup()
+        except kafka_errors.IllegalStateError as ended:
+            self.failure = self.failure or SendFailed(ticket.tp, str(ended))
+            return False
+        return True
+
+    def _await(self, wire: WirePartition, ticket: Ticket) -> None:
         try:
             if wire.partition not in self.partitions_for(wire.topic):
                 raise TopicMissing(ticket.tp)
         except kafka_errors.KafkaTimeoutError as error:
             raise TopicMissing(ticket.tp) from error
-        future = self.send(wire.topic, value=value, key=key, headers=list(headers), partition=wire.partition)
-        future.add_callback(self._acknowledged, ticket)
-        future.add_errback(self._failed, ticket)
 
-    def _acknowledged(self, ticket: Ticket, metadata: Any) -> None:
-        if self.failure is None:
-            self._done.put((ticket, metadata.offset, None))
+    def _finished(self, tickets: Sequence[Ticket], index: int, result: Any) -> None:
+        """A batch was answered, or given up; the sends are those from number `index` on in it."""
+        offset, _, error_of = result
+        if error_of is not None:
+            for n, ticket in enumerate(tickets, index):
+                self._failed(ticket, error_of(n))
+        elif self.failure is None:
+            # A broker that had the batch already may not say where: -1, as kafka-python has it.
+            self._done.put(Completion(tickets, -1 if offset < 0 else offset + index))
         else:
-            self._done.put((ticket, None, SendFailed(ticket.tp, self.failure.reason)))
+            self._done.put(Completion(tickets, -1, SendFailed(tickets[0].tp, self.failure.reason)))
 
     def _failed(self, ticket: Ticket, error: BaseException) -> None:
         if isinstance(error, kafka_errors.MessageSizeTooLargeError | kafka_errors.RecordListTooLargeError):
@@ -329,7 +458,7 @@ class Producer(KafkaProducer):
             self.failure = SendFailed(ticket.tp, f"{type(error).__name__}: {error}")
             _log.warning("producer given up after a failed send; the next send builds a new one: %s", error)
             self._sender.force_close()
-        self._done.put((ticket, None, refused))
+        self._done.put(Completion([ticket], -1, refused))
 
     def abandon(self) -> None:
         """Stop at once: `close` would first wait for all that is in flight, and raise if that takes too long."""

@@ -6,7 +6,6 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from shared.runtime.end_proof import EndProof
 from shared.runtime.fetch_wait import FetchWait
@@ -228,10 +227,7 @@ class KafkaReader:
             raise OffsetOutOfRange(tp, lost.asked, consumer.first_offset(lost.wire), self._proof.end(tp)) from lost
         now_s = time.monotonic()
         self._note_answers(consumer, now_s)
-        found: dict[TopicPartition, list[LogRecord]] = {}
-        for wire, raws in batches.items():
-            tp = self._ours[wire]
-            found[tp] = [_record(tp.topic, raw) for raw in raws]
+        found = {self._ours[wire]: records for wire, records in batches.items()}
         for wire, tp in self._ours.items():
             where = consumer.where(wire)
             if where is not None:
@@ -288,11 +284,6 @@ class KafkaReader:
                     raise TopicMissing(tp)
         if trouble_s > _TROUBLE_LIMIT_S:
             raise BrokerAway(self._settings.bootstrap)
-
-
-def _record(topic: str, raw: Any) -> LogRecord:
-    headers = tuple((name, value or b"") for name, value in raw.headers) if raw.headers else ()
-    return LogRecord(topic, raw.partition, raw.offset, raw.timestamp, raw.key, raw.value, headers)
 
 
 def _rest(damage: DamagedBatch) -> tuple[int, int, int, str]:

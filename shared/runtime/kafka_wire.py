@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from shared.runtime.log import OnDone, SendError, TopicPartition
@@ -48,4 +49,9 @@ class Ticket(NamedTuple):
     on_done: OnDone
 
 
-Completion = tuple[Ticket, int | None, SendError | None]
+class Completion(NamedTuple):
+    """Sends that were answered together: all failed, or all stand in their log from offset `first` on (-1: unknown)."""
+
+    tickets: Sequence[Ticket]
+    first: int
+    error: SendError | None = None

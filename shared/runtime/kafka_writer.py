@@ -8,6 +8,7 @@ from queue import Empty, SimpleQueue
 
 from shared.runtime.kafka import MAX_RECORD_BYTES, Producer, WirePartition
 from shared.runtime.kafka_reader import reachable
+from shared.runtime.kafka_records import content_of
 from shared.runtime.kafka_settings import KafkaSettings
 from shared.runtime.kafka_wire import Completion, Ticket
 from shared.runtime.log import (
@@ -16,6 +17,7 @@ from shared.runtime.log import (
     Headers,
     OnDone,
     RecordTooLarge,
+    SendError,
     TopicMissing,
     TopicPartition,
     record_bytes,
@@ -47,26 +49,30 @@ class KafkaWriter:
         self._settings = settings
         self._producer: Producer | None = None
         self._done: SimpleQueue[Completion] = SimpleQueue()
-        self._refused: deque[Completion] = deque()
+        self._told: deque[tuple[Ticket, int | None, SendError | None]] = deque()  # answered, callback not yet run
+        self._wires: dict[TopicPartition, WirePartition] = {}
         self._in_flight = 0
         self._heard_s = time.monotonic()
 
     def send(
         self, tp: TopicPartition, key: bytes | None, value: bytes | None, headers: Headers, on_done: OnDone
     ) -> None:
-        """See Writer. A key or a value must be given: kafka-python takes no record without both."""
+        """See Writer."""
         while self._in_flight >= MAX_IN_FLIGHT:
             self.drain(0.5)
         ticket = Ticket(tp, on_done)
-        size = record_bytes(key, value, headers)
-        if size > MAX_RECORD_BYTES:
+        content = content_of(key, value, headers)
+        # Counted only where it may be too much: for most records that would cost as much as their bytes.
+        if len(content) > MAX_RECORD_BYTES // 2 and (size := record_bytes(key, value, headers)) > MAX_RECORD_BYTES:
             self._in_flight += 1
-            self._refused.append((ticket, None, RecordTooLarge(tp, size, MAX_RECORD_BYTES)))
+            self._told.append((ticket, None, RecordTooLarge(tp, size, MAX_RECORD_BYTES)))
             return
-        producer = self._connected()
-        wire = WirePartition(self._settings.topic_prefix + tp.topic, tp.partition)
+        wire = self._wires.get(tp)
+        if wire is None:
+            wire = self._wires[tp] = WirePartition(self._settings.topic_prefix + tp.topic, tp.partition)
         try:
-            producer.put(wire, key, value, headers, ticket)
+            while not self._connected().put(wire, content, ticket):
+                pass
         except TopicMissing:
             if not reachable(self._settings):
                 raise BrokerAway(self._settings.bootstrap) from None
@@ -87,13 +93,9 @@ class KafkaWriter:
             if self._in_flight == 0 or left_s <= 0:
                 return
             try:
-                first = self._done.get(timeout=min(left_s, 0.25))
+                self._take(self._done.get(timeout=min(left_s, 0.25)))
             except Empty:
                 self._complain()
-                continue
-            self._tell(first)
-            self._report()
-            return
 
     def flush(self, timeout_s: float) -> None:
         """Drain until nothing is in flight."""
@@ -109,6 +111,7 @@ class KafkaWriter:
         if self._producer is not None:
             self._producer.abandon()
             self._producer = None
+        self._told.clear()
         self._in_flight = 0
 
     def _connected(self) -> Producer:
@@ -122,21 +125,26 @@ class KafkaWriter:
         return self._producer
 
     def _report(self) -> bool:
-        told = False
-        while self._refused:
-            self._tell(self._refused.popleft())
-            told = True
         # Only what is there now: a callback may send, and what that completes belongs to the next round.
         for _ in range(self._done.qsize()):
-            self._tell(self._done.get())
-            told = True
-        return told
+            self._take(self._done.get())
+        last = len(self._told)
+        for _ in range(last):
+            if not self._told:
+                break  # a callback that waited for room has run the others
+            ticket, offset, error = self._told.popleft()
+            self._in_flight -= 1
+            ticket.on_done(offset, error)
+        return last > 0
 
-    def _tell(self, completion: Completion) -> None:
-        ticket, offset, error = completion
-        self._in_flight -= 1
+    def _take(self, done: Completion) -> None:
         self._heard_s = time.monotonic()
-        ticket.on_done(offset, error)
+        if done.error is not None:
+            self._told.extend((ticket, None, done.error) for ticket in done.tickets)
+        elif done.first < 0:
+            self._told.extend((ticket, -1, None) for ticket in done.tickets)
+        else:
+            self._told.extend((ticket, offset, None) for offset, ticket in enumerate(done.tickets, done.first))
 
     def _complain(self) -> None:
         now_s = time.monotonic()

@@ -149,7 +149,7 @@ class TopicHistory:
 
     def _edited(self, tp: TopicPartition, to: Encoded, where: Callable[[LogRecord], bool]) -> TopicHistory:
         def edited(record: LogRecord) -> LogRecord:
-            return replace(record, key=to.key, value=to.value, headers=to.headers) if where(record) else record
+            return record._replace(key=to.key, value=to.value, headers=to.headers) if where(record) else record
 
         return self._with_log(tp, [edited(record) for record in self.logs[tp]])
 

@@ -67,5 +67,63 @@ def test_what_is_whole_is_not_called_damaged() -> None:
     assert drained[0].damage is None
 
 
+@pytest.mark.parametrize("magic", [0, 1])
+def test_messages_in_a_format_of_old_are_read(magic: int) -> None:
+    builder: Any = MemoryRecordsBuilder(magic=magic, compression_type=0, batch_size=1 << 20)
+    for value in (b"a", b"b"):
+        builder.append(1_000, b"k", value)
+    builder.close()
+    whole = bytes(builder.buffer())
+    drained: list[Any] = []
+    found = records_of(whole + bytes(batch(2, b"c")), drained).take(10)
+    assert [(one.offset, one.timestamp_ms, one.value, one.headers) for one in found] == [
+        (0, 1_000 if magic else -1, b"a", ()),
+        (1, 1_000 if magic else -1, b"b", ()),
+        (2, 1_000, b"c", ()),
+    ]
+    assert drained[0].damage is None
+    flipped = bytearray(whole)
+    flipped[-1] ^= 0x40
+    part = records_of(bytes(flipped), drained)
+    assert taken(part) == [b"a"]
+    assert (drained[1].damage.first, drained[1].damage.following) == (1, 2)
+
+
+@pytest.mark.parametrize("codec", [1, 2, 3, 4], ids=["gzip", "snappy", "lz4", "zstd"])
+def test_what_is_compressed_is_read_from_the_middle(codec: int) -> None:
+    builder: Any = MemoryRecordsBuilder(magic=2, compression_type=codec, batch_size=1 << 20)
+    for n in range(100):
+        builder.append(1_000 + n, b"k", b"value %d" % n, [("n", b"%d" % n)])
+    builder.close()
+    part = PartitionRecords(97, WIRE, MemoryRecords(bytes(builder.buffer())))
+    found = part.take(10)
+    assert [(one.offset, one.timestamp_ms, one.headers) for one in found] == [
+        (n, 1_000 + n, (("n", b"%d" % n),)) for n in (97, 98, 99)
+    ]
+    assert part.next_fetch_offset == 100
+
+
+def test_marks_of_transactions_are_passed_over_and_the_brokers_time_counts() -> None:
+    builder: Any = MemoryRecordsBuilder(magic=2, compression_type=0, batch_size=1 << 20, offset=1)
+    for ms, value in ((1_000, b"a"), (2_000, b"b")):
+        builder.append(ms, b"k", value)
+    builder.close()
+    control, stamped = _with_attributes(batch(0, b"commit"), 0x20), _with_attributes(builder.buffer(), 0x08)
+    part = PartitionRecords(0, WIRE, MemoryRecords(bytes(control + stamped)))
+    assert [(one.offset, one.timestamp_ms, one.value) for one in part.take(10)] == [(1, 2_000, b"a"), (2, 2_000, b"b")]
+
+
+def test_topics_lose_the_prefix_of_the_cluster() -> None:
+    prefixed = WirePartition("team.t", 0)
+    [record] = PartitionRecords(0, prefixed, MemoryRecords(bytes(batch(0, b"a"))), prefix="team.").take(1)
+    assert record.topic == "t"
+
+
+def _with_attributes(made: bytearray, attributes: int) -> bytearray:
+    made[22] |= attributes
+    made[17:21] = _crc(made[21:])
+    return made
+
+
 def _crc(data: bytearray) -> bytes:
     return crc32c.crc32c(bytes(data)).to_bytes(4, "big")
