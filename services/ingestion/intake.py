@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import orjson
 
@@ -96,4 +95,4 @@ def _refused(refusal: Refusal, source: Source, record: LogRecord) -> Publish:
     where = (record.topic, record.partition, record.offset)
     rejected = quarantined(refusal, source.name, *where, record.value or b"", "", record.timestamp_ms)
     # Its id is unknown, or not to be trusted: the bytes, which name the rejection, tell it apart.
-    return replace(rejected, first_cause=record_cause(source.name, ""))
+    return rejected._replace(first_cause=record_cause(source.name, ""))

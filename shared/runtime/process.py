@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -74,6 +75,7 @@ class Host:
     instance: str
     folder: Path | None = None
     largest_event_bytes: int = 1_000_000
+    batch: int = BATCH  # the most entries of a log that one turn takes, and one transaction holds
     buried: Callable[[OutboxRow], None] = lambda row: None  # told once of each dead letter
 
 
@@ -113,7 +115,7 @@ class Process:
         moved = self.read(wait_s, records)
         moved |= self.reconcile()
         for task_id in list(self.tasks):
-            moved |= self.advance(task_id, BATCH)
+            moved |= self.advance(task_id, self._host.batch)
         moved |= self.work()
         moved |= self.publish()
         self.turns += 1
@@ -296,11 +298,10 @@ class Process:
         full = self.relays[task.spec.id].pending > LARGEST_OUTBOX
         taken = 0
         if backlog and not full:
-            batch = [backlog[i] for i in range(min(limit, len(backlog)))]
-            taken = task.process(batch, now_s)
+            taken = task.process(list(islice(backlog, limit)), now_s)
             for _ in range(taken):
                 backlog.popleft()
-        self._bound(tp, full or len(backlog) > BATCH)
+        self._bound(tp, full or len(backlog) > self._host.batch)
         return taken > 0
 
     def _say_buried(self, task: Task, letters: int) -> None:
