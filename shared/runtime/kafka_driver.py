@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -49,6 +50,16 @@ class SystemClock:
         return time.time_ns() // 1_000_000
 
 
+def collect_seldom() -> None:
+    """Let Python look for cycles less often, and never again among what was made at the start.
+
+    Each record makes dozens of objects and hardly a cycle; looking for cycles took an eighth of its time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
+
+
 class Driver:
     """The loop of one process."""
 
@@ -61,6 +72,7 @@ class Driver:
 
     def run(self) -> None:
         """Turn until told to stop; then send what is pending and close."""
+        collect_seldom()
         wait_s = 0.0
         while not self.stopping:
             try:
