@@ -15,9 +15,9 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, cast
 
 import kafka.errors as kafka_errors
@@ -31,6 +31,7 @@ from kafka.producer.producer_batch import ProducerBatch
 from kafka.producer.record_accumulator import RecordAccumulator
 from kafka.record.memory_records import MemoryRecordsBuilder
 from kafka.structs import TopicPartition as WirePartition
+from kafka.util import Timer
 
 from shared.runtime.kafka_records import Frame, record_of, records_in
 from shared.runtime.kafka_settings import KafkaSettings
@@ -211,8 +212,34 @@ class _NumberingFetcher(Fetcher):
         self._wait_ms = wait_ms
         self._records_in_hand = False
         self.answers: deque[Answer] = deque()
+        self.news: SimpleQueue[None] = SimpleQueue()  # something for the caller to look at; more often than not nothing
         self.failures = 0
         self.damaged: list[DamagedBatch] = []
+
+    def fetch_records(
+        self, max_records: int | None = None, update_offsets: bool = True, timeout_ms: float | None = None
+    ) -> Any:
+        # In place of kafka-python's own, which has its I/O thread send and wait, each time it is called: half of what
+        # a quiet service used. Here it is asked only where there is something to ask, and the caller waits for news.
+        found, more = self.fetched_records(max_records, update_offsets)
+        if not more and self._has_to_ask():
+            self.send_fetches()
+        if found or not self.in_flight_fetches():
+            return found, not found
+        with suppress(Empty):
+            self.news.get(timeout=(timeout_ms or 0) / 1000)
+        # Whatever is news behind this point wakes the next wait.
+        while not self.news.empty():
+            self.news.get()
+        return self.fetched_records(max_records, update_offsets)[0], False
+
+    def _has_to_ask(self) -> bool:
+        pending = self._nodes_with_pending_fetch_requests
+        return any(self._select_read_replica(wire) not in pending for wire in self._fetchable_partitions())
+
+    def _clear_pending_fetch_request(self, node_id: int, result: Any) -> None:
+        super()._clear_pending_fetch_request(node_id, result)
+        self.news.put(None)  # only now: the next fetch can be sent, and the answer has been taken in
 
     def fetched_records(self, max_records: int | None = None, update_offsets: bool = True) -> Any:
         # kafka-python gives a resumed log its parked records back only when this slot is None, but leaves what it has
@@ -302,9 +329,9 @@ class Consumer(KafkaConsumer):
             return None
 
     def next_records(self, timeout_ms: int, max_records: int) -> dict[WirePartition, list[LogRecord]]:
-        """One poll. Raises PositionLost where the broker refuses a position."""
+        """Wait once: for records, for any answer, or for `wake`. Raises PositionLost where a position is refused."""
         try:
-            polled = self.poll(timeout_ms=timeout_ms, max_records=max_records)
+            polled = self._poll_once(Timer(timeout_ms), max_records)
             return cast("dict[WirePartition, list[LogRecord]]", polled)
         except kafka_errors.OffsetOutOfRangeError as error:
             wire, asked = next(iter(error.args[0].items()))
@@ -316,6 +343,10 @@ class Consumer(KafkaConsumer):
             raise AccessDenied(f"{type(error).__name__}: {error}") from error
         except kafka_errors.RetriableError:
             return {}
+
+    def wake(self) -> None:
+        """From any thread, and from a signal handler."""
+        self.fetcher.news.put(None)
 
 
 class _Records(MemoryRecordsBuilder):
@@ -391,10 +422,10 @@ class Producer(KafkaProducer):
     """One generation of an idempotent producer: its first failure is its end.
 
     From the failure on it puts nothing more on the wire, and every send not yet acknowledged is completed with
-    SendFailed, even if an acknowledgement comes later. Completions are put into `done` on kafka-python's sender thread.
+    SendFailed, even if an acknowledgement comes later. `done` is called on kafka-python's sender thread.
     """
 
-    def __init__(self, settings: KafkaSettings, done: SimpleQueue[Completion]) -> None:
+    def __init__(self, settings: KafkaSettings, done: Callable[[Completion], None]) -> None:
         self.failure: SendFailed | None = None
         self._bootstrap = settings.bootstrap
         self._done = done
@@ -445,9 +476,9 @@ class Producer(KafkaProducer):
                 self._failed(ticket, error_of(n))
         elif self.failure is None:
             # A broker that had the batch already may not say where: -1, as kafka-python has it.
-            self._done.put(Completion(tickets, -1 if offset < 0 else offset + index))
+            self._done(Completion(tickets, -1 if offset < 0 else offset + index))
         else:
-            self._done.put(Completion(tickets, -1, SendFailed(tickets[0].tp, self.failure.reason)))
+            self._done(Completion(tickets, -1, SendFailed(tickets[0].tp, self.failure.reason)))
 
     def _failed(self, ticket: Ticket, error: BaseException) -> None:
         if isinstance(error, kafka_errors.MessageSizeTooLargeError | kafka_errors.RecordListTooLargeError):
@@ -458,7 +489,7 @@ class Producer(KafkaProducer):
             self.failure = SendFailed(ticket.tp, f"{type(error).__name__}: {error}")
             _log.warning("producer given up after a failed send; the next send builds a new one: %s", error)
             self._sender.force_close()
-        self._done.put(Completion([ticket], -1, refused))
+        self._done(Completion([ticket], -1, refused))
 
     def abandon(self) -> None:
         """Stop at once: `close` would first wait for all that is in flight, and raise if that takes too long."""

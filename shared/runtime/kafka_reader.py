@@ -27,7 +27,6 @@ _HANDSHAKE_S = 3.0
 _TROUBLE_GRACE_S = 1.0  # a leader moves within this time; asking again earlier would only cost
 _TROUBLE_LIMIT_S = 10.0
 _SILENCE_S = 5.0
-_PROOF_SLICE_MS = 5
 
 
 def reachable(settings: KafkaSettings) -> bool:
@@ -81,6 +80,7 @@ class KafkaReader:
         self._trouble_since_s: float | None = None
         self._beyond_end: tuple[TopicPartition, int, int] | None = None
         self._damaged: list[DamagedBatch] = []
+        self._woken = False
 
     def assign(self, positions: Mapping[TopicPartition, int]) -> None:
         """Read exactly these logs: new ones from the offset given, those kept from where they are."""
@@ -130,9 +130,10 @@ class KafkaReader:
         while True:
             proving = self._trouble_since_s is None and self._proving()
             left_ms = max(0, round((deadline_s - time.monotonic()) * 1000))
-            found = self._fetched(consumer, min(left_ms, _PROOF_SLICE_MS) if proving else left_ms, max_records)
+            found = self._fetched(consumer, left_ms, max_records)
             proved = proving and not self._proving()
-            if found or proved or time.monotonic() >= deadline_s:
+            woken, self._woken = self._woken, False
+            if found or proved or woken or time.monotonic() >= deadline_s:
                 return found
 
     def position(self, tp: TopicPartition) -> int:
@@ -176,6 +177,12 @@ class KafkaReader:
     def idle(self) -> None:
         """Let fetch waits grow again."""
         self._wait.busy(False)
+
+    def wake(self) -> None:
+        """See Reader; from a signal handler as well."""
+        self._woken = True
+        if (consumer := self._consumer) is not None:
+            consumer.wake()
 
     def close(self) -> None:
         """Give back connections and threads."""

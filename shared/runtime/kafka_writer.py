@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 from shared.runtime.kafka import MAX_RECORD_BYTES, Producer, WirePartition
@@ -50,6 +51,7 @@ class KafkaWriter:
         self._producer: Producer | None = None
         self._done: SimpleQueue[Completion] = SimpleQueue()
         self._told: deque[tuple[Ticket, int | None, SendError | None]] = deque()  # answered, callback not yet run
+        self._tell: Callable[[], None] = lambda: None
         self._wires: dict[TopicPartition, WirePartition] = {}
         self._in_flight = 0
         self._heard_s = time.monotonic()
@@ -106,6 +108,10 @@ class KafkaWriter:
                 raise FlushTimedOut(self._in_flight, timeout_s)
             self.drain(left_s)
 
+    def on_answers(self, tell: Callable[[], None]) -> None:
+        """See Writer; it is called on kafka-python's sender thread."""
+        self._tell = tell
+
     def close(self) -> None:
         """Give up what is in flight and give back connections and threads."""
         if self._producer is not None:
@@ -121,8 +127,12 @@ class KafkaWriter:
         if self._producer is None:
             if not reachable(self._settings):
                 raise BrokerAway(self._settings.bootstrap)
-            self._producer = Producer(self._settings, self._done)
+            self._producer = Producer(self._settings, self._finished)
         return self._producer
+
+    def _finished(self, done: Completion) -> None:
+        self._done.put(done)
+        self._tell()
 
     def _report(self) -> bool:
         # Only what is there now: a callback may send, and what that completes belongs to the next round.

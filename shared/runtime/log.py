@@ -236,6 +236,10 @@ class Reader(Protocol):
         """Take `busy` back."""
         ...
 
+    def wake(self) -> None:
+        """From any thread: the `poll` that waits returns, or the next one does at once."""
+        ...
+
     def close(self) -> None:
         """Give back connections and threads."""
         ...
@@ -264,6 +268,10 @@ class Writer(Protocol):
 
     def flush(self, timeout_s: float) -> None:
         """Drain until nothing is in flight. Raises FlushTimedOut or BrokerAway."""
+        ...
+
+    def on_answers(self, tell: Callable[[], None]) -> None:
+        """Call this whenever callbacks have become due, from whichever thread learns of it."""
         ...
 
     def close(self) -> None:

@@ -52,6 +52,7 @@ class OutsideWriter:
 
     def __init__(self, identity: str) -> None:
         self.identity = identity
+        self.wake: Callable[[], None] = lambda: None  # called when something is queued, from whichever thread does so
         self._lock = threading.Lock()
         self._queue: deque[_Row] = deque()
         self._flying = 0
@@ -66,6 +67,7 @@ class OutsideWriter:
         message = Message(event_id, self.identity, time_ms, key, event, None, control)
         with self._lock:
             self._queue.append(_Row(TopicPartition(topic.name, partition), message, landed))
+        self.wake()
 
     def publish_raw(
         self, tp: TopicPartition, key: bytes | None, value: bytes, headers: Sequence[tuple[str, bytes]] = ()
@@ -77,6 +79,7 @@ class OutsideWriter:
         future: Future[int] = Future()
         with self._lock:
             self._queue.append(_Row(tp, Encoded(key, value, tuple(headers)), future=future))
+        self.wake()
         return future
 
     @property

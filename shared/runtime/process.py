@@ -24,7 +24,7 @@ from shared.runtime.history import ControlHistory
 from shared.runtime.log import Broker, LogRecord, TopicPartition
 from shared.runtime.outside import OutsideWriter
 from shared.runtime.relay import Relay
-from shared.runtime.service import Executor, Follower, RawFollower, Service
+from shared.runtime.service import Executor, Follower, RawFollower, Service, WakingExecutor
 from shared.runtime.task import Task
 from shared.runtime.task_file import OutboxRow, TaskFile
 from shared.runtime.topic_settings import topic_config
@@ -85,11 +85,15 @@ class Process:
     def __init__(self, service: Service, host: Host) -> None:
         self.service, self._host = service, host
         self.broker = host.broker
-        self.clock, self.executor, self.artifacts = host.clock, host.executor, host.artifacts
+        self.clock, self.artifacts = host.clock, host.artifacts
         self.instance, self.folder = host.instance, host.folder
         self.history = ControlHistory()
         self.outside = OutsideWriter(f"headrace/{service.name}/{host.instance}")
         self.reader, self.writer, self.admin = host.broker.reader(), host.broker.writer(), host.broker.admin()
+        # Whatever another thread has for this one ends its wait for records.
+        self.outside.wake = self.reader.wake
+        self.writer.on_answers(self.reader.wake)
+        self.executor = WakingExecutor(host.executor, self.reader.wake)
         self.tasks: dict[str, Task] = {}
         self.relays: dict[str, Relay] = {}
         self.waiting: dict[str, str] = {}  # what is not there yet, and why it matters
@@ -111,12 +115,13 @@ class Process:
     # --- one round
 
     def turn(self, wait_s: float, records: int = 10_000) -> bool:
-        """One round; whether anything moved. Raises what the ports raise (BrokerAway: call again later)."""
+        """One round; whether anything moved, but for what workers do beside. Raises what the ports raise
+        (BrokerAway: call again later)."""
         moved = self.read(wait_s, records)
         moved |= self.reconcile()
         for task_id in list(self.tasks):
             moved |= self.advance(task_id, self._host.batch)
-        moved |= self.work()
+        self.work()
         moved |= self.publish()
         self.turns += 1
         return moved
@@ -319,11 +324,10 @@ class Process:
             self.reader.resume([tp])
             self._paused.discard(tp)
 
-    def work(self) -> bool:
+    def work(self) -> None:
         """A turn for each worker."""
         for worker in self.workers:
             worker.turn()
-        return any(worker.doing for worker in self.workers)
 
     def publish(self, wait_s: float = 0.0) -> bool:
         """Hand over what is to be sent, and take in what was acknowledged."""
