@@ -265,11 +265,13 @@ class Task:
             raise wait
 
     def _shown(self, source: str, producer: Producer, watermark_ms: int, control: int) -> None:
+        told = watermark_ms > producer.watermark_ms or control > self.control
         producer.watermark_ms = max(producer.watermark_ms, watermark_ms)
         producer.control = max(producer.control, control)
         self.producers[source] = self._changes.producers[source] = producer
         self.control = max(self.control, producer.control)
-        self.watermark_ms = max(self.watermark_ms, self._watermark_shown())
+        if told:  # an event tells nothing new as a rule
+            self.watermark_ms = max(self.watermark_ms, self._watermark_shown())
 
     # --- handlers
 
@@ -308,7 +310,10 @@ class Task:
         return prepare(self.spec, cause, outputs, self.control, lambda where: self._target(where).sequence)
 
     def _target(self, where: tuple[str, int]) -> Target:
-        return self.targets.setdefault(where, Target())
+        target = self.targets.get(where)
+        if target is None:
+            target = self.targets[where] = Target()
+        return target
 
     def _apply(self, key: str, prepared: Prepared) -> None:
         for topic, partition, encoded in prepared.rows:
