@@ -7,8 +7,9 @@ that every derived event carries, and each thousandth entry is a mark.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count, islice
 
 from shared.contracts.envelope import Encoded, Mark, Message, encode, encode_mark
 from shared.contracts.flow import InputsComputed, RecordAccepted
@@ -26,6 +27,7 @@ TASK = f"features/compute/{RECORDS_TP.topic}/0"
 WRITER = f"ingestion/accept/intake.{b.SOURCE}.v1/0"
 DATA_BYTES = 200
 KEYS = 1_000
+BARE_TARGETS = ("bare", "safe")  # where kafka-python copies to, in its two manners
 MARK_EVERY = 1_000
 
 
@@ -47,8 +49,8 @@ def on_accepted(state: MeanAmount | None, message: Message, context: Context) ->
         model=b.MODEL, record_id=record.record_id, entity=message.key, late=record.late,
         inputs={"amount": amount, "mean": before.mean, "count": float(before.count)},
     )  # fmt: skip
-    count = before.count + 1
-    after = MeanAmount(count, before.mean + (amount - before.mean) / count)
+    seen = before.count + 1
+    after = MeanAmount(seen, before.mean + (amount - before.mean) / seen)
     return after, [Publish(SCORING.of(b.MODEL), message.key, computed, message.time_ms)]
 
 
@@ -66,16 +68,29 @@ def found(broker: KafkaBroker) -> None:
     write(broker, CONTROL_TP, written)
 
 
-def write_records(broker: KafkaBroker, count: int, seed: int) -> None:
-    """Entries 0 to `count` of the log that is copied."""
-    broker.admin().create(RECORDS_TP.topic, 1, {})
-    write(broker, RECORDS_TP, entries(count, seed))
+class RecordsLog:
+    """The log that is copied, and how far it was written. `retention`: its settings, and those of what is derived."""
+
+    topic = RECORDS_TP.topic
+
+    def __init__(self, broker: KafkaBroker, seed: int, retention: Mapping[str, str]) -> None:
+        admin = broker.admin()
+        for topic in (self.topic, SCORING.of(b.MODEL).name, *BARE_TARGETS):
+            admin.create(topic, 1, retention)
+        admin.close()
+        self._writer, self._entries = broker.writer(), entries(seed)
+
+    def write(self, count: int) -> None:
+        """The next `count` entries, acknowledged."""
+        for encoded in islice(self._entries, count):
+            self._writer.send(RECORDS_TP, encoded.key, encoded.value, encoded.headers, _fail)
+        self._writer.flush(120)
 
 
-def entries(count: int, seed: int) -> Iterator[Encoded]:
-    """`count` entries: records, and every thousandth a mark."""
+def entries(seed: int) -> Iterator[Encoded]:
+    """Records without end, and every thousandth entry a mark."""
     rng, sequence = random.Random(seed), 0
-    for n in range(count):
+    for n in count():
         time_ms = b.T0_MS + n
         if n % MARK_EVERY == MARK_EVERY - 1:
             yield encode_mark(Mark(WRITER, sequence, time_ms - 60_000, 2))

@@ -55,6 +55,11 @@ class Runner:
         )  # fmt: skip
         self._said()
 
+    @property
+    def pid(self) -> int:
+        """Of the child."""
+        return self._process.pid
+
     def lap(self, records: int) -> Lap:
         """Run one; the parent waits."""
         assert self._process.stdin is not None
