@@ -12,7 +12,7 @@ SEED ?=
 JOBS ?=
 WITHIN ?=
 
-.PHONY: help setup demo demo-bad-candidate up test check proof simulate bench fmt lock docs java prometheus
+.PHONY: help setup demo demo-bad-candidate up test check proof simulate bench bench-runtime fmt lock docs java prometheus
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,12 +43,15 @@ proof: setup java prometheus ## the long tests: many seeds, faults, whole replay
 simulate: setup ## play SEEDS=1000 histories of the whole platform under faults and check each (FIRST=1, JOBS=cores, WITHIN=seconds); SEED=17: one, and the least of it
 	@$(PYTHON) -m tests.scenarios.simulation --first $(FIRST) --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) $(if $(WITHIN),--within $(WITHIN)) $(ARGS)
 
-bench: setup ## run every module under tests/benchmarks; tables here, reports in build/reports
+bench: setup java ## run every module under tests/benchmarks; tables here, reports in build/reports
 	@set -e; mkdir -p build/reports; found=0; \
 	for file in $$(find tests/benchmarks -name '*.py' ! -name '_*' 2>/dev/null | sort); do \
 	  found=1; module=$$(echo "$${file%.py}" | tr / .); echo "== $$module"; $(PYTHON) -m "$$module" $(ARGS); \
 	done; \
 	if [ $$found = 0 ]; then echo "bench: there is no module under tests/benchmarks yet" >&2; exit 1; fi
+
+bench-runtime: setup java ## the runtime beside bare kafka-python, memory, latency, what idling costs; docs/performance.md
+	@$(PYTHON) -m tests.benchmarks.runtime $(ARGS)
 
 fmt: setup ## format, and mend what ruff can mend
 	@.venv/bin/ruff check --fix --quiet --exit-zero .

@@ -76,7 +76,7 @@ def settle(process: Process, turns: int = 200) -> None:
     still = 0
     for _ in range(turns):
         moved = process.turn(0.0)
-        still = 0 if moved or process.pending else still + 1
+        still = 0 if moved or process.pending or process.doing() else still + 1
         if still == 2:
             return
     raise AssertionError(f"still busy after {turns} turns: {process.pending} pending, doing {process.doing()}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from shared.contracts.envelope import Encoded, Headers, Mark, Message, decode, encode
 from shared.contracts.errors import HeadraceError, UnreadableEvent
@@ -50,7 +50,7 @@ def replay_of(letter: LogRecord, definitions: Definitions, writer: str) -> Repla
     message = _timer(letter, said, letter_id) if "headrace_timer" in said else _event(letter, headers, letter_id)
     event_id = derived_id(letter_id, "replay")
     trace = carried_on(message.trace, event_id) if message.trace else None
-    sent = replace(message, id=event_id, source=writer, sequence=None, trace=trace, replay_for=task.id)
+    sent = message._replace(id=event_id, source=writer, sequence=None, trace=trace, replay_for=task.id)
     return Replay(tp, encode(sent), task, event_id)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import orjson
 
@@ -100,4 +99,4 @@ def _refused(refusal: Refusal, source: Source, record: LogRecord) -> Publish:
     rejected = quarantined(refusal, source.name, *where, record.value or b"", "", record.timestamp_ms)
     # Its id is unknown, or not to be trusted: the bytes, which name the rejection, tell it apart.
     cause = derived_id(record_cause(source.name, ""), "refused", rejected.name)
-    return replace(rejected, first_cause=cause, trace=trace_of(record.headers) or "")
+    return rejected._replace(first_cause=cause, trace=trace_of(record.headers) or "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from shared.contracts.control_writers import may_say
 from shared.contracts.envelope import Encoded, Message, encode
@@ -22,10 +22,10 @@ Where = tuple[str, int]  # topic and partition
 class Prepared:
     """`rows` in the order of the outputs; `sequences`: the last number given in each partition."""
 
-    rows: list[tuple[str, int, Encoded]] = field(default_factory=list[tuple[str, int, Encoded]])
-    sequences: dict[Where, int] = field(default_factory=dict[Where, int])
-    timers: list[SetTimer | ClearTimer] = field(default_factory=list["SetTimer | ClearTimer"])
-    buffers: list[Append] = field(default_factory=list[Append])
+    rows: list[tuple[str, int, Encoded]]
+    sequences: dict[Where, int]
+    timers: list[SetTimer | ClearTimer]
+    buffers: list[Append]
 
 
 def prepare(
@@ -36,7 +36,7 @@ def prepare(
     Raises WrongEvent or NotToBeSaid, KeyError for a topic that the task may not write, ValueError where a head step
     names no cause.
     """
-    prepared = Prepared()
+    prepared = Prepared([], {}, [], [])
     for ordinal, output in enumerate(outputs):
         match output:
             case Publish():

@@ -10,11 +10,10 @@ from __future__ import annotations
 # Not 0: the embedded broker then answers before it has looked, and names no partition at all.
 AT_ONCE_MS = 3
 ACTIVE_MS = 20
-SETTLING_MS = 50
 IDLE_MS = 500
 PAUSED_MS = 20
-_SETTLES_AFTER_S = 2.0
-_IDLES_AFTER_S = 5.0
+# Of the silence so far: short enough to be no matter beside it, long enough that a few dozen fetches lead to IDLE_MS.
+_OF_SILENCE = 0.1
 _TOKENS_KEEP_ACTIVE_S = 2.0
 
 
@@ -57,7 +56,5 @@ class FetchWait:
         return min(wait_ms, PAUSED_MS) if paused else wait_ms
 
     def _quiet_ms(self, now_s: float) -> int:
-        quiet_s = now_s - self._records_at
-        if quiet_s < _SETTLES_AFTER_S:
-            return ACTIVE_MS
-        return SETTLING_MS if quiet_s < _IDLES_AFTER_S else IDLE_MS
+        silent_ms = 1000 * (now_s - self._records_at)
+        return int(min(max(_OF_SILENCE * silent_ms, ACTIVE_MS), IDLE_MS))

@@ -13,11 +13,13 @@ import json
 import logging
 import math
 import struct
+import time
 import zlib
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from queue import SimpleQueue
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Any, cast
 from uuid import uuid4
 
@@ -29,22 +31,28 @@ from kafka.net import KafkaNetSocket
 from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
+from kafka.producer.producer_batch import ProducerBatch
+from kafka.producer.record_accumulator import RecordAccumulator
 from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment, ConsumerProtocolSubscription
+from kafka.record.memory_records import MemoryRecordsBuilder
 from kafka.structs import TopicPartition as WirePartition
+from kafka.util import Timer
 from snappy import UncompressError
 from zstandard import ZstdError
 
+from shared.runtime.kafka_records import Frame, record_of, records_in
 from shared.runtime.kafka_settings import KafkaSettings
-from shared.runtime.kafka_wire import Answer, Completion, FetchPlan, PositionLost, Ticket, Unanswered
+from shared.runtime.kafka_wire import DAMAGE_TRIES, Answer, Completion, FetchPlan, PositionLost, Ticket, Unanswered
 from shared.runtime.log import (
     AccessDenied,
     BrokerAway,
     DamagedBatch,
-    Headers,
+    LogRecord,
     RecordTooLarge,
     SendError,
     SendFailed,
     TopicMissing,
+    TopicPartition,
     TopicRefused,
 )
 
@@ -55,6 +63,8 @@ _BLOCK_MS = 2_000
 MAX_RECORD_BYTES = 1_000_000  # below the 1,048,588 that Apache Kafka takes unless it is told otherwise
 _LARGEST_SANE_BATCH = 1_000_000
 _DENIED = (kafka_errors.AuthorizationError, kafka_errors.SaslAuthenticationFailedError)
+# Told of sends of one batch: these, the number of the first in it, and what kafka-python says of the batch.
+Finished = Callable[[Sequence[Ticket], int, Any], None]
 # All that decoding somebody else's bytes can raise; lz4 has no exception of its own.
 _BAD_BYTES = (
     ValueError, IndexError, OverflowError, EOFError, OSError, RuntimeError, zlib.error, struct.error, ZstdError,
@@ -128,46 +138,105 @@ class _NumberedOffsets(dict[WirePartition, int]):
     number: int = 0
 
 
-class _WatchedBatches:
-    """kafka-python's batches, remembering the one that is being read. Offsets go up, and stay below the high watermark.
+class Beginnings:
+    """Where a batch begins elsewhere than the one before it ended, as many answers must say so as for any damage.
 
-    The checksum of a batch does not cover its offset (format 2, https://kafka.apache.org/documentation/#recordbatch).
+    It may: behind records that compaction took, and around a position that was sought. But no checksum covers where a
+    batch stands (format 2, https://kafka.apache.org/documentation/#recordbatch), and records under offsets that are not
+    theirs would be taken twice, or hide others.
     """
 
-    def __init__(self, batches: Any, fetch_offset: int, end: float) -> None:
-        self._batches = batches
-        self._reached, self._end = fetch_offset, end
-        self.current: Any = None
+    def __init__(self) -> None:
+        self._told: dict[WirePartition, tuple[tuple[int, int], int]] = {}
+        self._compacted: set[WirePartition] = set()  # where a gap was proved; each would cost two fetches more
 
-    def next_batch(self) -> Any:
-        before = self.current
-        self.current = batch = self._batches.next_batch()
-        if batch is not None and batch.magic == 2:
-            begins = batch.base_offset if before is not None else self._reached  # the first may begin before
-            if begins < self._reached or not self._reached < batch.next_offset <= self._end:
-                raise kafka_errors.CorruptRecordError(
-                    f"a batch at offset {batch.base_offset}, where {self._reached} to {self._end} were to come"
-                )
-            self._reached = batch.next_offset
-        return batch
+    def believes(self, wire: WirePartition, reached: int, begins: int) -> bool:
+        """Whether a batch may be read that begins at `begins` where the one at `reached` was to come."""
+        if begins == reached or (begins > reached and wire in self._compacted):
+            return True
+        said, times = self._told.pop(wire, ((-1, -1), 0))
+        times = times + 1 if said == (reached, begins) else 1
+        if times < DAMAGE_TRIES:
+            self._told[wire] = (reached, begins), times
+            return False
+        if begins > reached:
+            self._compacted.add(wire)
+        return True
 
 
 class PartitionRecords(Fetcher.PartitionRecords):
-    """Ends before a batch that cannot be read, and says where the next one begins.
+    """Hands out records of ours; ends before a batch that cannot be read, and says where the next one begins.
 
-    kafka-python's own raises once, and then hands out nothing without ever ending, so that `poll` does not return.
+    Offsets go up, and stay below the high watermark. kafka-python's own makes three objects of each record, raises once
+    at such a batch, and then hands out nothing without ever ending, so that `poll` does not return.
     """
 
     damage: DamagedBatch | None = None
     end: float = math.inf  # the high watermark of the answer
 
-    def _unpack_records(self, tp: Any, records: Any, *deserializers: Any) -> Iterator[Any]:
-        watched = _WatchedBatches(records, self.fetch_offset, self.end)
+    def __init__(self, *args: Any, prefix: str = "", beginnings: Beginnings | None = None, **options: Any) -> None:
+        self._prefix, self._beginnings = prefix, beginnings
+        super().__init__(*args, **options)
+
+    def _unpack_records(self, tp: Any, records: Any, *_deserializers: Any) -> Iterator[LogRecord]:
+        ours = TopicPartition(tp.topic.removeprefix(self._prefix), tp.partition)
+        batch: Any = None
         try:
-            yield from super()._unpack_records(tp, watched, *deserializers)
-        except (kafka_errors.KafkaError, *_BAD_BYTES) as error:
-            self.damage = _damage(tp, self.next_fetch_offset, error, watched.current, self.end)
+            while records.has_next():
+                batch = records.next_batch()
+                if not batch.validate_crc():
+                    raise kafka_errors.CorruptRecordError(f"the batch at {batch.base_offset} fails its crc check")
+                if batch.magic < 2:
+                    begins = self.next_fetch_offset if self.next_fetch_offset > self.fetch_offset else 0
+                    yield from self._counted(_old_records(ours, batch), begins, self.end)
+                    continue
+                self._check(batch)
+                if self._beginnings and not self._beginnings.believes(tp, self.next_fetch_offset, batch.base_offset):
+                    break  # asked for again from where this one was to begin
+                self.leader_epoch = batch.leader_epoch
+                if not batch.is_control_batch:
+                    yield from self._counted(_records(ours, batch), batch.base_offset, batch.next_offset)
+                # Behind what compaction took from the end of the batch as well.
+                self.next_fetch_offset = batch.next_offset
             self.drain()
+        except (kafka_errors.KafkaError, *_BAD_BYTES) as error:
+            self.damage = _damage(tp, self.next_fetch_offset, error, batch, self.end)
+            self.drain()
+
+    def _check(self, batch: Any) -> None:
+        if batch.magic != 2:
+            raise kafka_errors.CorruptRecordError(f"a batch of format {batch.magic}")
+        reached = self.next_fetch_offset
+        begins = batch.base_offset if reached > self.fetch_offset else reached  # the first may begin before
+        if begins < reached or not reached < batch.next_offset <= self.end:
+            raise kafka_errors.CorruptRecordError(
+                f"a batch at offset {batch.base_offset}, where {reached} to {self.end} were to come"
+            )
+
+    def _counted(self, records: Iterator[LogRecord], begins: int, end: float) -> Iterator[LogRecord]:
+        for record in records:
+            offset = record.offset
+            if not begins <= offset < end:
+                raise kafka_errors.CorruptRecordError(f"a record at {offset}, where {begins} to {end} were to come")
+            begins = offset + 1
+            # Those before `fetch_offset` are passed over by whoever takes from us: the position must not go back there.
+            if begins > self.next_fetch_offset:
+                self.next_fetch_offset = begins
+            yield record
+
+
+def _records(tp: TopicPartition, batch: Any) -> Iterator[LogRecord]:
+    iter(batch)  # decompresses
+    append_ms = batch.max_timestamp if batch.timestamp_type == batch.LOG_APPEND_TIME else None
+    frame = Frame(tp, batch.base_offset, batch.first_timestamp, append_ms, batch.records_count)
+    return records_in(bytes(memoryview(batch._buffer)[batch._pos :]), frame)
+
+
+def _old_records(tp: TopicPartition, batch: Any) -> Iterator[LogRecord]:
+    """Of message formats 0 and 1, which Apache Kafka still gives out as they were stored."""
+    for record in batch:
+        ms = -1 if record.timestamp is None else record.timestamp
+        yield LogRecord(tp.topic, tp.partition, record.offset, ms, record.key, record.value, ())
 
 
 def _damage(wire: Any, first: int, error: Exception, batch: Any = None, end: float = 0) -> DamagedBatch:
@@ -186,18 +255,50 @@ def _diverges(said: Any) -> bool:
 class _NumberingFetcher(Fetcher):
     """Numbers its requests, keeps what each answer said, and asks how long each may wait at the broker."""
 
-    PartitionRecords = PartitionRecords
-
     def __init__(
-        self, *args: Any, number: Callable[[], int], wait_ms: Callable[[FetchPlan], int], **config: Any
+        self, *args: Any, number: Callable[[], int], wait_ms: Callable[[FetchPlan], int], prefix: str, **config: Any
     ) -> None:
         super().__init__(*args, **config)
+        self.PartitionRecords = partial(PartitionRecords, prefix=prefix, beginnings=Beginnings())
         self._number = number
         self._wait_ms = wait_ms
         self._records_in_hand = False
         self.answers: deque[Answer] = deque()
+        self.news: SimpleQueue[None] = SimpleQueue()  # something for the caller to look at; more often than not nothing
         self.failures = 0
         self.damaged: list[DamagedBatch] = []
+
+    def fetch_records(
+        self, max_records: int | None = None, update_offsets: bool = True, timeout_ms: float | None = None
+    ) -> Any:
+        # In place of kafka-python's own, which has its I/O thread send and wait, each time it is called: half of what
+        # a quiet service used. Here it is asked only where there is something to ask, and the caller waits for news.
+        found, more = self.fetched_records(max_records, update_offsets)
+        if not more and self._has_to_ask():
+            self.send_fetches()
+        if not found:
+            # Where nothing is in flight there is no news but a wake, and it is asked again soon.
+            wait_ms = timeout_ms or 0
+            self.rest(wait_ms if self.in_flight_fetches() else min(wait_ms, self.config["retry_backoff_ms"]))
+        # What is news behind this point ends the next wait.
+        while not self.news.empty():
+            self.news.get()
+        if not found:
+            found, _ = self.fetched_records(max_records, update_offsets)
+        return found, False
+
+    def rest(self, timeout_ms: float) -> None:
+        """Wait for an answer or a wake."""
+        with suppress(Empty):
+            self.news.get(timeout=timeout_ms / 1000)
+
+    def _has_to_ask(self) -> bool:
+        pending = self._nodes_with_pending_fetch_requests
+        return any(self._select_read_replica(wire) not in pending for wire in self._fetchable_partitions())
+
+    def _clear_pending_fetch_request(self, node_id: int, result: Any) -> None:
+        super()._clear_pending_fetch_request(node_id, result)
+        self.news.put(None)  # only now: the next fetch can be sent, and the answer has been taken in
 
     def fetched_records(self, max_records: int | None = None, update_offsets: bool = True) -> Any:
         # kafka-python gives a resumed log its parked records back only when this slot is None, but leaves what it has
@@ -277,8 +378,9 @@ class Consumer(KafkaConsumer):
             metrics_enabled=False,
         )
         self._fetcher = _NumberingFetcher(
-            self._client, self._subscription, number=number, wait_ms=wait_ms, metrics=None, **self.config
-        )
+            self._client, self._subscription, number=number, wait_ms=wait_ms, prefix=settings.topic_prefix,
+            metrics=None, **self.config,
+        )  # fmt: skip
         self.fetcher = self._fetcher
         _never_create_topics(self._cluster)
 
@@ -298,10 +400,11 @@ class Consumer(KafkaConsumer):
         except (kafka_errors.RetriableError, kafka_errors.BrokerResponseError):
             return None
 
-    def next_records(self, timeout_ms: int, max_records: int) -> dict[WirePartition, list[Any]]:
-        """One poll. Raises PositionLost where the broker refuses a position."""
+    def next_records(self, timeout_ms: int, max_records: int) -> dict[WirePartition, list[LogRecord]]:
+        """Wait once: for records, for any answer, or for `wake`. Raises PositionLost where a position is refused."""
         try:
-            return cast("dict[WirePartition, list[Any]]", self.poll(timeout_ms=timeout_ms, max_records=max_records))
+            polled = self._poll_once(Timer(timeout_ms), max_records)
+            return cast("dict[WirePartition, list[LogRecord]]", polled)
         except kafka_errors.OffsetOutOfRangeError as error:
             wire, asked = next(iter(error.args[0].items()))
             raise PositionLost(wire, asked) from error
@@ -312,6 +415,83 @@ class Consumer(KafkaConsumer):
             raise AccessDenied(f"{type(error).__name__}: {error}") from error
         except kafka_errors.RetriableError:
             return {}
+
+    def rest(self, timeout_s: float) -> None:
+        """Wait for `wake`."""
+        self.fetcher.rest(timeout_s * 1000)
+
+    def wake(self) -> None:
+        """From any thread, and from a signal handler."""
+        self.fetcher.news.put(None)
+
+
+class _Records(MemoryRecordsBuilder):
+    def take(self, ms: int, content: bytes) -> bool:
+        """Whether there is room; the first record always has it."""
+        if self._closed:
+            return False
+        whole, offset = self._builder, self._next_offset
+        first_ms = ms if whole._first_timestamp is None else whole._first_timestamp
+        record = record_of(offset, ms - first_ms, content)
+        if offset and whole.size() + len(record) > self._batch_size:
+            return False
+        whole._buffer += record
+        whole._first_timestamp, whole._max_timestamp = first_ms, max(ms, whole._max_timestamp or ms)
+        whole._last_offset, whole._num_records = offset, offset + 1
+        self._next_offset = offset + 1
+        return True
+
+
+class _Batch(ProducerBatch):
+    """Completes once for all of its records; kafka-python makes a future, a lock and two callbacks for each."""
+
+    def __init__(self, wire: WirePartition, records: _Records, finished: Finished) -> None:
+        super().__init__(wire, records)
+        self.tickets: list[Ticket] = []
+        self.produce_future.add_callback(partial(finished, self.tickets, 0))
+
+
+class _Moved:
+    """The place of a send in a batch that kafka-python divides, because the broker found it too large."""
+
+    def __init__(self, ticket: Ticket, finished: Finished) -> None:
+        self._ticket, self._finished = ticket, finished
+
+    def rebind(self, produce_future: Any, index: int) -> None:
+        produce_future.add_callback(partial(self._finished, [self._ticket], index))
+
+
+class _Accumulator(RecordAccumulator):
+    """Takes a send without what `KafkaProducer.send` does for each: checks, sizes, texts for its log, a future."""
+
+    finished: Finished
+
+    def take(self, wire: WirePartition, content: bytes, ticket: Ticket) -> bool:
+        """Whether the sender has something to do. Raises IllegalStateError once closed."""
+        ms = time.time_ns() // 1_000_000
+        self._appends_in_progress.increment()
+        try:
+            with self._tp_lock(wire):
+                if self._closed:
+                    raise kafka_errors.IllegalStateError("the producer has ended")
+                waiting = self._batches[wire]
+                batch = waiting[-1] if waiting else None
+                fits = isinstance(batch, _Batch) and batch.records.take(ms, content)
+                if not fits:
+                    records = _Records(2, self.config["compression_attrs"], self.config["batch_size"])
+                    records.take(ms, content)
+                    batch = _Batch(wire, records, self.finished)
+                    waiting.append(batch)
+                    self._incomplete.add(batch)
+                cast(_Batch, batch).tickets.append(ticket)
+                return not fits
+        finally:
+            self._appends_in_progress.decrement()
+
+    def split_and_reenqueue(self, batch: Any, now: float | None = None) -> int:
+        if isinstance(batch, _Batch):
+            batch._record_futures = [_Moved(ticket, self.finished) for ticket in batch.tickets]
+        return cast(int, super().split_and_reenqueue(batch, now))
 
 
 @contextmanager
@@ -400,14 +580,19 @@ class GroupConsumer(KafkaConsumer):
         return self._names.told
 
 
+def _lost_offset(_: int) -> Exception:
+    """Of a repetition that the broker refused as such, after its first answer was lost: it says no offset then."""
+    return kafka_errors.DuplicateSequenceNumberError("it stands in the log, the offset is lost")
+
+
 class Producer(KafkaProducer):
     """One generation of an idempotent producer: its first failure is its end.
 
     From the failure on it puts nothing more on the wire, and every send not yet acknowledged is completed with
-    SendFailed, even if an acknowledgement comes later. Completions are put into `done` on kafka-python's sender thread.
+    SendFailed, even if an acknowledgement comes later. `done` is called on kafka-python's sender thread.
     """
 
-    def __init__(self, settings: KafkaSettings, done: SimpleQueue[Completion]) -> None:
+    def __init__(self, settings: KafkaSettings, done: Callable[[Completion], None]) -> None:
         self.failure: SendFailed | None = None
         self._bootstrap = settings.bootstrap
         self._done = done
@@ -424,28 +609,44 @@ class Producer(KafkaProducer):
             metrics_enabled=False,
         )
         _never_create_topics(self._metadata)
+        # The sender thread runs with this object by now: it stays, and becomes one of ours.
+        self._accumulator.__class__ = _Accumulator
+        self._accumulator.finished = self._finished
 
-    def put(
-        self, wire: WirePartition, key: bytes | None, value: bytes | None, headers: Headers, ticket: Ticket
-    ) -> None:
-        """Take one record. Raises TopicMissing if the topic or partition does not show up within two seconds."""
+    def put(self, wire: WirePartition, content: bytes, ticket: Ticket) -> bool:
+        """Take a record's content, or say False: the producer has failed meanwhile.
+
+        Raises TopicMissing if the topic or partition does not show up within two seconds.
+        """
+        if self._metadata.leader_for_partition(wire) is None:
+            self._await(wire, ticket)
+        try:
+            if self._accumulator.take(wire, content, ticket):
+                self._sender.wakeup()
+        except kafka_errors.IllegalStateError as ended:
+            self.failure = self.failure or SendFailed(ticket.tp, str(ended))
+            return False
+        return True
+
+    def _await(self, wire: WirePartition, ticket: Ticket) -> None:
         try:
             if wire.partition not in self.partitions_for(wire.topic):
                 raise TopicMissing(ticket.tp)
         except kafka_errors.KafkaTimeoutError as error:
             raise TopicMissing(ticket.tp) from error
-        future = self.send(wire.topic, value=value, key=key, headers=list(headers), partition=wire.partition)
-        future.add_callback(self._acknowledged, ticket)
-        future.add_errback(self._failed, ticket)
 
-    def _acknowledged(self, ticket: Ticket, metadata: Any) -> None:
-        if metadata.offset < 0:
-            # A repetition that the broker refused as such, after its first answer was lost: it says no offset then.
-            self._failed(ticket, kafka_errors.DuplicateSequenceNumberError("it stands in the log, the offset is lost"))
+    def _finished(self, tickets: Sequence[Ticket], index: int, result: Any) -> None:
+        """A batch was answered, or given up; the sends are those from number `index` on in it."""
+        offset, _, error_of = result
+        if error_of is None and offset < 0:
+            error_of = _lost_offset
+        if error_of is not None:
+            for n, ticket in enumerate(tickets, index):
+                self._failed(ticket, error_of(n))
         elif self.failure is None:
-            self._done.put((ticket, metadata.offset, None))
+            self._done(Completion(tickets, offset + index))
         else:
-            self._done.put((ticket, None, SendFailed(ticket.tp, self.failure.reason)))
+            self._done(Completion(tickets, -1, SendFailed(tickets[0].tp, self.failure.reason)))
 
     def _failed(self, ticket: Ticket, error: BaseException) -> None:
         if isinstance(error, kafka_errors.MessageSizeTooLargeError | kafka_errors.RecordListTooLargeError):
@@ -456,7 +657,7 @@ class Producer(KafkaProducer):
             self.failure = SendFailed(ticket.tp, f"{type(error).__name__}: {error}")
             _log.warning("producer given up after a failed send; the next send builds a new one: %s", error)
             self._sender.force_close()
-        self._done.put((ticket, None, refused))
+        self._done(Completion([ticket], -1, refused))
 
     def abandon(self) -> None:
         """Stop at once: `close` would first wait for all that is in flight, and raise if that takes too long."""

@@ -7,13 +7,12 @@ import ssl
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
 
 from shared.runtime.end_proof import EndProof
 from shared.runtime.fetch_wait import FetchWait
 from shared.runtime.kafka import Consumer, WirePartition
 from shared.runtime.kafka_settings import KafkaSettings
-from shared.runtime.kafka_wire import FetchPlan, Home, PositionLost
+from shared.runtime.kafka_wire import DAMAGE_TRIES, FetchPlan, Home, PositionLost
 from shared.runtime.log import (
     AccessDenied,
     BrokerAway,
@@ -29,8 +28,6 @@ _HANDSHAKE_S = 3.0
 _TROUBLE_GRACE_S = 1.0  # a leader moves within this time; asking again earlier would only cost
 _TROUBLE_LIMIT_S = 10.0
 _SILENCE_S = 5.0
-_PROOF_SLICE_MS = 5
-DAMAGE_TRIES = 3  # what was damaged on its way is whole the next time; what is damaged at the broker is not
 
 
 def reachable(settings: KafkaSettings) -> bool:
@@ -86,6 +83,7 @@ class KafkaReader:
         self._beyond_end: tuple[TopicPartition, int, int] | None = None
         self._damaged: list[DamagedBatch] = []
         self._tries: dict[TopicPartition, tuple[int, int]] = {}  # of the batch at an offset
+        self._woken = False
 
     def assign(self, positions: Mapping[TopicPartition, int]) -> None:
         """Read exactly these logs: new ones from the offset given, those kept from where they are."""
@@ -130,14 +128,17 @@ class KafkaReader:
         consumer = self._connected()
         deadline_s = time.monotonic() + timeout_s
         if not self._positions:
-            time.sleep(timeout_s)
+            consumer.rest(timeout_s)
             return {}
         while True:
             proving = self._trouble_since_s is None and self._proving()
             left_ms = max(0, round((deadline_s - time.monotonic()) * 1000))
-            found = self._fetched(consumer, min(left_ms, _PROOF_SLICE_MS) if proving else left_ms, max_records)
+            found = self._fetched(consumer, left_ms, max_records)
             proved = proving and not self._proving()
-            if found or proved or time.monotonic() >= deadline_s:
+            # Taken back only if it was set: one that comes between would be lost.
+            if woken := self._woken:
+                self._woken = False
+            if found or proved or woken or time.monotonic() >= deadline_s:
                 return found
 
     def position(self, tp: TopicPartition) -> int:
@@ -181,6 +182,12 @@ class KafkaReader:
     def idle(self) -> None:
         """Let fetch waits grow again."""
         self._wait.busy(False)
+
+    def wake(self) -> None:
+        """See Reader; from a signal handler as well."""
+        self._woken = True
+        if (consumer := self._consumer) is not None:
+            consumer.wake()
 
     def close(self) -> None:
         """Give back connections and threads."""
@@ -233,10 +240,7 @@ class KafkaReader:
             raise OffsetOutOfRange(tp, lost.asked, consumer.first_offset(lost.wire), self._proof.end(tp)) from lost
         now_s = time.monotonic()
         self._note_answers(consumer, now_s)
-        found: dict[TopicPartition, list[LogRecord]] = {}
-        for wire, raws in batches.items():
-            tp = self._ours[wire]
-            found[tp] = [_record(tp.topic, raw) for raw in raws]
+        found = {self._ours[wire]: records for wire, records in batches.items()}
         for wire, tp in self._ours.items():
             where = consumer.where(wire)
             if where is not None:
@@ -302,8 +306,3 @@ class KafkaReader:
                     raise TopicMissing(tp)
         if trouble_s > _TROUBLE_LIMIT_S:
             raise BrokerAway(self._settings.bootstrap)
-
-
-def _record(topic: str, raw: Any) -> LogRecord:
-    headers = tuple((name, value or b"") for name, value in raw.headers) if raw.headers else ()
-    return LogRecord(topic, raw.partition, raw.offset, raw.timestamp, raw.key, raw.value, headers)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from shared.runtime.log import Forked, OnDone, SendError, TopicPartition
 
 if TYPE_CHECKING:  # kafka-python's own; its topic carries the prefix
     from shared.runtime.kafka import WirePartition
+
+DAMAGE_TRIES = 3  # what was damaged on its way is whole the next time; what is damaged at the broker is not
 
 
 class Answer(NamedTuple):
@@ -50,7 +53,12 @@ class Ticket(NamedTuple):
     on_done: OnDone
 
 
-Completion = tuple[Ticket, int | None, SendError | None]
+class Completion(NamedTuple):
+    """Sends that were answered together: all failed, or all stand in their log, one by one from offset `first` on."""
+
+    tickets: Sequence[Ticket]
+    first: int
+    error: SendError | None = None
 
 
 class Home:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 from shared.runtime.kafka import MAX_RECORD_BYTES, Producer, WirePartition
 from shared.runtime.kafka_reader import reachable
+from shared.runtime.kafka_records import content_of
 from shared.runtime.kafka_settings import KafkaSettings
 from shared.runtime.kafka_wire import Completion, Home, Ticket
 from shared.runtime.log import (
@@ -16,6 +18,7 @@ from shared.runtime.log import (
     Headers,
     OnDone,
     RecordTooLarge,
+    SendError,
     TopicMissing,
     TopicPartition,
     record_bytes,
@@ -51,7 +54,9 @@ class KafkaWriter:
         self._home = Home()
         self._producer: Producer | None = None
         self._done: SimpleQueue[Completion] = SimpleQueue()
-        self._refused: deque[Completion] = deque()
+        self._told: deque[tuple[Ticket, int | None, SendError | None]] = deque()  # answered, callback not yet run
+        self._tell: Callable[[], None] = lambda: None
+        self._wires: dict[TopicPartition, WirePartition] = {}
         self._in_flight = 0
         self._in_flight_bytes = 0
         self._heard_s = time.monotonic()
@@ -59,18 +64,24 @@ class KafkaWriter:
     def send(
         self, tp: TopicPartition, key: bytes | None, value: bytes | None, headers: Headers, on_done: OnDone
     ) -> None:
-        """See Writer. A key or a value must be given: kafka-python takes no record without both."""
-        size = record_bytes(key, value, headers)
+        """See Writer."""
+        content = content_of(key, value, headers)
+        # Weighed exactly only where it may be too much: for most records that would cost as much as their bytes.
+        size = len(content) + 100
+        if size > MAX_RECORD_BYTES // 2:
+            size = record_bytes(key, value, headers)
         ticket = Ticket(tp, size, on_done)
         if size > MAX_RECORD_BYTES:
             self._count(ticket)
-            self._refused.append((ticket, None, RecordTooLarge(tp, size, MAX_RECORD_BYTES)))
+            self._told.append((ticket, None, RecordTooLarge(tp, size, MAX_RECORD_BYTES)))
             return
         self._make_room(size)
-        producer = self._connected()
-        wire = WirePartition(self._settings.topic_prefix + tp.topic, tp.partition)
+        wire = self._wires.get(tp)
+        if wire is None:
+            wire = self._wires[tp] = WirePartition(self._settings.topic_prefix + tp.topic, tp.partition)
         try:
-            producer.put(wire, key, value, headers, ticket)
+            while not self._connected().put(wire, content, ticket):
+                pass
         except TopicMissing:
             if not reachable(self._settings):
                 raise BrokerAway(self._settings.bootstrap) from None
@@ -92,13 +103,9 @@ class KafkaWriter:
             if self._in_flight == 0 or left_s <= 0:
                 return
             try:
-                first = self._done.get(timeout=min(left_s, 0.25))
+                self._take(self._done.get(timeout=min(left_s, 0.25)))
             except Empty:
                 self._complain()
-                continue
-            self._tell(first)
-            self._report()
-            return
 
     def flush(self, timeout_s: float) -> None:
         """Drain until nothing is in flight."""
@@ -109,11 +116,16 @@ class KafkaWriter:
                 raise FlushTimedOut(self._in_flight, timeout_s)
             self.drain(left_s)
 
+    def on_answers(self, tell: Callable[[], None]) -> None:
+        """See Writer; it is called on kafka-python's sender thread."""
+        self._tell = tell
+
     def close(self) -> None:
         """Give up what is in flight and give back connections and threads."""
         if self._producer is not None:
             self._producer.abandon()
             self._producer = None
+        self._told.clear()
         self._in_flight = self._in_flight_bytes = 0
 
     def _make_room(self, size: int) -> None:
@@ -135,26 +147,33 @@ class KafkaWriter:
         if self._producer is None:
             if not reachable(self._settings):
                 raise BrokerAway(self._settings.bootstrap)
-            self._producer = Producer(self._settings, self._done)
+            self._producer = Producer(self._settings, self._finished)
         return self._producer
 
+    def _finished(self, done: Completion) -> None:
+        self._done.put(done)
+        self._tell()
+
     def _report(self) -> bool:
-        told = False
-        while self._refused:
-            self._tell(self._refused.popleft())
-            told = True
         # Only what is there now: a callback may send, and what that completes belongs to the next round.
         for _ in range(self._done.qsize()):
-            self._tell(self._done.get())
-            told = True
-        return told
+            self._take(self._done.get())
+        last = len(self._told)
+        for _ in range(last):
+            if not self._told:
+                break  # a callback that waited for room has run the others
+            ticket, offset, error = self._told.popleft()
+            self._in_flight -= 1
+            self._in_flight_bytes -= ticket.size_bytes
+            ticket.on_done(offset, error)
+        return last > 0
 
-    def _tell(self, completion: Completion) -> None:
-        ticket, offset, error = completion
-        self._in_flight -= 1
-        self._in_flight_bytes -= ticket.size_bytes
+    def _take(self, done: Completion) -> None:
         self._heard_s = time.monotonic()
-        ticket.on_done(offset, error)
+        if done.error is not None:
+            self._told.extend((ticket, None, done.error) for ticket in done.tickets)
+        else:
+            self._told.extend((ticket, offset, None) for offset, ticket in enumerate(done.tickets, done.first))
 
     def _complain(self) -> None:
         now_s = time.monotonic()

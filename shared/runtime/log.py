@@ -32,8 +32,7 @@ class TopicPartition(NamedTuple):
     partition: int
 
 
-@dataclass(frozen=True, slots=True)
-class LogRecord:
+class LogRecord(NamedTuple):
     """One record as it stands in the log; `timestamp_ms` is the broker's or the producer's, as the topic says."""
 
     topic: str
@@ -178,8 +177,10 @@ class SendFailed(SendError):
 
 def record_bytes(key: bytes | None, value: bytes | None, headers: Headers) -> int:
     """What a record weighs against a limit of bytes, with the frame of a batch of its own, rounded up."""
-    named = sum(len(name.encode()) + len(data) + 10 for name, data in headers)
-    return len(key or b"") + len(value or b"") + named + 100
+    size = len(key or b"") + len(value or b"") + 100
+    for name, data in headers:
+        size += len(name.encode()) + len(data) + 10
+    return size
 
 
 OnDone = Callable[[int | None, SendError | None], None]
@@ -247,6 +248,10 @@ class Reader(Protocol):
         """Take `busy` back."""
         ...
 
+    def wake(self) -> None:
+        """From any thread: the `poll` that waits returns, or the next one does at once."""
+        ...
+
     def close(self) -> None:
         """Give back connections and threads."""
         ...
@@ -275,6 +280,10 @@ class Writer(Protocol):
 
     def flush(self, timeout_s: float) -> None:
         """Drain until nothing is in flight. Raises FlushTimedOut or BrokerAway."""
+        ...
+
+    def on_answers(self, tell: Callable[[], None]) -> None:
+        """Call this whenever callbacks have become due, from whichever thread learns of it."""
         ...
 
     def close(self) -> None:

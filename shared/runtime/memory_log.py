@@ -268,6 +268,9 @@ class MemoryReader:
     def idle(self) -> None:
         """No waits to lengthen."""
 
+    def wake(self) -> None:
+        """Nothing waits."""
+
     def close(self) -> None:
         """Nothing to give back."""
 
@@ -338,6 +341,9 @@ class MemoryWriter:
             self.drain(timeout_s)
         if self._sends:
             raise FlushTimedOut(len(self._sends), timeout_s)
+
+    def on_answers(self, tell: Callable[[], None]) -> None:
+        """Answers are there when `send` returns, or come with `drain`."""
 
     def close(self) -> None:
         """Give up what is in flight; what is delayed may still come to stand in its log."""

@@ -55,6 +55,7 @@ class OutsideWriter:
 
     def __init__(self, identity: str, service: str | None = None) -> None:
         self.identity, self._service = identity, service
+        self.wake: Callable[[], None] = lambda: None  # called when something is queued, from whichever thread does so
         self._lock = threading.Lock()
         self._queue: deque[_Row] = deque()
         self._flying = 0
@@ -72,6 +73,7 @@ class OutsideWriter:
         message = Message(event_id, self.identity, time_ms, key, event, None, control, trace)
         with self._lock:
             self._queue.append(_Row(TopicPartition(topic.name, partition), message, landed))
+        self.wake()
 
     def publish_raw(
         self, tp: TopicPartition, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()
@@ -83,6 +85,7 @@ class OutsideWriter:
         future: Future[int] = Future()
         with self._lock:
             self._queue.append(_Row(tp, Encoded(key, value, tuple(headers)), future=future))
+        self.wake()
         return future
 
     @property

@@ -33,7 +33,7 @@ from shared.runtime.open_files import HAND_OVER_S, Files, OpenFiles
 from shared.runtime.outside import OutsideWriter
 from shared.runtime.ownership import Alone, Members, Membership
 from shared.runtime.relay import Relay
-from shared.runtime.service import Executor, Follower, RawFollower, Service
+from shared.runtime.service import Executor, Follower, RawFollower, Service, WakingExecutor
 from shared.runtime.settings import COPY_EVERY_S
 from shared.runtime.step import OtherRelease, Wait
 from shared.runtime.task import Task
@@ -90,6 +90,7 @@ class Host:
     instance: str
     folder: Path | None = None
     largest_event_bytes: int = 1_000_000
+    batch: int = BATCH  # the most entries of a log that one turn takes, and one transaction holds
     copy_every_s: float = COPY_EVERY_S
     membership: Membership | None = None  # None: there is no other instance
     set_aside: Callable[[OutboxRow], None] = lambda row: None  # told once of each dead letter and each rejected record
@@ -111,11 +112,15 @@ class Process:
     def __init__(self, service: Service, host: Host) -> None:
         self.service, self._host = service, host
         self.broker = host.broker
-        self.clock, self.executor, self.artifacts = host.clock, host.executor, host.artifacts
+        self.clock, self.artifacts = host.clock, host.artifacts
         self.instance, self.folder = host.instance, host.folder
         self.history = ControlHistory()
         self.outside = OutsideWriter(f"headrace/{service.name}/{host.instance}", service.name)
         self.reader, self.writer, self.admin = host.broker.reader(), host.broker.writer(), host.broker.admin()
+        # Whatever another thread has for this one ends its wait for records.
+        self.outside.wake = self.reader.wake
+        self.writer.on_answers(self.reader.wake)
+        self.executor = WakingExecutor(host.executor, self.reader.wake)
         self.tasks: dict[str, Task] = {}
         self.relays: dict[str, Relay] = {}
         self.waiting: dict[str, str] = {}  # what is not there yet, and why it matters
@@ -129,8 +134,8 @@ class Process:
         self._following: dict[TopicPartition, int] = {}
         self._membership = host.membership or Alone(host.instance)
         self._members: Members | None = None
-        self._opener = OpenFiles(host.files, self._copies, host.executor, host.clock.now_s)
-        self.copier = Copier(self._copies, host.executor, host.clock.now_s, host.copy_every_s)
+        self._opener = OpenFiles(host.files, self._copies, self.executor, host.clock.now_s)
+        self.copier = Copier(self._copies, self.executor, host.clock.now_s, host.copy_every_s)
         self._disk: dict[str, tuple[float, str]] = {}  # by task: when its disk is tried again, and what it said
         self._early: dict[str, _Early] = {}
         self._passed_on: dict[str, Future[None]] = {}  # tasks that a later release goes on with, and their last copies
@@ -150,12 +155,15 @@ class Process:
     # --- one round
 
     def turn(self, wait_s: float, records: int = 10_000) -> bool:
-        """One round; whether anything moved. Raises what the ports raise (BrokerAway: call again later)."""
+        """One round; whether anything moved, what workers do beside not counted.
+
+        Raises what the ports raise (BrokerAway: call again later).
+        """
         moved = self.read(wait_s, records)
         moved |= self.reconcile()
         for task_id in list(self.tasks):
-            moved |= self.advance(task_id, BATCH)
-        moved |= self.work()
+            moved |= self.advance(task_id, self._host.batch)
+        self.work()
         moved |= self.publish()
         self.turns += 1
         return moved
@@ -474,11 +482,10 @@ class Process:
         full = self.relays[task.spec.id].pending > LARGEST_OUTBOX
         taken = 0
         if backlog and not full:
-            batch = [backlog[i] for i in range(min(limit, len(backlog)))]
-            taken = task.process(batch, now_s)
+            taken = task.process(list(islice(backlog, limit)), now_s)
             for _ in range(taken):
                 backlog.popleft()
-        self._bound(tp, full or len(backlog) > BATCH)
+        self._bound(tp, full or len(backlog) > self._host.batch)
         return taken > 0
 
     def _say_set_aside(self, task: Task, derived: int) -> None:
@@ -495,13 +502,12 @@ class Process:
             self.reader.resume([tp])
             self._paused.discard(tp)
 
-    def work(self) -> bool:
+    def work(self) -> None:
         """A turn for each worker."""
         for worker in self.workers:
             worker.turn()
         if self.history.log_id is not None:
             self.copier.turn(self.tasks)
-        return any(worker.doing for worker in self.workers)
 
     def publish(self, wait_s: float = 0.0) -> bool:
         """Hand over what is to be sent, and take in what was acknowledged."""

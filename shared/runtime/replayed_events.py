@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from shared.contracts.envelope import Message
 from shared.contracts.flow import InputsComputed, LabelObserved, RecordAccepted, RecordRekeyed, TimerReplayed
 from shared.runtime.step import Due
@@ -19,9 +17,9 @@ def as_of_now(message: Message, watermark_ms: int) -> Message:
         return message
     match event:
         case RecordAccepted(late=False) | LabelObserved(late=False):
-            return replace(message, event=event.model_copy(update={"late": True, "known_ms": watermark_ms}))
+            return message._replace(event=event.model_copy(update={"late": True, "known_ms": watermark_ms}))
         case InputsComputed(late=False) | RecordRekeyed(late=False):
-            return replace(message, event=event.model_copy(update={"late": True}))
+            return message._replace(event=event.model_copy(update={"late": True}))
         case _:
             return message
 

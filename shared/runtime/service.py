@@ -69,6 +69,18 @@ class Executor(Protocol):
     def submit(self, fn: Callable[..., Result], /, *args: Any) -> Future[Result]: ...
 
 
+class WakingExecutor:
+    """Another executor, which calls `wake` when a result is there."""
+
+    def __init__(self, executor: Executor, wake: Callable[[], None]) -> None:
+        self._executor, self._wake = executor, wake
+
+    def submit(self, fn: Callable[..., Result], /, *args: Any) -> Future[Result]:
+        future = self._executor.submit(fn, *args)
+        future.add_done_callback(lambda _: self._wake())
+        return future
+
+
 @dataclass(frozen=True)
 class Service:
     """The composition of one service: everything the drivers need to run it.

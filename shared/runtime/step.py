@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from shared.contracts.envelope import Event, Message
 from shared.contracts.errors import HeadraceError
@@ -15,8 +15,7 @@ from shared.contracts.topology import TaskSpec
 from shared.runtime.log import LogRecord
 
 
-@dataclass(frozen=True, slots=True)
-class Publish:
+class Publish(NamedTuple):
     """Derive an event. `name` tells apart events of one kind, key and cause.
 
     `first_cause`: of what a head step publishes, for a record of a user's topic has no id but the one inside it.
@@ -73,8 +72,7 @@ class Raw:
     record: LogRecord
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """What a handler may know besides its state and its input, all of it shown by the log."""
 
     platform: Platform
@@ -135,8 +133,7 @@ class Step:
         return cause.key if isinstance(cause, Due) else "partition"
 
 
-@dataclass(frozen=True, slots=True)
-class Handled(Generic[Prepared]):
+class Handled(NamedTuple, Generic[Prepared]):
     state: Any
     prepared: Prepared
 

@@ -42,6 +42,7 @@ from shared.runtime.step import (
 from shared.runtime.task_file import Changes, OutboxRow, Producer, Target, TaskFile
 
 MARK_EVERY_S = 0.02
+HEADERS_AT_MOST = 4_096  # of an event of ours: ids, names and numbers, all of them short
 CACHED_STATES = 50_000
 
 
@@ -285,11 +286,13 @@ class Task:
             raise wait
 
     def _shown(self, source: str, producer: Producer, watermark_ms: int, control: int) -> None:
+        told = watermark_ms > producer.watermark_ms or control > self.control
         producer.watermark_ms = max(producer.watermark_ms, watermark_ms)
         producer.control = max(producer.control, control)
         self.producers[source] = self._changes.producers[source] = producer
         self.control = max(self.control, producer.control)
-        self.watermark_ms = max(self.watermark_ms, self._watermark_shown())
+        if told:  # an event tells nothing new as a rule
+            self.watermark_ms = max(self.watermark_ms, self._watermark_shown())
 
     # --- handlers
 
@@ -328,7 +331,10 @@ class Task:
         return prepare(self.spec, cause, outputs, self.control, lambda where: self._target(where).sequence)
 
     def _target(self, where: tuple[str, int]) -> Target:
-        return self.targets.setdefault(where, Target())
+        target = self.targets.get(where)
+        if target is None:
+            target = self.targets[where] = Target()
+        return target
 
     def _apply(self, key: str, prepared: Prepared) -> None:
         for topic, partition, encoded in prepared.rows:
@@ -356,8 +362,9 @@ class Task:
         heapq.heappush(self._heap, (timer.due_ms, key, timer.name))
 
     def _enqueue(self, topic: str, partition: int, encoded: Encoded) -> None:
-        size = size_bytes(encoded)
-        if size > self.largest_event_bytes:
+        # Weighed exactly only where it may be too much: its headers would cost as much as encoding them.
+        likely = len(encoded.key or b"") + len(encoded.value or b"") + HEADERS_AT_MOST
+        if likely > self.largest_event_bytes and (size := size_bytes(encoded)) > self.largest_event_bytes:
             letter = DeadLetter.too_large(self.spec, encoded, topic, size, self.largest_event_bytes)
             self._enqueue_row(letter.topic, 0, letter.encoded)
             self.counts.dead += 1

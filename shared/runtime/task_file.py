@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import itertools
-import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
+
+import orjson
 
 from shared.contracts.errors import ForeignLog, HeadraceError
 
@@ -74,8 +75,7 @@ class Target:
     acked: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxRow:
+class OutboxRow(NamedTuple):
     ordinal: int
     topic: str
     partition: int
@@ -347,8 +347,8 @@ def _locked(path: Path) -> IO[str]:
 
 
 def _packed(headers: Sequence[tuple[str, bytes]]) -> bytes:
-    return json.dumps([(name, value.decode("latin-1")) for name, value in headers]).encode()
+    return orjson.dumps([(name, value.decode("latin-1")) for name, value in headers])
 
 
 def _headers(packed: bytes) -> tuple[tuple[str, bytes], ...]:
-    return tuple((name, value.encode("latin-1")) for name, value in json.loads(packed))
+    return tuple((name, value.encode("latin-1")) for name, value in orjson.loads(packed))

@@ -7,6 +7,7 @@ from queue import SimpleQueue
 
 from shared.runtime.kafka import Producer, WirePartition
 from shared.runtime.kafka_broker import KafkaBroker
+from shared.runtime.kafka_records import content_of
 from shared.runtime.kafka_settings import KafkaSettings
 from shared.runtime.kafka_wire import Completion, Ticket
 from shared.runtime.kafka_writer import KafkaWriter
@@ -91,11 +92,10 @@ class WireNetwork:
 
     def write_large(self, tp: TopicPartition, value: bytes) -> None:
         done: SimpleQueue[Completion] = SimpleQueue()
-        producer = Producer(self._direct, done)
+        producer = Producer(self._direct, done.put)
         ticket = Ticket(tp, len(value), _nobody)
-        producer.put(WirePartition(self.wire_name(tp.topic), tp.partition), b"k", value, (), ticket)
-        _, offset, error = done.get(timeout=30)
-        assert (offset is None, error) == (False, None)
+        assert producer.put(WirePartition(self.wire_name(tp.topic), tp.partition), content_of(b"k", value, ()), ticket)
+        assert done.get(timeout=30).error is None
         producer.close()
 
     def close(self) -> None:

@@ -88,7 +88,7 @@ def _with_more(output: Output) -> Output:
     if not isinstance(output, Publish) or not isinstance(output.event, RecordAccepted):
         return output
     value = {**output.event.value, "amount": MORE}
-    return replace(output, event=output.event.model_copy(update={"value": value}))
+    return output._replace(event=output.event.model_copy(update={"value": value}))
 
 
 class TaskContract:

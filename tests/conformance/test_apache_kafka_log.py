@@ -18,10 +18,10 @@ from shared.contracts.topics import REJECTED
 from shared.runtime.kafka import AdminClient
 from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.kafka_settings import KafkaSettings
-from shared.runtime.log import BrokerAway, FlushTimedOut, TopicPartition
+from shared.runtime.log import BrokerAway, FlushTimedOut, RecordTooLarge, SendError, TopicPartition
 from shared.runtime.relay import EventRefused
 from shared.runtime.topic_settings import MAX_MESSAGE_BYTES
-from tests.conformance.log_contract import Acks, LogContract, read, until, write
+from tests.conformance.log_contract import PATIENCE_S, Acks, LogContract, read, until, write
 from tests.conformance.networks import WireNetwork
 from tests.conformance.task_bench import TaskBench, user_record
 from tests.conformance.task_contract import TaskContract
@@ -138,3 +138,31 @@ def test_everything_goes_on_after_a_broker_was_away(cluster: KafkaCluster) -> No
     assert admin.partitions("t") == 1
     for one in (admin, writer, reader):
         one.close()
+
+
+def test_a_batch_that_a_broker_finds_too_large_is_divided_until_it_fits(tmp_path: Path) -> None:
+    # Somebody else's cluster may take less at once than one of our batches holds.
+    with KafkaCluster(tmp_path / "kafka", further={"message.max.bytes": "20000"}) as cluster:
+        broker = KafkaBroker(KafkaSettings(bootstrap=cluster.bootstrap))
+        admin, writer, reader = broker.admin(), broker.writer(), broker.reader()
+        admin.create("t", 1, {})
+        write(writer, TP, b"first")  # the producer is there: what follows is one batch
+        told: dict[bytes, tuple[int | None, SendError | None]] = {}
+        values = [b"%04d" % n + b"x" * 1_000 for n in range(150)]
+        for value in values:
+            writer.send(
+                TP, b"k", value, (("n", value[:4]),),
+                lambda offset, error, value=value: told.update({value: (offset, error)}),
+            )  # fmt: skip
+        writer.flush(PATIENCE_S)
+        reader.assign({TP: 1})
+        found = read(reader, len(values))
+        assert [(record.value, record.headers) for record in found] == [(v, (("n", v[:4]),)) for v in values]
+        assert told == {record.value: (record.offset, None) for record in found}
+        large = Acks()
+        writer.send(TP, b"k", b"x" * 30_000, (), large)
+        writer.flush(PATIENCE_S)
+        [refused] = large.errors
+        assert isinstance(refused, RecordTooLarge)
+        for one in (admin, writer, reader):
+            one.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 import crc32c
 import pytest
 
-from shared.runtime.kafka_reader import DAMAGE_TRIES
+from shared.runtime.kafka_wire import DAMAGE_TRIES
 from shared.runtime.log import TopicPartition
 from shared.runtime.process import DamagedLog
 from tests.conformance.networks import WireNetwork

@@ -288,15 +288,15 @@ def a_label_used_twice() -> TopicHistory:
 def a_stranger_with_a_number() -> TopicHistory:
     """20: an old owner says something else under a number that was taken."""
     read, accepted = found(RECORDS.of(PAYMENTS).name, f.RecordAccepted)
-    message = replace(read.message, event=accepted.model_copy(update={"late": not accepted.late}))
+    message = read.message._replace(event=accepted.model_copy(update={"late": not accepted.late}))
     return good().with_more(read.tp, [encode(message)])
 
 
 def a_stranger() -> TopicHistory:
     """20: a task that may not write this log."""
     tp = good().partitions(RECORDS.of(PAYMENTS).name)[0]
-    message = replace(good().accepted(tp)[0].message, source="features/compute/other/0", sequence=1, id="a" * 36)
-    return good().with_more(tp, [encode(replace(message, event=f.EventBuried()))])
+    message = good().accepted(tp)[0].message._replace(source="features/compute/other/0", sequence=1, id="a" * 36)
+    return good().with_more(tp, [encode(message._replace(event=f.EventBuried()))])
 
 
 DAMAGE: Mapping[str, tuple[int, Callable[[], TopicHistory | Damaged]]] = {

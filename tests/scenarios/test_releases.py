@@ -41,7 +41,7 @@ def _with_more(output: Output) -> Output:
     amount = output.event.inputs["amount"]
     assert amount is None or isinstance(amount, float)
     inputs = {**output.event.inputs, "amount": (amount or 0.0) + MORE}
-    return replace(output, event=output.event.model_copy(update={"inputs": inputs}))
+    return output._replace(event=output.event.model_copy(update={"inputs": inputs}))
 
 
 def _release_2() -> Service:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
@@ -149,7 +149,7 @@ class TopicHistory:
         """The same history with another event (or envelope) in the place of one, in every copy of it."""
 
         wanted = read.message.id.encode()
-        encoded = encode(replace(read.message, event=event, **envelope))
+        encoded = encode(read.message._replace(event=event, **envelope))
         return self._edited(read.tp, encoded, lambda record: dict(record.headers).get("ce_id") == wanted)
 
     def with_entry(self, entry: LogRecord, encoded: Encoded) -> TopicHistory:
@@ -160,7 +160,7 @@ class TopicHistory:
 
     def _edited(self, tp: TopicPartition, to: Encoded, where: Callable[[LogRecord], bool]) -> TopicHistory:
         def edited(record: LogRecord) -> LogRecord:
-            return replace(record, key=to.key, value=to.value, headers=to.headers) if where(record) else record
+            return record._replace(key=to.key, value=to.value, headers=to.headers) if where(record) else record
 
         return self._with_log(tp, [edited(record) for record in self.logs[tp]])
 

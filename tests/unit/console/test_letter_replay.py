@@ -94,7 +94,7 @@ def test_an_event_is_addressed_to_its_task_under_a_new_id_and_takes_no_sequence(
     letter_id = dict(letter.headers)["headrace_dead_id"].decode()
     assert sent.id == replay.event_id == derived_id(letter_id, "replay") != came.id
     assert (sent.source, sent.sequence, sent.replay_for) == (WRITER, None, spec.id)
-    as_it_was = replace(came, id=sent.id, source=WRITER, sequence=None, replay_for=spec.id, trace=sent.trace)
+    as_it_was = came._replace(id=sent.id, source=WRITER, sequence=None, replay_for=spec.id, trace=sent.trace)
     assert sent == as_it_was
     assert sent.trace
     assert (sent.trace[:36], sent.trace[36:52] != TRACE[36:52]) == (TRACE[:36], True)
@@ -114,7 +114,7 @@ def test_a_timer_goes_into_the_input_of_its_task_and_keeps_the_time_at_which_it_
 def test_a_timer_of_which_an_earlier_release_did_not_say_when_is_refused() -> None:
     letter = timer_of(task("join", b.MODEL))
     headers = tuple(header for header in letter.headers if header[0] != "headrace_timer_due_ms")
-    assert "earlier release" in refused(replace(letter, headers=headers))
+    assert "earlier release" in refused(letter._replace(headers=headers))
 
 
 @pytest.mark.parametrize(("step", "subject"), [("judge", b.MODEL), ("decide", ""), ("schedule", "")])

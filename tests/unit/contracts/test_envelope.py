@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from calendar import timegm
 from dataclasses import replace
 from datetime import datetime
 
@@ -11,10 +12,12 @@ from cloudevents.core.base import BaseCloudEvent
 from cloudevents.core.bindings import kafka
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from shared.contracts.envelope import (
     NEVER_MS,
     Encoded,
+    Event,
     Mark,
     Message,
     decode,
@@ -161,3 +164,28 @@ def test_marks_of_equal_content_are_equal_bytes() -> None:
     mark = Mark("t", 7, b.T0_MS, 12)
     assert encode_mark(mark) == encode_mark(replace(mark))
     assert encode_mark(mark) != encode_mark(replace(mark, control=13))
+
+
+OFFSETS = st.sampled_from(["Z", "+00:00", "+05:30", "-11:45", ""])
+
+
+@given(st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31)), st.booleans(), OFFSETS)  # noqa: DTZ001
+def test_a_time_is_counted_as_the_standard_library_counts_it(moment: datetime, whole: bool, offset: str) -> None:
+    text = moment.replace(microsecond=0 if whole else moment.microsecond).isoformat() + offset
+    if not offset:
+        with pytest.raises(ValueError, match="UTC offset"):
+            epoch_ms(text)
+        return
+    at = datetime.fromisoformat(text)
+    assert epoch_ms(text) == timegm(at.utctimetuple()) * 1000 + at.microsecond // 1000
+
+
+EVENTS = [b.accepted(value={"x": 1.5, "y": None, "ü": "\n"}), b.prediction(), b.scored(), b.run_finished(), b.applied()]
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_the_short_ways_to_json_and_back_are_those_of_pydantic(event: Event) -> None:
+    assert event.as_json().decode() == event.model_dump_json()
+    assert type(event).of_json(event.as_json()) == type(event).model_validate_json(event.as_json()) == event
+    with pytest.raises(ValidationError):
+        type(event).of_json(b"[]")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -32,7 +31,7 @@ def context(step: str, source: Source | None = None, watermark_ms: int = NEVER_M
 
 def log_record(data: bytes | dict[str, Any] | None, **over: Any) -> LogRecord:
     made = LogRecord(b.SOURCE, 0, 7, b.T0_MS, b"any key", orjson.dumps(data) if isinstance(data, dict) else data, ())
-    return replace(made, **over)
+    return made._replace(**over)
 
 
 def take_in(

@@ -9,7 +9,8 @@ import pytest
 from kafka.record import MemoryRecords
 from kafka.record.memory_records import MemoryRecordsBuilder
 
-from shared.runtime.kafka import PartitionRecords, WirePartition
+from shared.runtime.kafka import Beginnings, PartitionRecords, WirePartition
+from shared.runtime.kafka_wire import DAMAGE_TRIES
 
 WIRE = WirePartition("t", 0)
 
@@ -77,7 +78,7 @@ def test_no_flipped_bit_raises_or_reads_on_for_ever_or_goes_unnoticed() -> None:
         found, told = outcome(flipped(first, place) + second)
         assert told or found == whole, f"bit {place} gave {found}"
         unnoticed |= set() if told else {place // 8}
-    assert unnoticed == {*range(12, 17)}  # the leader's epoch and the format, which no checksum covers
+    assert unnoticed == {*range(12, 16)}  # the leader's epoch, which no checksum covers
 
 
 def test_an_offset_that_the_log_does_not_have_yet_is_damage() -> None:
@@ -104,6 +105,51 @@ def test_no_nonsense_under_a_right_checksum_raises_or_reads_on_for_ever(codec: i
     assert said == {True, False}
 
 
+def answers(data: bytes | bytearray, beginnings: Beginnings, at: int = 0, end: int = 100) -> tuple[list[int], int]:
+    """Offsets read of one answer to a fetch, and the position behind it."""
+    part: Any = PartitionRecords(at, WIRE, MemoryRecords(bytes(data)), beginnings=beginnings)
+    part.end = end
+    found = [record.offset for record in part.take(100)]
+    assert not part or part.take(1) == []
+    return found, part.next_fetch_offset
+
+
+@pytest.mark.parametrize("place", range(64))
+def test_no_flipped_bit_moves_records_to_other_offsets(place: int) -> None:
+    """Even where the log goes on far behind them, and a batch may reach back before the position."""
+    log = batch(8, *[b"%d" % n for n in range(20)]) + batch(28, b"x")
+    for at, whole in ((8, [*range(8, 29)]), (17, [*range(17, 29)])):
+        beginnings = Beginnings()
+        while not (found := answers(log, beginnings, at))[0]:
+            pass
+        assert found == (whole, 29)
+        damaged = flipped(log, place)
+        for _ in range(DAMAGE_TRIES - 1):
+            assert answers(damaged, Beginnings(), at) == ([], at)
+        behind = flipped(log, (len(log) - len(batch(28, b"x"))) * 8 + place)
+        assert answers(behind, beginnings, at) in (([], at), (whole[:-1], 28))
+
+
+def test_a_gap_that_every_answer_shows_is_one() -> None:
+    beginnings = Beginnings()
+    log = batch(0, b"a") + batch(7, b"b")
+    assert answers(log, beginnings) == ([0], 1)
+    compacted = batch(7, b"b") + batch(9, b"c")
+    found = [answers(compacted, beginnings, at=1) for _ in range(DAMAGE_TRIES - 1)]
+    assert found == [*[([], 1)] * (DAMAGE_TRIES - 2), ([7, 9], 10)]  # the next gap of this log is believed at once
+
+
+def test_what_breaks_before_the_position_does_not_move_it_back() -> None:
+    damaged = batch(0, *[b"value %d" % n for n in range(10)])
+    damaged[damaged.index(b"value 3") - 4] ^= 0x7F
+    damaged[17:21] = _crc(damaged[21:])
+    drained: list[Any] = []
+    part: Any = PartitionRecords(7, WIRE, MemoryRecords(bytes(damaged)), on_drain=drained.append)
+    assert taken(part) == []
+    assert part.next_fetch_offset == 7
+    assert drained[0].damage.first == 7
+
+
 def flipped(data: bytearray, place: int) -> bytearray:
     copy = bytearray(data)
     copy[place // 8] ^= 1 << place % 8
@@ -126,6 +172,65 @@ def test_what_is_whole_is_not_called_damaged() -> None:
     part = records_of(bytes(batch(0, b"a") + batch(1, b"b")), drained)
     assert taken(part) == [b"a", b"b"]
     assert drained[0].damage is None
+
+
+@pytest.mark.parametrize("magic", [0, 1])
+def test_messages_in_a_format_of_old_are_read(magic: int) -> None:
+    builder: Any = MemoryRecordsBuilder(magic=magic, compression_type=0, batch_size=1 << 20)
+    for value in (b"a", b"b"):
+        builder.append(1_000, b"k", value)
+    builder.close()
+    whole = bytes(builder.buffer())
+    drained: list[Any] = []
+    found = records_of(whole + bytes(batch(2, b"c")), drained).take(10)
+    assert [(one.offset, one.timestamp_ms, one.value, one.headers) for one in found] == [
+        (0, 1_000 if magic else -1, b"a", ()),
+        (1, 1_000 if magic else -1, b"b", ()),
+        (2, 1_000, b"c", ()),
+    ]
+    assert drained[0].damage is None
+    flipped = bytearray(whole)
+    flipped[-1] ^= 0x40
+    part = records_of(bytes(flipped), drained)
+    assert taken(part) == [b"a"]
+    assert (drained[1].damage.first, drained[1].damage.following) == (1, 2)
+
+
+@pytest.mark.parametrize("codec", [1, 2, 3, 4], ids=["gzip", "snappy", "lz4", "zstd"])
+def test_what_is_compressed_is_read_from_the_middle(codec: int) -> None:
+    builder: Any = MemoryRecordsBuilder(magic=2, compression_type=codec, batch_size=1 << 20)
+    for n in range(100):
+        builder.append(1_000 + n, b"k", b"value %d" % n, [("n", b"%d" % n)])
+    builder.close()
+    part = PartitionRecords(97, WIRE, MemoryRecords(bytes(builder.buffer())))
+    found = part.take(10)
+    assert [(one.offset, one.timestamp_ms, one.headers) for one in found] == [
+        (n, 1_000 + n, (("n", b"%d" % n),)) for n in (97, 98, 99)
+    ]
+    assert part.next_fetch_offset == 100
+
+
+def test_marks_of_transactions_are_passed_over_and_the_brokers_time_counts() -> None:
+    builder: Any = MemoryRecordsBuilder(magic=2, compression_type=0, batch_size=1 << 20)
+    for ms, value in ((1_000, b"a"), (2_000, b"b")):
+        builder.append(ms, b"k", value)
+    builder.close()
+    control, stamped = _with_attributes(batch(0, b"commit"), 0x20), _with_attributes(builder.buffer(), 0x08)
+    stamped[:8] = (1).to_bytes(8, "big")
+    part = PartitionRecords(0, WIRE, MemoryRecords(bytes(control + stamped)))
+    assert [(one.offset, one.timestamp_ms, one.value) for one in part.take(10)] == [(1, 2_000, b"a"), (2, 2_000, b"b")]
+
+
+def test_topics_lose_the_prefix_of_the_cluster() -> None:
+    prefixed = WirePartition("team.t", 0)
+    [record] = PartitionRecords(0, prefixed, MemoryRecords(bytes(batch(0, b"a"))), prefix="team.").take(1)
+    assert record.topic == "t"
+
+
+def _with_attributes(made: bytearray, attributes: int) -> bytearray:
+    made[22] |= attributes
+    made[17:21] = _crc(made[21:])
+    return made
 
 
 def _crc(data: bytearray) -> bytes:

@@ -44,12 +44,12 @@ T0 = b.T0_MS
 def replayed(name: str, to: str | None = None, event_id: str = "", time_ms: int = T0, **over: Any) -> Message:
     event = b.prediction(record_id=name)
     made = b.message(event, source="headrace/console/0", key="k", time_ms=time_ms, replay_for=to or spec().id, **over)
-    return replace(made, id=event_id or f"replay of {name}")
+    return made._replace(id=event_id or f"replay of {name}")
 
 
 def timer(due_ms: int, key: str = "k", event_id: str = "e1", name: str = "due:x") -> Message:
     made = b.message(TimerReplayed(name=name, due_ms=due_ms), key=key, time_ms=due_ms, replay_for=spec().id)
-    return replace(made, id=event_id)
+    return made._replace(id=event_id)
 
 
 def test_what_is_replayed_counts_for_its_task_alone() -> None:
@@ -94,7 +94,7 @@ def test_one_that_has_to_wait_is_taken_once_when_it_can_be() -> None:
 def test_readers_without_a_task_pass_over_it() -> None:
     acceptance = Acceptance()
     assert not acceptance.accepts(replayed("r1"))
-    assert acceptance.accepts(replace(replayed("r1"), replay_for=None))
+    assert acceptance.accepts(replayed("r1")._replace(replay_for=None))
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_a_timer_that_was_set_anew_is_left_alone() -> None:
 
 def test_what_fails_again_is_a_letter_of_its_own() -> None:
     task = open_task()
-    failing = replace(replayed("r1"), event=b.prediction(record_id="r1", entity="raise"))
+    failing = replayed("r1")._replace(event=b.prediction(record_id="r1", entity="raise"))
     take(task, failing)
     [letter] = [row for row in task.file.outbox() if row.topic == "monitoring.dead.v1"]
     original = dead_letter(spec(), entry(predicted(1), 5), ValueError(), "", None, 1_000_000).encoded
@@ -162,7 +162,7 @@ def test_a_letter_tells_its_own_headers_from_those_that_its_record_came_with() -
     record = entry(predicted(1), 0)
     letter = dead_letter(spec(), record, ValueError(), "", None, 1_000_000).encoded
     assert came_with(letter.headers) == record.headers
-    of_letter = replace(record, headers=letter.headers)
+    of_letter = record._replace(headers=letter.headers)
     again = dead_letter(spec(), of_letter, ValueError(), "", None, 1_000_000).encoded
     assert came_with(again.headers) == letter.headers
 

@@ -51,7 +51,7 @@ def logged(*rows: OutboxRow, at_s: Sequence[float] = (0.0,)) -> list[dict[str, A
 
 def test_a_handler_that_raises_is_one_line_of_json() -> None:
     bench = founded()
-    bad = replace(predicted(2, entity="raise"), trace=TRACE)
+    bad = predicted(2, entity="raise")._replace(trace=TRACE)
     bench.put(predicted(1), bad, predicted(3))
     bench.turn()
     [row] = bench.set_aside

@@ -1,0 +1,37 @@
+"""Whether memory stays flat while one task copies many records: its slope, and what it is made of."""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+
+from tests.benchmarks._report import Report, Row, resident_mb
+from tests.benchmarks._throughput import Platform
+
+LAP = 50_000
+# Some hundred megabytes stay; the rest of what is copied goes.
+RETENTION = {"retention.bytes": str(200_000_000), "segment.bytes": str(50_000_000)}
+
+
+def memory(bootstrap: str, given: argparse.Namespace, report: Report) -> None:
+    """`--records` through a task in laps; resident memory after each, and its slope over the second half."""
+    platform = Platform(bootstrap, "memory.", given.seed, RETENTION)
+    laps = max(4, given.records // LAP)
+    taken: list[float] = []
+    rates: list[float] = []
+    with platform.ours(1_000) as ours:
+        for number in range(1, laps + 1):
+            platform.log.write(LAP)
+            rates.append(ours.lap(LAP).rate)
+            taken.append(resident_mb(ours.pid))
+            if number % max(1, laps // 20) == 0:
+                print(f"{number * LAP:>12,} records: {taken[-1]:.1f} MB", flush=True)
+    half = len(taken) // 2
+    slope = float(np.polyfit(np.arange(half, len(taken)) * LAP / 1e6, taken[half:], 1)[0])
+    told = f"over {laps * LAP:,} records"
+    report.add(
+        Row.of(f"resident memory {told}", taken, "MB"),
+        Row(f"its slope in the second half {told}", slope, slope, slope, "MB a million records"),
+        Row.of(f"rate {told}", rates, "records/s"),
+    )
