@@ -5,8 +5,11 @@ HEADRACE := .venv/bin/headrace
 PYTHON := .venv/bin/python
 # Further arguments: make test ARGS="-k supervisor", make demo ARGS="--seed 3".
 ARGS ?=
+# How many processes make chaos kills, and what its strikes are drawn from.
+KILLS ?= 1000
+SEED ?= 1
 
-.PHONY: help setup demo demo-bad-candidate up test check proof bench fmt lock docs java prometheus
+.PHONY: help setup demo demo-bad-candidate up test check proof chaos bench fmt lock docs java prometheus
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +36,9 @@ check: setup ## format, lint and types, without changing anything
 
 proof: setup java prometheus ## the long tests: many seeds, faults, whole replays
 	@$(PYTHON) -m pytest -m proof $(ARGS)
+
+chaos: setup java ## kill, freeze and crash real processes on Apache Kafka while records flow: KILLS=1000 SEED=1
+	@$(PYTHON) -m tests.chaos --kills $(KILLS) --seed $(SEED) $(ARGS)
 
 bench: setup ## run every module under tests/benchmarks; tables here, reports in build/reports
 	@set -e; mkdir -p build/reports; found=0; \

@@ -19,6 +19,8 @@ Blocks = Callable[..., list[Block]]
 Altered = Callable[[Service], Service]
 SHORT, LONG = 26, 56
 SETTLING = 20_000
+# Ticks until everything has matured, expired, and every deadline has passed.
+AFTER_END_MS = (0, 2 * MATURES_MS, 10 * MATURES_MS, 40 * MATURES_MS)
 
 
 def as_it_is(service: Service) -> Service:
@@ -98,8 +100,7 @@ def free(
 
 
 def _end(platform: SimulatedPlatform, end_ms: int) -> None:
-    """Until everything has matured, expired, and every deadline has passed."""
-    for after_ms in (0, 2 * MATURES_MS, 10 * MATURES_MS, 40 * MATURES_MS):
+    for after_ms in AFTER_END_MS:
         platform.tick(end_ms + after_ms)
         settle(platform)
 
