@@ -20,7 +20,7 @@ from tests.chaos.schedule import in_groups
 
 ASK_EVERY_S, ANSWER_WITHIN_S = 0.1, 0.5
 UP_WITHIN_S = 60.0
-SESSION_S = 1.0
+SESSION_S = 2.0
 # So that copies are there to be restored, segments are written, and control.v1 always has something new.
 HASTE = {
     "HEADRACE_COPY_EVERY_S": "1.0",

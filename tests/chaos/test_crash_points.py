@@ -38,8 +38,8 @@ def died(ashes: Path, point: Point, nth: int, does: Callable[[], None]) -> str:
 def batch(position: int) -> Changes:
     """Ten entries, of which one row comes."""
     row = OutboxRow(position // 10, "out", 0, b"k", b"v", ())
-    ordinals = {"expected_ordinal": row.ordinal, "meta": {"ordinal": row.ordinal + 1}}
-    return Changes(position, position + 10, outbox=[row], **ordinals)
+    meta: dict[str, int | str] = {"ordinal": row.ordinal + 1}
+    return Changes(position, position + 10, meta, outbox=[row], expected_ordinal=row.ordinal)
 
 
 def commits(path: Path, batches: int) -> None:

@@ -23,6 +23,13 @@ def in_hand(data: Path, process: str, ends: Mapping[str, int]) -> str:
     return "; ".join(text for text in found if text)
 
 
+def logs_of(data: Path, process: str) -> set[str]:
+    """The logs, as `topic/partition`, that the tasks of a frozen process read."""
+    service, _, number = process.partition("-")
+    tasks = [path_id(path) for path in task_paths(data, service, number or "0") if _is_open(path)]
+    return {"/".join(task.split("/")[2:]) for task in tasks}
+
+
 def _is_open(path: Path) -> bool:
     with path.with_suffix(".lock").open() as lock:
         try:
