@@ -25,6 +25,7 @@ from shared.runtime.task_file import Changes, FileCopy, TaskFile
 
 Met = Callable[[str], None]  # told of each moment: what is in hand, empty if nothing is
 Hook = Callable[..., str]
+Undo = Callable[[], None]
 
 
 class Point(StrEnum):
@@ -68,8 +69,8 @@ class Armed:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def install(point: Point, nth: int, die: Met) -> None:
-    """Wrap the method of a point; the others stay as they are."""
+def install(point: Point, nth: int, die: Met) -> Undo:
+    """Wrap the method of a point; the others stay as they are. What it returns takes the wrapping away."""
     lock, left = threading.Lock(), [nth]  # copies are made on threads of their own
 
     def met(in_hand: str) -> None:
@@ -80,13 +81,13 @@ def install(point: Point, nth: int, die: Met) -> None:
             if left[0] == 0:
                 die(in_hand)
 
-    _INSTALL[point](met)
+    return _INSTALL[point](met)
 
 
-def _before(owner: type, name: str, hook: Hook) -> Callable[[Met], None]:
+def _before(owner: type, name: str, hook: Hook) -> Callable[[Met], Undo]:
     """`hook` takes what the method is given."""
 
-    def wrap(met: Met) -> None:
+    def wrap(met: Met) -> Undo:
         method = getattr(owner, name)
 
         def wrapped(self: Any, *given: Any) -> Any:
@@ -94,14 +95,15 @@ def _before(owner: type, name: str, hook: Hook) -> Callable[[Met], None]:
             return method(self, *given)
 
         setattr(owner, name, wrapped)
+        return lambda: setattr(owner, name, method)
 
     return wrap
 
 
-def _after(owner: type, name: str, hook: Hook) -> Callable[[Met], None]:
+def _after(owner: type, name: str, hook: Hook) -> Callable[[Met], Undo]:
     """`hook` takes what the method has returned, then what it was given."""
 
-    def wrap(met: Met) -> None:
+    def wrap(met: Met) -> Undo:
         method = getattr(owner, name)
 
         def wrapped(self: Any, *given: Any) -> Any:
@@ -110,6 +112,7 @@ def _after(owner: type, name: str, hook: Hook) -> Callable[[Met], None]:
             return found
 
         setattr(owner, name, wrapped)
+        return lambda: setattr(owner, name, method)
 
     return wrap
 
@@ -164,7 +167,7 @@ def _taken(file: TaskFile, _: OpenFiles, task: str, handed_over: str | None = No
     return f"{task}: taken over at position {file.position}" if handed_over else ""
 
 
-_INSTALL: Mapping[Point, Callable[[Met], None]] = {
+_INSTALL: Mapping[Point, Callable[[Met], Undo]] = {
     Point.BEFORE_COMMIT: _before(TaskFile, "commit", _batch),
     Point.IN_COMMIT: _after(TaskFile, "_write", _of_batch),
     Point.AFTER_COMMIT: _after(TaskFile, "commit", _of_batch),

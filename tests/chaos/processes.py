@@ -19,7 +19,7 @@ from tests.chaos.launcher import Instance, PreparedServices
 from tests.chaos.schedule import in_groups
 
 ASK_EVERY_S, ANSWER_WITHIN_S = 0.1, 0.5
-UP_WITHIN_S = 60.0
+UP_WITHIN_S = 120.0
 SESSION_S = 2.0
 # So that copies are there to be restored, segments are written, and control.v1 always has something new.
 HASTE = {
