@@ -39,11 +39,14 @@ class Dealt:
 
 
 class Striker:
-    """Deals strikes in their order, some at once, never two to one service. `told` hears of each that is done."""
+    """Deals strikes, some at once, never two to one service; each in its turn as far as that allows.
+
+    `told` hears of each that is done.
+    """
 
     def __init__(self, processes: Processes, stream: Stream, folder: Path, told: Callable[[Dealt], None]) -> None:
         self._processes, self._stream, self._folder, self._told = processes, stream, folder, told
-        self._busy: set[str] = set()
+        self._busy: list[frozenset[str]] = []
         self._freed = threading.Condition()
         self._ashes = 0
 
@@ -52,15 +55,22 @@ class Striker:
         began_s = time.monotonic()
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="striker") as threads:
             dealt: list[Future[Dealt]] = []
-            for strike in strikes:
+            left = list(strikes)
+            while left:
                 with self._freed:
-                    self._freed.wait_for(lambda strike=strike: self._is_free(strike))
-                    self._busy |= strike.services
+                    self._freed.wait_for(lambda: self._next(left) is not None)
+                    strike = self._next(left)
+                    assert strike is not None
+                    left.remove(strike)
+                    self._busy.append(strike.services)
                 dealt.append(threads.submit(self._one, strike, began_s))
         return [future.result() for future in dealt]
 
-    def _is_free(self, strike: Strike) -> bool:
-        return not self._busy & strike.services
+    def _next(self, left: Sequence[Strike]) -> Strike | None:
+        """The first whose services are free: those that share tasks by a group take longest, and hold up nobody."""
+        busy = frozenset[str]().union(*self._busy)
+        free = (strike for strike in left if not busy & strike.services)
+        return None if len(self._busy) >= AT_ONCE else next(free, None)
 
     def _one(self, strike: Strike, began_s: float) -> Dealt:
         dealt = Dealt(strike, at_s=time.monotonic() - began_s)
@@ -70,7 +80,7 @@ class Striker:
             dealt.failure = f"{type(failure).__name__}: {failure}"
         finally:
             with self._freed:
-                self._busy -= strike.services
+                self._busy.remove(strike.services)
                 self._freed.notify_all()
         dealt.seconds = time.monotonic() - began_s - dealt.at_s
         self._told(dealt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def test_a_dozen_that_die_at_work_lose_and_double_nothing(tmp_path: Path, capsys
             f"\n{found.deaths} killed in {len(found.dealt)} strikes, {found.published} records: {found.spent_s}", end=""
         )
     assert failures([found]) == []
-    assert [one.strike for one in found.dealt] == schedule(SEED, KILLS)
+    assert Counter(one.strike for one in found.dealt) == Counter(schedule(SEED, KILLS))
     assert found.deaths >= KILLS
     # Nobody was struck who had nothing to do, and what was said again shows that the strikes went home.
     assert all(one.in_hand.keys() >= set(one.strike.victims) for one in found.dealt)
