@@ -21,13 +21,13 @@ from rich.console import Console
 from deploy.kafka.cluster import KafkaCluster
 from deploy.local.platform import ROOT
 from tests.chaos.launcher import PreparedServices
-from tests.chaos.processes import SESSION_S
 from tests.chaos.schedule import SERVICES
 from tests.chaos.strike_round import Round, run_round
 from tests.chaos.striker import Dealt
 from tests.chaos.summary import failures, show, write
 
 KILLS_A_ROUND = 100
+STARTED_WITHIN_S = 180.0
 KEPT = ROOT / "build" / "chaos"
 
 
@@ -36,9 +36,8 @@ def stage() -> Generator[tuple[str, PreparedServices]]:
     """A broker, and every service imported: what all rounds share."""
     with tempfile.TemporaryDirectory(prefix="headrace-chaos-") as name:
         folder = Path(name)
-        # The broker's own lower bound of a session is 6 s.
-        further = {"group.min.session.timeout.ms": str(round(SESSION_S * 1_000))}
-        with KafkaCluster(folder / "kafka", further=further) as cluster, PreparedServices(SERVICES, folder) as prepared:
+        kafka = KafkaCluster(folder / "kafka", start_timeout_s=STARTED_WITHIN_S)
+        with kafka as cluster, PreparedServices(SERVICES, folder) as prepared:
             yield cluster.bootstrap, prepared
 
 

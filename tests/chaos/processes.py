@@ -16,15 +16,15 @@ from deploy.local.settle import known_ends
 from shared.runtime.snapshot import Progress
 from tests.chaos.crash_points import Armed
 from tests.chaos.launcher import Instance, PreparedServices
-from tests.chaos.schedule import in_groups
+from tests.chaos.schedule import in_a_group
 
 ASK_EVERY_S, ANSWER_WITHIN_S = 0.1, 0.5
 UP_WITHIN_S = 120.0
-SESSION_S = 2.0
+REGISTRY = "registry"
 # So that copies are there to be restored, segments are written, and control.v1 always has something new.
 HASTE = {
     "HEADRACE_COPY_EVERY_S": "1.0",
-    "HEADRACE_SESSION_TIMEOUT_S": str(SESSION_S),
+    "HEADRACE_SESSION_TIMEOUT_S": "6",  # Apache Kafka takes no less
     "HEADRACE_TICK_MS": "500",
     "HEADRACE_ROWS_PER_SEGMENT": "100",
     "HEADRACE_OUTCOMES_PER_SEGMENT": "100",
@@ -42,14 +42,14 @@ class Processes:
         self._prepared, self.ports, self.data = prepared, ports, data
         self._logs = data / "logs"
         self._logs.mkdir(parents=True)
-        self.grouped = in_groups(seed)
+        self.in_a_group = in_a_group(seed)
         self._environments: dict[str, dict[str, str]] = {}
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
         for name in ports.services:
             own = environment(
                 name, inherited, ports=ports, data=data, bootstrap=bootstrap, broker_is_ours=True, embedded_pid=None
             )
-            if own["HEADRACE_SHARE"] != "none" and name.partition("-")[0] in self.grouped:
+            if own["HEADRACE_SHARE"] != "none" and name.partition("-")[0] == self.in_a_group:
                 own["HEADRACE_SHARE"] = "group"
             self._environments[name] = {**own, **HASTE, "HEADRACE_KAFKA_TOPIC_PREFIX": prefix}
         self._running: dict[str, Instance] = {}
@@ -105,6 +105,13 @@ class Processes:
                 self._since_s[name] = time.monotonic()
             self._running[name].send(signal.SIGCONT)
         self._silent.difference_update(names)
+
+    def calm(self) -> None:
+        """The registry is killed once more, and tells the time as seldom as elsewhere: what is to settle must rest."""
+        self.kill([REGISTRY])
+        del self._environments[REGISTRY]["HEADRACE_TICK_MS"]
+        self.start(REGISTRY)
+        self.await_up(list(self._environments))
 
     def _keep(self) -> None:
         while (instance := self._ended.get()) is not None:

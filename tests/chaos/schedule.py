@@ -22,8 +22,8 @@ SERVICES = (*WORKING, READING)
 class Kind(StrEnum):
     """KILL: one process. SEVERAL: of different services or all of one, at once. DISK: its files go with it.
 
-    CRASH: a killed process dies once more, at a named point. FREEZE: SIGSTOP until the other instance has its tasks,
-    then SIGCONT; of a service without another instance, for as long as a session lasts.
+    CRASH: a killed process dies once more, at a named point. FREEZE: SIGSTOP, then SIGCONT; where a consumer group
+    tells who lives, not before the other instance has its tasks.
     """
 
     KILL = "kill -9"
@@ -88,9 +88,9 @@ def schedule(seed: int, kills: int) -> list[Strike]:
     return found
 
 
-def in_groups(seed: int) -> frozenset[str]:
-    """Which of the services with several instances know each other by a consumer group; the others by locks."""
-    return frozenset(random.Random(f"groups of {seed}").sample(sorted(INSTANCES), 2))
+def in_a_group(seed: int) -> str:
+    """Which of the services with several instances know each other by a consumer group; the others do so by locks."""
+    return random.Random(f"group of {seed}").choice(sorted(INSTANCES))
 
 
 def _dealt(draw: random.Random, cards: Sequence[Card]) -> Iterator[Card]:

@@ -89,6 +89,7 @@ def run_round(
                 found.dealt = Striker(processes, stream, folder, told).deal(schedule(seed, kills))
             finally:
                 stream.stop()
+            processes.calm()
         with _timed(found, "settling"), ProgressClient(ports.urls) as client:
             stream.finish(Settling(list(ports.urls), client.ask))
         with _timed(found, "checking"):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.chaos.crash_points import GIVING, RESTORING, TAKING, Armed
 from tests.chaos.launcher import Instance
-from tests.chaos.processes import SESSION_S, Processes
+from tests.chaos.processes import Processes
 from tests.chaos.schedule import READING, Kind, Strike, names, sibling
 from tests.chaos.stream import Stream
 from tests.chaos.work_in_hand import in_hand, logs_of
@@ -20,7 +20,8 @@ from tests.e2e.evidence_of_run import task_paths
 AT_ONCE = 4
 WORK_WITHIN_S, CRASH_WITHIN_S, TAKEN_OVER_WITHIN_S = 60.0, 60.0, 60.0
 LOOK_EVERY_S = 0.03
-FROZEN_S, GOES_ON_S = 2.0, 0.3  # before it is thawed, and before it is frozen again
+FROZEN_S, GOES_ON_S = 1.5, 0.5  # before it is thawed, and before it is frozen again
+NAP_S = 2.0
 
 
 class Missed(AssertionError):
@@ -119,11 +120,11 @@ class Striker:
         """Its tasks move to the other instance, where the broker tells who lives; locks go with their process only."""
         try:
             self._met_with_work(dealt, [victim])
-            if victim.partition("-")[0] in self._processes.grouped:
+            if victim.partition("-")[0] == self._processes.in_a_group:
                 self._until_it_has(sibling(victim), logs_of(self._processes.data, victim))
                 dealt.in_hand[victim] += f"; {sibling(victim)} has its tasks"
             else:
-                time.sleep(2 * SESSION_S)
+                time.sleep(NAP_S)
         finally:
             self._processes.thaw([victim])
 
@@ -197,6 +198,7 @@ class Striker:
             self._processes.thaw(victims)
             if time.monotonic() > until_s:
                 raise Missed(f"no work came for {', '.join(missing)} in {WORK_WITHIN_S:.0f} s")
+            self._processes.await_up(victims)
             time.sleep(GOES_ON_S)
 
     def _find_work(self, dealt: Dealt, victims: Collection[str]) -> list[str]:
