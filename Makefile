@@ -5,14 +5,16 @@ HEADRACE := .venv/bin/headrace
 PYTHON := .venv/bin/python
 # Further arguments: make test ARGS="-k supervisor", make demo ARGS="--seed 3".
 ARGS ?=
-# Of `make simulate`.
+# Of `make simulate`; SEED of `make chaos` too.
 SEEDS ?= 1000
 FIRST ?= 1
 SEED ?=
 JOBS ?=
 WITHIN ?=
+# How many processes `make chaos` kills.
+KILLS ?= 1000
 
-.PHONY: help setup demo demo-bad-candidate up test check proof simulate bench bench-runtime fmt lock docs java prometheus
+.PHONY: help setup demo demo-bad-candidate up test check proof simulate chaos bench bench-runtime fmt lock docs java prometheus
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +44,9 @@ proof: setup java prometheus ## the long tests: many seeds, faults, whole replay
 
 simulate: setup ## play SEEDS=1000 histories of the whole platform under faults and check each (FIRST=1, JOBS=cores, WITHIN=seconds); SEED=17: one, and the least of it
 	@$(PYTHON) -m tests.scenarios.simulation --first $(FIRST) --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) $(if $(WITHIN),--within $(WITHIN)) $(ARGS)
+
+chaos: setup java ## kill, freeze and crash real processes on Apache Kafka while records flow: KILLS=1000 SEED=1
+	@$(PYTHON) -m tests.chaos --kills $(KILLS) --seed $(or $(SEED),1) $(ARGS)
 
 bench: setup java ## run every module under tests/benchmarks; tables here, reports in build/reports
 	@set -e; mkdir -p build/reports; found=0; \

@@ -55,6 +55,7 @@ ELSEWHERE = {
 NOT_RUN = {
     "make test": "the test command itself",
     "make proof": "the test command of the long runs",
+    "make chaos": "takes the better part of an hour; tests/chaos/test_chaos.py plays a dozen kills of it",
     "HEADRACE_TOKEN=choose-a-secret docker compose up --build": "needs a Docker engine",
 }
 

@@ -44,14 +44,19 @@ def gathered(data: Path) -> EvidenceOfRun:
     urls = ask(running.console, "/v1/services")
     with ProgressClient(urls) as client:
         Settling(list(urls), client.ask).settle({})
-    of_services = services_folder(data, embedded=running.embedded)
+    kafka = KafkaSettings(bootstrap=running.bootstrap, embedded=running.embedded)
+    return gathered_from(services_folder(data, embedded=running.embedded), kafka)
+
+
+def gathered_from(of_services: Path, kafka: KafkaSettings) -> EvidenceOfRun:
+    """Of a platform that has settled, whose services keep their state there."""
     files: dict[str, TaskFile] = {}
     for path in task_paths(of_services):
         file = copied(path)
         # Of a task that has moved from one instance to another, each has a file: the one that got furthest is in use.
         if path_id(path) not in files or file.reached > files[path_id(path)].reached:
             files[path_id(path)] = file
-    history = TopicHistory.read(KafkaBroker(KafkaSettings(bootstrap=running.bootstrap, embedded=running.embedded)))
+    history = TopicHistory.read(KafkaBroker(kafka))
     return EvidenceOfRun(history, ArtifactStore.at(str(of_services / "objects")), files)
 
 

@@ -6,7 +6,7 @@ Payments of some cards, each with the truth about it later. Half-way the meaning
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,19 +95,29 @@ class Block:
 
 def blocks(seed: int, count: int = 30, size: int = 12, careless: bool = False) -> list[Block]:
     """`careless`: clients choose any partition, so that records of a key mix; else the key does, as in a replay."""
-    stream = _Stream(random.Random(f"workload {seed}"), careless, turns_ms=T0_MS + count * size * STEP_MS * 2 // 5)
+    turns_ms = T0_MS + count * size * STEP_MS * 2 // 5
+    stream = Stream(random.Random(f"workload {seed}"), careless, lambda at_ms: at_ms >= turns_ms)
     made = [stream.block(size) for _ in range(count)]
     return [*made, stream.last_truths()]
 
 
-class _Stream:
-    def __init__(self, rng: random.Random, careless: bool, turns_ms: int) -> None:
-        self._rng, self._careless, self._turns_ms = rng, careless, turns_ms
+def endless(seed: int, turns_every_ms: int) -> Stream:
+    """For as long as one likes; what was good is bad and good again, by turns. Clients choose any partition."""
+    draw = random.Random(f"endless workload {seed}")
+    return Stream(draw, careless=True, turned=lambda at_ms: (at_ms - T0_MS) // turns_every_ms % 2 == 1)
+
+
+class Stream:
+    """Blocks, one after the other. `turned`: whether at that time what was good is bad."""
+
+    def __init__(self, rng: random.Random, careless: bool, turned: Callable[[int], bool]) -> None:
+        self._rng, self._careless, self._turned = rng, careless, turned
         self._now_ms, self._number = T0_MS, 0
         self._held: list[tuple[int, Record]] = []
         self._sent: list[Sent] = []
 
     def block(self, size: int) -> Block:
+        """So many payments, and the truths that are due by then."""
         block = Block(self._now_ms + size * STEP_MS)
         for _ in range(size):
             block.records += self._payment()
@@ -129,8 +139,7 @@ class _Stream:
         name, card = f"p{self._number:04}", f"c{rng.randrange(6)}"
         amount, risk = round(rng.expovariate(1 / 50), 2), round(rng.gauss(0, 1), 3)
         record: Record = {"payment": name, "card": card, "at": at_ms, "amount": amount, "risk": risk}
-        turned = at_ms >= self._turns_ms
-        bad = (risk + rng.gauss(0, 0.4) > 0) != turned
+        bad = (risk + rng.gauss(0, 0.4) > 0) != self._turned(at_ms)
         self._hold(name, at_ms, bad)
         sent = [Sent(PAYMENTS, self._partition(card), record)]
         if rng.random() < 0.05:

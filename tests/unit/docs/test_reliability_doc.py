@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 
 from shared.runtime.kafka_reader import DAMAGE_TRIES
+from tests.chaos.crash_points import Point
 from tests.conformance import (
     log_contract,
     task_contract,
@@ -76,6 +77,10 @@ def test_all_three_logs_inherit_the_suite_of_the_ports() -> None:
     ports = {name for name in dir(log_contract.LogContract) if name.startswith("test_")}
     assert all(ports <= _tests_of(modules) for modules in LOGS)
     assert "`tests/conformance/log_contract.py`" in TEXT
+
+
+def test_every_point_at_which_processes_die_stands_in_its_table() -> None:
+    assert [row.cells[0] for row in rows(TEXT) if row.heading == "Killed at work"] == list(Point)
 
 
 def test_it_says_how_often_a_damaged_batch_is_fetched() -> None:
