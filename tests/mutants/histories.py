@@ -51,21 +51,24 @@ def with_letters(seed: int) -> Iterator[Found]:
         yield int(number), said
 
 
+def calm(workload: int) -> Iterator[Found]:
+    """In lockstep without faults: the loop closes, with drift, a run on it, a rollout and a promotion."""
+    yield from _violations(lockstep(workload, 1))
+
+
 def in_lockstep(workload: int) -> Iterator[Found]:
-    """One workload under three schedules, two of them with faults."""
-    calm = lockstep(workload, 1)
-    yield from _violations(calm)
-    for schedule in (2, 3):
-        stormy = lockstep(workload, schedule, ALL_FAULTS, instances=schedule - 1)
-        yield from _violations(stormy, replay=False)
-        for what in (decisions, outcomes):
-            if what(stormy) != what(calm):
-                yield ALIKE, f"{what.__name__} of workload {workload} are others under schedule {schedule}"
+    """One workload under two schedules, one of them with faults."""
+    still, stormy = lockstep(workload, 1), lockstep(workload, 2, ALL_FAULTS)
+    yield from _violations(still, replay=False)
+    yield from _violations(stormy, replay=False)
+    for what in (decisions, outcomes):
+        if what(stormy) != what(still):
+            yield ALIKE, f"{what.__name__} of workload {workload} are others under another schedule"
 
 
 def of_control(seed: int) -> Iterator[Found]:
-    """The registry and the schedule alone, with random events in random order, landing late; cheap, so a hundred."""
-    for one in range(100 * seed, 100 * seed + 100):
+    """The registry and the schedule alone, with random events in random order, landing late; cheap, so twenty."""
+    for one in range(20 * seed, 20 * seed + 20):
         history = _OfControl(one)
         plane = history.go(400)
         for text in control_violations(plane):
@@ -97,6 +100,7 @@ HISTORIES: Mapping[str, Play] = {
     "free": under_faults,
     "entities": of_entities,
     "letters": with_letters,
+    "calm": calm,
     "lockstep": in_lockstep,
     "control": of_control,
     "judge away": with_the_judge_away,

@@ -32,17 +32,11 @@ MUTANTS = (
     Mutant(
         "a full disk loses what was taken",
         "5, faults",
-        "A full disk pauses a task; what it had taken is kept, and written once there is room.",
-        (
+        "A full disk pauses a task; what it had taken is kept, and written once there is room.",(
             Edit(
-                TASK,
-                "        self.file.commit(self._unwritten)\n",
-                "        changes, self._unwritten = self._unwritten, None\n        self.file.commit(changes)\n",
-            ),
-            Edit(
-                TASK,
-                "        self.unsent.extend(self._unwritten.outbox)\n        self._unwritten = None\n",
-                "        self.unsent.extend(changes.outbox)\n",
+                FILE,
+                "            raise DiskFull(self.task, self._path, error) from error\n",
+                "            changes.outbox = []\n            raise DiskFull(self.task, self._path, error) from error\n",
             ),
         ),
         falls=(5, 6, 7, 8),
@@ -51,7 +45,10 @@ MUTANTS = (
         "two owners of one file",
         "3, what follows",
         "A commit conditional on the loaded position keeps two processes off one file.",
-        (Edit(FILE, "            if found != expected:\n", "            if found < expected:\n"),),
+        (
+            Edit(FILE, "            if found != expected:\n", "            if found < expected:\n"),
+            Edit(FILE, '"INSERT INTO outbox VALUES', '"INSERT OR REPLACE INTO outbox VALUES'),
+        ),
         tests=(
             f"{UNIT}/test_relay.py::test_a_second_owner_of_one_file_is_refused_at_its_commit",
             f"{UNIT}/test_relay.py::test_an_owner_that_only_says_a_mark_is_noticed_too",
@@ -332,7 +329,7 @@ MUTANTS = (
         "3, time",
         "A head step marks a tick once it has read what the topic held then: an outage makes nothing late.",
         (Edit("shared/runtime/head_task.py", "        if self.position >= end:\n", "        if end >= 0:\n"),),
-        falls=(6,),
+        falls=(7,),
     ),
     Mutant(
         "a wall tick is marked before the end is reached",

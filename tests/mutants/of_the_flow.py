@@ -105,7 +105,7 @@ MUTANTS = (
         "The candidate answers exactly when the split hash lies below the share in force.",
         (Edit(SPLIT, "if drawn < rollout.share else", "if drawn * 2 < rollout.share else"),),
         falls=(14,),
-        histories="lockstep",
+        histories="calm",
     ),
     Mutant(
         "a shadow answers",
@@ -113,7 +113,7 @@ MUTANTS = (
         "Share 0 means none: in shadow the champion answers.",
         (Edit("services/registry/rollout.py", "Move(Phase.SHADOW, 0, 0.0,", "Move(Phase.SHADOW, 0, 0.3,"),),
         falls=(15,),
-        histories="lockstep",
+        histories="calm",
     ),
     Mutant(
         "one version's output under another's name",
@@ -127,7 +127,7 @@ MUTANTS = (
             ),
         ),
         falls=(4,),
-        histories="lockstep",
+        histories="calm",
     ),
     Mutant(
         "the former champion is out of play",
@@ -141,7 +141,7 @@ MUTANTS = (
             ),
         ),
         falls=(3,),
-        histories="lockstep",
+        histories="calm",
     ),
     # --- outcomes
     Mutant(
