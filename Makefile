@@ -6,7 +6,9 @@ PYTHON := .venv/bin/python
 # Further arguments: make test ARGS="-k supervisor", make demo ARGS="--seed 3".
 ARGS ?=
 
-.PHONY: help setup demo demo-bad-candidate up test check proof bench fmt lock docs java prometheus
+.PHONY: help setup demo demo-bad-candidate up test check proof mutants bench fmt lock docs java prometheus
+# Processes at a time: make mutants JOBS=4.
+JOBS ?= 2
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +35,9 @@ check: setup ## format, lint and types, without changing anything
 
 proof: setup java prometheus ## the long tests: many seeds, faults, whole replays
 	@$(PYTHON) -m pytest -m proof $(ARGS)
+
+mutants: setup ## plant bugs one by one, and see which invariant or test falls; report in build/reports
+	@$(PYTHON) -m tests.mutants.run --jobs $(JOBS) $(ARGS)
 
 bench: setup ## run every module under tests/benchmarks; tables here, reports in build/reports
 	@set -e; mkdir -p build/reports; found=0; \

@@ -37,6 +37,11 @@ def under_faults(seed: int) -> Iterator[Found]:
     yield from _violations(free(seed, instances=1 + seed % 2))
 
 
+def in_brief(seed: int) -> Iterator[Found]:
+    """The beginning of such a history, for what shows at once."""
+    yield from _violations(free(seed, count=10, instances=1 + seed % 2))
+
+
 def of_entities(seed: int) -> Iterator[Found]:
     """Views by several entities, and definitions that come while records are on their way."""
     first, later = entity_workload.first_half(), entity_workload.later()
@@ -98,6 +103,7 @@ def with_the_judge_away(workload: int) -> Iterator[Found]:
 
 HISTORIES: Mapping[str, Play] = {
     "free": under_faults,
+    "brief": in_brief,
     "entities": of_entities,
     "letters": with_letters,
     "calm": calm,
@@ -120,7 +126,8 @@ def found(kind: str, seed: int) -> tuple[list[Found], str]:
         fell.extend(HISTORIES[kind](seed))
     except DoesNotSettle as moves:
         fell.append((SETTLES, str(moves)))
-    except Exception:  # noqa: BLE001: whatever a planted bug raises is told apart from what it breaks
+    # Whatever a planted bug raises is told apart from what it breaks.
+    except Exception:  # noqa: BLE001
         return fell, traceback.format_exc(limit=-3)
     return fell, ""
 

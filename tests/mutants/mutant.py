@@ -23,7 +23,7 @@ class Mutant:
     """`breaks`: the guarantee, as the design states it; `section`: where.
 
     Noticed by one kind of simulated `histories`, where one of `falls` (invariants by number, or ALIKE, SETTLES) no
-    longer holds at some seed; or by `tests`, all of which fail. `fast`: the seed at which `make test` looks at it.
+    longer holds at some seed; or by `tests`, all of which fail. `fast`: `make test` looks at it too, at this seed.
     """
 
     name: str

@@ -14,7 +14,6 @@ MUTANTS = (
         "A candidate that does not beat what answers, or the constant predictor, goes no further.",
         (Edit(GATE, "    if figures.candidate_loss < figures.reference_loss:\n", "    if figures.rows:\n"),),
         falls=(16,),
-        fast=1,
     ),
     Mutant(
         "the gate takes another champion's figures",
@@ -59,7 +58,11 @@ MUTANTS = (
         "a verdict on another rollout counts",
         "3, ids and effects",
         "A verdict names its rollout and both artifacts; what is no longer current is ignored.",
-        (Edit(DECIDE, "        rollout.rollout_id, rollout.champion,", "        verdict.rollout_id, rollout.champion,"),),
+        (
+            Edit(
+                DECIDE, "        rollout.rollout_id, rollout.champion,", "        verdict.rollout_id, rollout.champion,"
+            ),
+        ),
         falls=(16,),
         histories="control",
     ),
@@ -134,6 +137,7 @@ MUTANTS = (
         ),
         falls=(11,),
         histories="control",
+        fast=0,
     ),
     Mutant(
         "two runs of a model at a time",
@@ -161,9 +165,7 @@ MUTANTS = (
                 "bool(set(self.heard) & set(ready))",
             ),
         ),
-        tests=(
-            "tests/unit/registry/test_versions.py::test_a_version_waits_for_every_replica_that_was_heard_lately",
-        ),
+        tests=("tests/unit/registry/test_versions.py::test_a_version_waits_for_every_replica_that_was_heard_lately",),
     ),
     Mutant(
         "definitions validated against an older state come into force",

@@ -15,8 +15,8 @@ MUTANTS = (
         (
             Edit(
                 FILE,
-                "            self._write(changes)\n            run(\"INSERT OR REPLACE INTO meta VALUES ('position', ?)\"",
-                "            run(\"INSERT OR REPLACE INTO meta VALUES ('position', ?)\"",
+                "            self._write(changes)\n            run(\"INSERT OR REPLACE INTO meta VALUES ('pos",
+                "            run(\"INSERT OR REPLACE INTO meta VALUES ('pos",
             ),
             Edit(
                 FILE,
@@ -32,11 +32,12 @@ MUTANTS = (
     Mutant(
         "a full disk loses what was taken",
         "5, faults",
-        "A full disk pauses a task; what it had taken is kept, and written once there is room.",(
+        "A full disk pauses a task; what it had taken is kept, and written once there is room.",
+        (
             Edit(
                 FILE,
-                "            raise DiskFull(self.task, self._path, error) from error\n",
-                "            changes.outbox = []\n            raise DiskFull(self.task, self._path, error) from error\n",
+                "            raise DiskFull(self.task, self._path, error) from",
+                "            changes.outbox = []\n            raise DiskFull(self.task, self._path, error) from",
             ),
         ),
         falls=(5, 6, 7, 8),

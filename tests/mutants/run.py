@@ -1,6 +1,6 @@
 """`make mutants`: plants each bug, sees what notices it, and does the same once more without any.
 
-    python -m tests.mutants.run [--only TEXT] [--seeds 1-12] [--jobs N]
+python -m tests.mutants.run [--only TEXT] [--seeds 1-12] [--jobs N]
 """
 
 from __future__ import annotations
@@ -87,7 +87,13 @@ def _control(tree: Tree, mutants: Sequence[Mutant], rows: Sequence[Row]) -> Row:
 def _line(row: Row, width: int) -> str:
     caught = row.caught
     if row.holds:
-        what = "nothing falls" if caught.what is None else caught.what if caught.what == "test" else f"falls: {caught.what}"
+        what = (
+            "nothing falls"
+            if caught.what is None
+            else caught.what
+            if caught.what == "test"
+            else f"falls: {caught.what}"
+        )
     else:
         what = "FELL" if row.name == "no bug" else "NOT CAUGHT"
     said = "" if row.holds else f"  {caught.said[-400:]}"

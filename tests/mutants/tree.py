@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import cache_from_source
@@ -53,7 +53,7 @@ class Tree:
         self._folder.cleanup()
 
     @contextmanager
-    def planted(self, mutant: Mutant) -> Iterator[None]:
+    def planted(self, mutant: Mutant) -> Generator[None]:
         """With the bug in it."""
         texts = planted(self.root, mutant)
         clean = {path: path.read_text() for path in texts}
@@ -130,8 +130,7 @@ class Tree:
                 command, cwd=self.root, env=env, capture_output=True, text=True, timeout=limit_s, check=False
             )
         except subprocess.TimeoutExpired as late:
-            out = late.stdout or b""
-            return out.decode() if isinstance(out, bytes) else out, f"stopped after {limit_s:g} s"
+            return (late.stdout or b"").decode(), f"stopped after {limit_s:g} s"
         return done.stdout, done.stderr[-2_000:] if done.returncode else ""
 
 
