@@ -38,7 +38,7 @@ def under_faults(seed: int) -> Iterator[Found]:
 
 
 def in_brief(seed: int) -> Iterator[Found]:
-    """The beginning of such a history, for what shows at once."""
+    """The beginning of such a history: enough for what is wrong with every event."""
     yield from _violations(free(seed, count=10, instances=1 + seed % 2))
 
 

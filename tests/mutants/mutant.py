@@ -31,7 +31,7 @@ class Mutant:
     breaks: str
     edits: tuple[Edit, ...]
     falls: Falls = ()
-    histories: str = "free"
+    histories: str = "brief"
     tests: tuple[str, ...] = ()
     fast: int | None = None
 

@@ -103,7 +103,7 @@ MUTANTS = (
         "a share misread",
         "3, a prediction",
         "The candidate answers exactly when the split hash lies below the share in force.",
-        (Edit(SPLIT, "if drawn < rollout.share else", "if drawn * 2 < rollout.share else"),),
+        (Edit(SPLIT, "if drawn < rollout.share else", "if drawn < 100 * rollout.share else"),),
         falls=(14,),
         histories="calm",
     ),
@@ -179,6 +179,7 @@ MUTANTS = (
             ),
         ),
         falls=(6, 19),
+        histories="free",
     ),
     Mutant(
         "an outcome goes behind the watermark",
@@ -219,5 +220,6 @@ MUTANTS = (
             ),
         ),
         falls=(10, "settles"),
+        histories="free",
     ),
 )
