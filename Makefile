@@ -5,7 +5,7 @@ HEADRACE := .venv/bin/headrace
 PYTHON := .venv/bin/python
 # Further arguments: make test ARGS="-k supervisor", make demo ARGS="--seed 3".
 ARGS ?=
-# Of `make simulate`; SEED of `make chaos` too.
+# Of `make simulate`; SEED of `make chaos` too, JOBS of `make mutants`.
 SEEDS ?= 1000
 FIRST ?= 1
 SEED ?=
@@ -14,7 +14,7 @@ WITHIN ?=
 # How many processes `make chaos` kills.
 KILLS ?= 1000
 
-.PHONY: help setup demo demo-bad-candidate up test check proof simulate chaos bench bench-runtime fmt lock docs java prometheus
+.PHONY: help setup demo demo-bad-candidate up test check proof simulate chaos mutants bench bench-runtime fmt lock docs java prometheus
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ simulate: setup ## play SEEDS=1000 histories of the whole platform under faults 
 
 chaos: setup java ## kill, freeze and crash real processes on Apache Kafka while records flow: KILLS=1000 SEED=1
 	@$(PYTHON) -m tests.chaos --kills $(KILLS) --seed $(or $(SEED),1) $(ARGS)
+
+mutants: setup ## plant bugs one by one, and see which invariant or test falls (JOBS=2); report in build/reports
+	@$(PYTHON) -m tests.mutants.run --jobs $(or $(JOBS),2) $(ARGS)
 
 bench: setup java ## run every module under tests/benchmarks; tables here, reports in build/reports
 	@set -e; mkdir -p build/reports; found=0; \

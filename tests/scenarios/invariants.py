@@ -20,7 +20,9 @@ from tests.scenarios import log_invariants as logs
 from tests.scenarios import prediction_invariants as predictions
 from tests.scenarios import promotion_invariants as promotions
 from tests.scenarios import replayed_tasks as replays
+from tests.scenarios.decided_labels import the_newest_in_time_decides
 from tests.scenarios.evidence import Check, Evidence, Violation
+from tests.scenarios.head_promises import heads_promise_what_they_have_seen
 from tests.scenarios.topic_history import TopicHistory
 
 
@@ -52,7 +54,7 @@ INVARIANTS: Mapping[int, Invariant] = {
     6: Invariant("what was read is accounted for", (flow.everything_is_counted,)),
     7: Invariant(
         "accepted is what a replay derives; no watermark or control position goes back",
-        (logs.promises_are_kept, replays.derived_is_accepted),
+        (logs.promises_are_kept, heads_promise_what_they_have_seen, replays.derived_is_accepted),
         Needs.ARTIFACTS,
     ),
     8: Invariant("position and state agree", (replays.state_is_at_position,), Needs.FILES),
@@ -70,7 +72,10 @@ INVARIANTS: Mapping[int, Invariant] = {
     16: Invariant("no promotion without enough fresh, finite, current figures", (promotions.promotions_have_figures,)),
     17: Invariant("every rollout ends by its deadline, in ticks", (decisions.rollouts_end,)),
     18: Invariant("a rolled-back version returns only by a new approval", (decisions.rolled_back_stays_away,)),
-    19: Invariant("one outcome a join id, one fate a label", (predictions.each_label_has_one_fate,)),
+    19: Invariant(
+        "one outcome a join id, one fate a label; the newest in time decides",
+        (predictions.each_label_has_one_fate, the_newest_in_time_decides),
+    ),
     20: Invariant(
         "what a process writes that lost its partition changes nothing",
         (logs.only_owners_count,),

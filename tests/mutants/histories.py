@@ -1,0 +1,156 @@
+"""Plays histories of one kind on the tree that this runs in, and says of each which guarantees no longer hold.
+
+    python -m tests.mutants.histories free 1-12 5,6     # until 5 or 6 falls
+
+A line of JSON for each seed: what fell, or what stopped the history before that could be seen.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import structlog
+
+import shared.runtime.task
+from deploy.simulation.platform import SimulatedPlatform
+from deploy.simulation.world import ALL_FAULTS, DoesNotSettle
+from tests.mutants.mutant import ALIKE, SETTLES
+from tests.scenarios import entity_workload, test_dead_letters
+from tests.scenarios.invariants import check
+from tests.scenarios.simulated import free, lockstep
+from tests.scenarios.test_simulation import decisions, history_of, outcomes
+from tests.scenarios.without_the_judge import without_the_judge
+from tests.unit.registry.invariants import violations as control_violations
+from tests.unit.registry.test_any_order import Chaos
+
+Found = tuple[int | str, str]  # what fell, and where
+Play = Callable[[int], Iterator[Found]]
+
+
+def under_faults(seed: int) -> Iterator[Found]:
+    """All faults, one instance of each service or two."""
+    yield from _violations(free(seed, instances=1 + seed % 2))
+
+
+def in_brief(seed: int) -> Iterator[Found]:
+    """The beginning of such a history: enough for what is wrong with every event."""
+    yield from _violations(free(seed, count=10, instances=1 + seed % 2))
+
+
+def of_entities(seed: int) -> Iterator[Found]:
+    """Views by several entities, and definitions that come while records are on their way."""
+    first, later = entity_workload.first_half(), entity_workload.later()
+    yield from _violations(free(seed, declared=first, made=entity_workload.blocks, later=later))
+
+
+def with_letters(seed: int) -> Iterator[Found]:
+    """Steps that raise, and dead letters that are replayed twice."""
+    platform, defect, _ = test_dead_letters.replayed(seed)
+    for text in test_dead_letters.violations(platform, defect):
+        number, _, said = text.removeprefix("invariant ").partition(": ")
+        yield int(number), said
+
+
+def calm(workload: int) -> Iterator[Found]:
+    """In lockstep without faults: the loop closes, with drift, a run on it, a rollout and a promotion."""
+    yield from _violations(lockstep(workload, 1))
+
+
+def in_lockstep(workload: int) -> Iterator[Found]:
+    """One workload under two schedules, one of them with faults."""
+    still, stormy = lockstep(workload, 1), lockstep(workload, 2, ALL_FAULTS)
+    yield from _violations(still, replay=False)
+    yield from _violations(stormy, replay=False)
+    for what in (decisions, outcomes):
+        if what(stormy) != what(still):
+            yield ALIKE, f"{what.__name__} of workload {workload} are others under another schedule"
+
+
+def of_control(seed: int) -> Iterator[Found]:
+    """The registry and the schedule alone, with random events in random order, landing late; cheap, so twenty."""
+    for one in range(20 * seed, 20 * seed + 20):
+        history = _OfControl(one)
+        plane = history.go(400)
+        for text in control_violations(plane):
+            number = text.partition(":")[0]
+            yield (int(number) if number.isdecimal() else number), f"seed {one}: {text}"
+        yield from history.overdue
+
+
+class _OfControl(Chaos):
+    """Says that a deadline has passed, in place of stopping there."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.overdue: list[Found] = []
+
+    def check_deadline(self) -> None:
+        try:
+            super().check_deadline()
+        except AssertionError:
+            self.overdue.append((17, f"a rollout goes on at {self.plane.now_ms}"))
+
+
+def with_the_judge_away(workload: int) -> Iterator[Found]:
+    """A judge that stands still for longer than labels take to expire, while a rollout is in progress."""
+    yield from _violations(without_the_judge(workload))
+
+
+HISTORIES: Mapping[str, Play] = {
+    "free": under_faults,
+    "brief": in_brief,
+    "entities": of_entities,
+    "letters": with_letters,
+    "calm": calm,
+    "lockstep": in_lockstep,
+    "control": of_control,
+    "judge away": with_the_judge_away,
+}
+
+
+def _violations(platform: SimulatedPlatform, *, replay: bool = True) -> Iterator[Found]:
+    files = {task_id: task.file for p in platform.world.processes.values() for task_id, task in p.tasks.items()}
+    for one in check(history_of(platform), platform.world.artifacts, files, replay=replay):
+        yield one.number, one.text
+
+
+def found(kind: str, seed: int) -> tuple[list[Found], str]:
+    """What fell in one history, and what stopped it, if anything did."""
+    fell: list[Found] = []
+    try:
+        fell.extend(HISTORIES[kind](seed))
+    except DoesNotSettle as moves:
+        fell.append((SETTLES, str(moves)))
+    # Whatever a planted bug raises is told apart from what it breaks.
+    except Exception:  # noqa: BLE001
+        return fell, traceback.format_exc(limit=-3)
+    return fell, ""
+
+
+def main(kind: str, seeds: str, falls: str) -> None:
+    """Seed by seed, until one of `falls` has fallen. `seeds`: such as 1-12 or 3,5."""
+    if Path(shared.runtime.task.__file__).parents[2] != Path.cwd():
+        raise AssertionError(f"the code that runs is {shared.runtime.task.__file__}, not that of {Path.cwd()}")
+    structlog.configure(processors=[structlog.testing.LogCapture()], cache_logger_on_first_use=False)
+    wanted = set(falls.split(","))
+    for seed in _seeds(seeds):
+        began_s = time.perf_counter()
+        fell, stopped = found(kind, seed)
+        line = {"seed": seed, "seconds": time.perf_counter() - began_s, "fell": fell, "stopped": stopped}
+        print(json.dumps(line), flush=True)
+        if wanted & {str(what) for what, _ in fell}:
+            return
+
+
+def _seeds(text: str) -> list[int]:
+    first, dash, last = text.partition("-")
+    return list(range(int(first), int(last) + 1)) if dash else [int(one) for one in text.split(",")]
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

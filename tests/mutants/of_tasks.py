@@ -1,0 +1,428 @@
+"""Planted in the runtime: a task's file, its numbers, marks, timers, outbox, copies and dead letters."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Edit, Mutant
+
+TASK, FILE, RELAY = "shared/runtime/task.py", "shared/runtime/task_file.py", "shared/runtime/relay.py"
+UNIT = "tests/unit/runtime"
+
+MUTANTS = (
+    Mutant(
+        "position stored apart from state",
+        "3, a task",
+        "Its file takes each batch in one transaction: input position, state, outbox rows, sequences.",
+        (
+            Edit(
+                FILE,
+                "            self._write(changes)\n            run(\"INSERT OR REPLACE INTO meta VALUES ('pos",
+                "            run(\"INSERT OR REPLACE INTO meta VALUES ('pos",
+            ),
+            Edit(
+                FILE,
+                'many("INSERT OR REPLACE INTO meta VALUES (?, ?)", changes.meta.items())\n\n    def',
+                'many("INSERT OR REPLACE INTO meta VALUES (?, ?)", changes.meta.items())\n'
+                "        with self.connection:\n"
+                '            run("BEGIN IMMEDIATE")\n'
+                "            self._write(changes)\n\n    def",
+            ),
+        ),
+        tests=(f"{UNIT}/test_task_file.py::test_wherever_a_commit_ends_the_file_holds_all_of_it_or_nothing",),
+    ),
+    Mutant(
+        "a full disk loses what was taken",
+        "5, faults",
+        "A full disk pauses a task; what it had taken is kept, and written once there is room.",
+        (
+            Edit(
+                FILE,
+                "            raise DiskFull(self.task, self._path, error) from",
+                "            changes.outbox = []\n            raise DiskFull(self.task, self._path, error) from",
+            ),
+        ),
+        falls=(5, 6, 7, 8),
+    ),
+    Mutant(
+        "two owners of one file",
+        "3, what follows",
+        "A commit conditional on the loaded position keeps two processes off one file.",
+        (
+            Edit(FILE, "            if found != expected:\n", "            if found < expected:\n"),
+            Edit(FILE, '"INSERT INTO outbox VALUES', '"INSERT OR REPLACE INTO outbox VALUES'),
+        ),
+        tests=(
+            f"{UNIT}/test_relay.py::test_a_second_owner_of_one_file_is_refused_at_its_commit",
+            f"{UNIT}/test_relay.py::test_an_owner_that_only_says_a_mark_is_noticed_too",
+        ),
+    ),
+    Mutant(
+        "state of another log taken for its own",
+        "1, the log's id",
+        "State made beside another log is refused.",
+        (Edit(FILE, "        elif held != log_id:\n", "        elif not held:\n"),),
+        tests=(f"{UNIT}/test_relay.py::test_state_of_another_log_is_refused_with_the_command_that_mends_it",),
+    ),
+    Mutant(
+        "the numbers that were accepted are forgotten in a restart",
+        "3, a task",
+        "Its file holds the sequences that it has accepted, with the position.",
+        (
+            Edit(
+                FILE,
+                "return {task: Producer(last, watermark, control) for",
+                "return {task: Producer(0, watermark, control) for",
+            ),
+        ),
+        falls=(5, 6, 7, 9, 19),
+    ),
+    Mutant(
+        "the control position that was shown is forgotten in a restart",
+        "3, marks",
+        "A task works under the control events up to the position that its input has shown it.",
+        (Edit(TASK, '{"ordinal": self._ordinal, "control": self.control,', '{"ordinal": self._ordinal,'),),
+        falls=(6, 7, 9),
+    ),
+    Mutant(
+        "timers are forgotten in a restart",
+        "3, a task",
+        "After a crash the task goes on from its file, with the timers that were set.",
+        (Edit(TASK, "for due, key, name in file.timers()}", "for due, key, name in file.timers()[:0]}"),),
+        falls=(6, 8, 9, 19),
+    ),
+    # --- the outbox
+    Mutant(
+        "a publish's failure is ignored",
+        "3, a task",
+        "The cursor moves over what was acknowledged; after a failure it is sent again.",
+        (
+            Edit(
+                RELAY,
+                "            self.failure = error\n            return\n        self._answers[row.ordinal] = offset\n",
+                "            offset = 0\n        self._answers[row.ordinal] = offset\n",
+            ),
+        ),
+        falls=(5, 6, 7),
+        fast=2,
+    ),
+    Mutant(
+        "only what failed is sent again",
+        "3, a task",
+        "After a failure everything behind the cursor is sent again, in order: what came after a gap was skipped.",
+        (
+            Edit(
+                RELAY,
+                "extendleft(reversed(self._flying))",
+                "extendleft(row for row in reversed(self._flying) if row.ordinal not in self._answers)",
+            ),
+        ),
+        falls=(5, 6, 7),
+    ),
+    Mutant(
+        "the cursor moves when a row is sent",
+        "3, a task",
+        "The cursor moves over what was acknowledged, not over what was sent.",
+        (
+            Edit(
+                RELAY,
+                "            self._flying.append(row)\n",
+                "            self._flying.append(row)\n"
+                "            self.task.acknowledged(row.ordinal, row.topic, row.partition, 0)\n",
+            ),
+        ),
+        falls=(5, 6, 7),
+    ),
+    Mutant(
+        "the cursor moves over a gap",
+        "3, a task",
+        "The cursor moves over the prefix that was acknowledged.",
+        (
+            Edit(
+                RELAY,
+                "        self._answers[row.ordinal] = offset\n",
+                "        self._answers[row.ordinal] = offset\n"
+                "        self.task.acknowledged(row.ordinal, row.topic, row.partition, offset + 1)\n",
+            ),
+        ),
+        falls=(5, 6, 7),
+    ),
+    # --- sequences
+    Mutant(
+        "a sequence unchecked",
+        "3, sequences",
+        "A reader accepts the next sequence of a task and skips every other: a lower one is a repetition.",
+        (Edit(TASK, "        if sequence == producer.last + 1:\n", "        if sequence > 0:\n"),),
+        falls=(5, 6, 7, 19),
+        fast=1,
+    ),
+    Mutant(
+        "a higher sequence is accepted",
+        "3, sequences",
+        "A higher sequence than the next is skipped: it comes again after the gap.",
+        (Edit(TASK, "        if sequence == producer.last + 1:\n", "        if sequence > producer.last:\n"),),
+        falls=(5, 6, 7, 19),
+    ),
+    Mutant(
+        "every first number is a baseline",
+        "3, sequences",
+        "Only where a log's beginning has expired is the first sequence that a reader meets the baseline.",
+        (
+            Edit(
+                TASK,
+                'self.begins_late = begins_late or bool(file.meta("begins_late"))',
+                "self.begins_late = True",
+            ),
+        ),
+        tests=(f"{UNIT}/test_task_accepts.py::test_at_the_beginning_of_a_log_nothing_but_one_is_first",),
+    ),
+    Mutant(
+        "a follower takes repetitions",
+        "3, sequences",
+        "Whoever follows a log without a file accepts the next sequence of a task and skips every other.",
+        (
+            Edit(
+                "shared/runtime/acceptance.py",
+                "        if sequence != self._last.get(source, sequence - 1 if self._begins_late else 0) + 1:\n",
+                "        if sequence > self._last.get(source, sequence - 1 if self._begins_late else 0) + 1:\n",
+            ),
+        ),
+        falls=(5, 6, 7, 19),
+    ),
+    Mutant(
+        "a tick numbered as a derived event",
+        "3, sequences",
+        "What is not derived takes no number of a task: a writer that starts again would begin at one.",
+        (
+            Edit(
+                "shared/runtime/outside.py",
+                "        message = Message(event_id, self.identity, time_ms, key, event, None, control, trace)\n",
+                "        number = self._said = getattr(self, '_said', 0) + 1\n"
+                "        message = Message(event_id, self.identity, time_ms, key, event, number, control, trace)\n",
+            ),
+        ),
+        falls=(20,),
+    ),
+    Mutant(
+        "ids hang on the attempt",
+        "3, ids and effects",
+        "An id follows from its cause, and from no replica, log or offset: every attempt gives the same one.",
+        (
+            Edit(
+                "shared/runtime/derived_events.py",
+                "    parent = output.trace or",
+                '    event_id = derived_id(event_id, "attempt", "", id(prepared))\n    parent = output.trace or',
+            ),
+        ),
+        falls=(7, 9, 20),
+    ),
+    # --- marks and time
+    Mutant(
+        "a mark counts before its sequence",
+        "3, marks",
+        "Marks count once the sequence that they name has been accepted.",
+        (Edit(TASK, "        if producer.last < mark.sequence:\n            return\n", ""),),
+        falls=(6, 7, 10),
+    ),
+    Mutant(
+        "a mark let back",
+        "3, marks",
+        "Marks only ever move forward.",
+        (
+            Edit(
+                TASK,
+                "        producer.watermark_ms = max(producer.watermark_ms, watermark_ms)\n",
+                "        producer.watermark_ms = watermark_ms\n",
+            ),
+            Edit(
+                TASK,
+                "        self.watermark_ms = max(self.watermark_ms, self._watermark_shown())\n",
+                "        self.watermark_ms = self._watermark_shown()\n",
+            ),
+            Edit(
+                TASK,
+                "        return max(self.watermark_ms, self.said[0]), max(self.control, self.said[1])\n",
+                "        return self.watermark_ms, max(self.control, self.said[1])\n",
+            ),
+        ),
+        falls=(6, 7),
+    ),
+    Mutant(
+        "a mark stands before its output",
+        "3, marks",
+        "After its output a task marks: watermark w promises that nothing earlier than w comes.",
+        (
+            Edit(
+                TASK,
+                "encode_mark(Mark(self.spec.id, sequence, watermark_ms, control))",
+                "encode_mark(Mark(self.spec.id, 0, watermark_ms, control))",
+            ),
+        ),
+        falls=(7,),
+    ),
+    Mutant(
+        "the watermark over the tasks heard from only",
+        "3, marks",
+        "The watermark is the lowest over all the tasks that may write the log: one not heard from yet holds it back.",
+        (
+            Edit(
+                TASK,
+                "return min((shown[w].watermark_ms if w in shown else NEVER_MS) for w in writers)",
+                "return min((shown[w].watermark_ms for w in writers if w in shown), default=NEVER_MS)",
+            ),
+        ),
+        falls=(6, 7),
+    ),
+    Mutant(
+        "control events read ahead of the marks",
+        "3, marks",
+        "A task works under the control events that its input has shown, however far control.v1 has grown meanwhile.",
+        (Edit(TASK, "        return self.history.at(self.control)\n", "        return self.history.newest\n"),),
+        falls=(2, 7, 9, 14),
+        fast=1,
+    ),
+    Mutant(
+        "timers fire in the order in which they were set",
+        "3, marks",
+        "Timers fire in the order of (due, key, name).",
+        (
+            Edit(
+                TASK,
+                "        while self._heap and self._heap[0][0] < self.watermark_ms:\n"
+                "            due_ms, key, name = heapq.heappop(self._heap)\n"
+                "            if self._due.get((key, name)) != due_ms:\n"
+                "                continue  # moved or cleared since\n",
+                "        for (key, name), due_ms in list(self._due.items()):\n"
+                "            if due_ms >= self.watermark_ms or self._due.get((key, name)) != due_ms:\n"
+                "                continue\n",
+            ),
+        ),
+        falls=(7, 9),
+    ),
+    Mutant(
+        "timers fire once a batch",
+        "3, marks",
+        "Timers fire before the next entry of the log, whatever the batches.",
+        (
+            Edit(
+                TASK,
+                "                    self.position = record.offset + 1\n                    self._fire()\n"
+                "                taken += 1\n",
+                "                    self.position = record.offset + 1\n                taken += 1\n"
+                "            self._fire()\n",
+            ),
+        ),
+        falls=(7, 9),
+    ),
+    Mutant(
+        "a timer fires when the watermark reaches it",
+        "3, marks",
+        "Timers fire when the watermark has passed them (w > due): what has that very time may still come.",
+        (
+            Edit(
+                TASK,
+                "self._heap[0][0] < self.watermark_ms:",
+                "self._heap[0][0] <= self.watermark_ms:",
+            ),
+        ),
+        tests=(f"{UNIT}/test_task_handles.py::test_a_timer_fires_strictly_after_the_watermark_has_passed_it",),
+    ),
+    Mutant(
+        "a tick of events is marked before its records",
+        "3, time",
+        "A head step marks a tick once it has read what the topic held then: an outage makes nothing late.",
+        (Edit("shared/runtime/head_task.py", "        if self.position >= end:\n", "        if end >= 0:\n"),),
+        falls=(7,),
+    ),
+    Mutant(
+        "a wall tick is marked before the end is reached",
+        "3, time",
+        "A head step marks a tick of the wall once a fetch that it began after seeing it has reached the end.",
+        (
+            Edit(
+                "shared/runtime/head_task.py",
+                "        if self._awaited and end_reached(self._awaited[1]):\n",
+                "        if self._awaited:\n",
+            ),
+        ),
+        tests=(
+            f"{UNIT}/test_head_task.py::test_a_wall_tick_is_marked_only_after_a_fetch_that_began_later_reached_the_end",
+        ),
+    ),
+    Mutant(
+        "a replay's heads bring in whatever control they have read",
+        "3, lockstep",
+        "The ticks of a replay name the control position that its heads adopt, and no other mark brings one in.",
+        (
+            Edit(
+                "shared/runtime/head_task.py",
+                "            self.control = max(self.control, tick.adopt or 0)\n",
+                "            self.control = max(self.control, platform.position)\n",
+            ),
+        ),
+        falls=("alike",),
+        histories="lockstep",
+    ),
+    # --- copies and owners
+    Mutant(
+        "copies are restored without a look at who went further",
+        "3, what follows",
+        "A task goes on from the furthest of its file and its copies.",
+        (
+            Edit(
+                "shared/runtime/copies.py",
+                "            if (name.position, name.ordinal) <= reached:\n                return None\n",
+                "",
+            ),
+        ),
+        tests=(f"{UNIT}/test_copies.py::test_only_what_is_beyond_the_file_at_hand_is_fetched",),
+    ),
+    Mutant(
+        "a damaged copy is restored",
+        "3, what follows",
+        "A copy that is not what its hash says is passed over for the one before it.",
+        (Edit("shared/runtime/copies.py", "hexdigest() == name.sha256:\n", "hexdigest():\n"),),
+        tests=(f"{UNIT}/test_copies.py::test_a_damaged_copy_is_passed_over_for_the_one_before",),
+    ),
+    Mutant(
+        "a hand-over that waits for nothing",
+        "3, what follows",
+        "A new owner waits for the last copy of a former one that is still there.",
+        (
+            Edit(
+                "shared/runtime/open_files.py",
+                "        if not there and self._now_s() < opening.until_s:\n",
+                "        if not there and self._now_s() < 0:\n",
+            ),
+        ),
+        tests=(f"{UNIT}/test_open_files.py::test_a_new_owner_waits_for_the_last_copy_of_the_former_one",),
+    ),
+    # --- dead letters
+    Mutant(
+        "a dead letter replayed twice counts twice",
+        "3, bad input",
+        "A replayed dead letter counts once, by its id, however often it is sent.",
+        (Edit(TASK, " or message.id in self._replays:\n", ":\n"),),
+        falls=(5, 6, 19),
+        histories="letters",
+    ),
+    Mutant(
+        "which dead letters were replayed is forgotten in a restart",
+        "3, bad input",
+        "The ids of replayed dead letters are kept in the task's file, in the transaction of what they led to.",
+        (Edit(TASK, "        self._changes.replays.append(message.id)\n", ""),),
+        falls=(5, 6, 7, 9, 19),
+        histories="letters",
+    ),
+    Mutant(
+        "an entry that cannot be read takes no number",
+        "3, bad input",
+        "Bad bytes are buried with their number: otherwise all that its writer says later is a gap.",
+        (
+            Edit(
+                TASK,
+                "            producer.last += 1\n            self._shown(wrote.source, producer,",
+                "            self._shown(wrote.source, producer,",
+            ),
+        ),
+        tests=(f"{UNIT}/test_task_accepts.py::test_an_unreadable_entry_takes_its_number",),
+    ),
+)

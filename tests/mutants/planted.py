@@ -1,0 +1,8 @@
+"""Every planted bug."""
+
+from __future__ import annotations
+
+from tests.mutants import of_decisions, of_tasks, of_the_flow
+from tests.mutants.mutant import Mutant
+
+MUTANTS: tuple[Mutant, ...] = (*of_tasks.MUTANTS, *of_the_flow.MUTANTS, *of_decisions.MUTANTS)

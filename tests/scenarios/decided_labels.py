@@ -1,0 +1,54 @@
+"""Of outcomes: 19, which label decides: worked out once more, from the log where predictions and labels meet."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from shared.contracts.definitions import Model
+from shared.contracts.flow import LabelObserved, OutcomeMatured
+from shared.contracts.topics import JOINS, OUTCOMES
+from tests.scenarios.evidence import Evidence
+from tests.scenarios.set_aside import letters, replays
+from tests.scenarios.topic_history import TopicHistory
+
+Observed = tuple[int, LabelObserved]  # its event time, and what it says
+
+
+def the_newest_in_time_decides(evidence: Evidence) -> Iterator[str]:
+    """19: the newest that was not late and is dated no later than the due time; of equally old ones the last to come.
+
+    Of records that a dead letter is about nothing is said: there, what came and what was taken are not the same.
+    """
+    history = evidence.history
+    for name, model in history.definitions.models.items():
+        observed, apart = _observed(history, name), _set_aside(history, name)
+        for read, event in history.events(OUTCOMES.of(name).name, OutcomeMatured):
+            record_id = event.prediction.record_id or ""
+            if record_id in apart:
+                continue
+            expected = _deciding(observed.get(record_id, []), event.scored_ms, model)
+            if event.label_id != expected:
+                where = f"{read.tp.topic}/{read.tp.partition} offset {read.offset}"
+                yield f"{where}: record {record_id} was decided by label {event.label_id}, and {expected} is the newest"
+
+
+def _deciding(observed: list[Observed], scored_ms: int, model: Model) -> str | None:
+    due_ms = scored_ms + model.label.matures_after
+    in_time = [(time_ms, place, label) for place, (time_ms, label) in enumerate(observed) if not label.late]
+    in_time = [one for one in in_time if one[0] <= due_ms]
+    return max(in_time, key=lambda one: one[:2])[2].label_id if in_time else None
+
+
+def _observed(history: TopicHistory, model: str) -> dict[str, list[Observed]]:
+    """By join id, in the order in which they came; of two with one id the first."""
+    found: dict[str, dict[str, Observed]] = defaultdict(dict)
+    for read, label in history.events(JOINS.of(model).name, LabelObserved):
+        found[label.join_id].setdefault(label.label_id, (read.message.time_ms, label))
+    return {join_id: list(labels.values()) for join_id, labels in found.items()}
+
+
+def _set_aside(history: TopicHistory, model: str) -> set[str]:
+    joins = f"monitoring/join/{JOINS.of(model).name}/"
+    dead = {one.key for one in letters(history, "monitoring") if one.task.startswith(joins)}
+    return dead | {read.message.key for read in replays(history, joins)}

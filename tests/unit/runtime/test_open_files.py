@@ -1,0 +1,67 @@
+"""A task is opened from its file or from a copy that got further; a former owner's last copy is waited for."""
+
+from __future__ import annotations
+
+import pytest
+
+from deploy.simulation.memory_files import MemoryFiles
+from shared.runtime.artifacts import ArtifactStore
+from shared.runtime.copies import Copies
+from shared.runtime.open_files import HAND_OVER_S, OpenFiles
+from shared.runtime.step import Wait
+from shared.runtime.task_file import Changes, FileCopy, TaskFile
+from tests.memory_host import AtOnce
+
+TASK, MEMBERSHIP = "monitoring/join/joins.fraud.v1/0", "membership 2"
+
+
+class Bench:
+    """A new owner of a task, at `now_s`."""
+
+    def __init__(self) -> None:
+        self.copies = Copies(ArtifactStore.at("memory:"), "log-1")
+        self.now_s = 0.0
+        self.files = MemoryFiles()
+        self._opener = OpenFiles(self.files, lambda: self.copies, AtOnce(), lambda: self.now_s)
+
+    def open(self, handed_over: str | None = MEMBERSHIP) -> TaskFile:
+        return self._opener.open(TASK, handed_over)
+
+
+def at(position: int) -> FileCopy:
+    """The copy of a file that got so far."""
+    file = TaskFile(TASK, None)
+    file.commit(Changes(0, position))
+    return file.copier()()
+
+
+def test_a_new_owner_waits_for_the_last_copy_of_the_former_one() -> None:
+    bench = Bench()
+    bench.copies.keep(TASK, at(4))
+    with pytest.raises(Wait, match="hands it over"):
+        bench.open()
+    bench.copies.hand_over(TASK, "membership 1", at(6))  # of an earlier time
+    with pytest.raises(Wait, match="hands it over"):
+        bench.open()
+    bench.copies.hand_over(TASK, MEMBERSHIP, at(9))
+    assert bench.open().position == 9
+
+
+def test_it_does_not_wait_for_long() -> None:
+    bench = Bench()
+    bench.copies.keep(TASK, at(4))
+    with pytest.raises(Wait):
+        bench.open()
+    bench.now_s += HAND_OVER_S
+    assert bench.open().position == 4
+
+
+def test_where_nobody_hands_over_nothing_is_waited_for() -> None:
+    assert Bench().open(None).position == 0
+
+
+def test_a_file_that_got_further_than_its_copies_stays() -> None:
+    bench = Bench()
+    bench.files.open(TASK).commit(Changes(0, 7))
+    bench.copies.keep(TASK, at(4))
+    assert bench.open(None).position == 7
