@@ -251,19 +251,19 @@ DAMAGE: Mapping[str, tuple[int, Callable[[TopicHistory], TopicHistory]]] = {
 
 
 def test_the_calm_history_has_no_violation() -> None:
-    assert violations(calm(2)) == []
+    assert violations(calm(2, SHORT)) == []
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_exactly_the_check_of_what_is_damaged_fails(damage: str) -> None:
-    platform, (number, made) = calm(2), DAMAGE[damage]
+    platform, (number, made) = calm(2, SHORT), DAMAGE[damage]
     found = check(made(history_of(platform)), platform.world.artifacts, replay=False)
     assert numbers(found) == {number}, found
 
 
 def test_a_record_that_is_lost_on_its_way_is_missed_by_every_count() -> None:
     """5 has no window of it, 6 no scoring; 10 sees what came after it count one too few."""
-    platform = calm(2)
+    platform = calm(2, SHORT)
     history = lost_on_its_way(history_of(platform))
     found = check(history, platform.world.artifacts, replay=False)
     assert 6 in numbers(found)
@@ -273,7 +273,7 @@ def test_a_record_that_is_lost_on_its_way_is_missed_by_every_count() -> None:
 
 def test_the_order_in_the_log_of_the_entity_is_what_inputs_are_checked_by() -> None:
     """Two records of one shop change places there: what was computed is no longer what the log says."""
-    platform = calm(2)
+    platform = calm(2, SHORT)
     history = history_of(platform)
     reads = [(read, event) for read, event in rekeyed(history, 1) if event.entity == "shop-3" and not event.late]
     (one, first), (other, second) = reads[3:5]
