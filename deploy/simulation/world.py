@@ -27,7 +27,8 @@ WAIT_MS = 50  # where nothing moves and something is still waited for, time goes
 COPY_EVERY_S = 2.0  # of virtual time: some copies in each history, and some work behind each of them
 PARTS = ("read", "reconcile", "advance", "advance", "advance", "work", "publish", "job")
 RECORDS, ENTRIES = (1, 2, 5, 50), (1, 2, 3, 8, 50)
-CURSOR_LOST, CLOCK_FORWARD, CLOCK_BACK = "cursor lost", "clock set forward", "clock set back"
+AT_WORK, CURSOR_LOST = "killed with work in hand", "cursor lost"
+CLOCK_FORWARD, CLOCK_BACK = "clock set forward", "clock set back"
 SAID = {
     Fate.REPEAT: "send repeated", Fate.LOSE_ACK: "acknowledgement lost", Fate.FAIL: "send failed",
     Fate.DELAY: "send delayed",
@@ -283,6 +284,7 @@ class World:
     def _crash(self, name: str, strike: Strike) -> None:
         place = self._places[name]
         self.struck[Kind.CRASH] += 1
+        self.struck[AT_WORK] += self.processes[name].pending > 0
         self._count_lost_cursors(name)
         self._lasting.pop((Kind.FREEZE, name), None)
         self._meet_disk(place, strike.disk)

@@ -12,6 +12,7 @@ from shared.contracts.definitions import FeatureView, Model, Source
 from tests.scenarios.workload import MATURES_MS, Block, Sent
 
 SETTLING = 3_000  # rounds
+STORMY = range(20, 150)
 UNTIL_ALL_IS_DECIDED = (0, 2 * MATURES_MS, 10 * MATURES_MS, 40 * MATURES_MS)
 
 
@@ -70,16 +71,16 @@ def of_blocks(
             yield Act(draw.randrange(gap), Tick(block.end_ms))
 
 
-def at_the_end(end_ms: int, draw: random.Random) -> Iterator[Act]:
+def at_the_end(end_ms: int, draw: random.Random, steps: range = STORMY) -> Iterator[Act]:
     """Until everything has matured, expired, and every deadline has passed."""
     for after_ms in UNTIL_ALL_IS_DECIDED:
         yield Act(0, Tick(end_ms + after_ms))
-        yield settling(draw)
+        yield settling(draw, steps)
 
 
-def settling(draw: random.Random) -> Act:
-    """Some more faults, then rest."""
-    return Act(draw.randrange(20, 150), Settle())
+def settling(draw: random.Random, steps: range = STORMY) -> Act:
+    """So many more steps, faults included, then rest."""
+    return Act(draw.choice(steps), Settle())
 
 
 def play(platform: SimulatedPlatform, acts: Iterable[Act]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 
 from deploy.simulation.platform import SimulatedPlatform
@@ -20,6 +21,10 @@ Blocks = Callable[..., list[Block]]
 Altered = Callable[[Service], Service]
 SHORT, LONG = 26, 56
 GAP = 60  # steps of the scheduler between two records, at most
+
+
+# Those that decide nothing: a run whose fit dies has failed, and what follows is another story.
+UNDECIDING = replace(ALL_FAULTS, worker=0.0)
 
 
 def as_it_is(service: Service) -> Service:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -30,6 +31,11 @@ class Broken:
 
     what: str
     text: str
+
+    @property
+    def where(self) -> str:
+        """Of what it is told: a task, a log, a model; without partitions and other numbers."""
+        return re.sub(r"\d", "", self.text.partition(" ")[0])
 
     def __str__(self) -> str:
         return f"{self.what}: {self.text}"

@@ -53,7 +53,10 @@ SHORT, MEDIUM, LONG = Length(range(2, 6), 6), Length(range(9, 13), 12, 60, 80), 
 MIXES = {Mix.PLAIN: 30, Mix.ENTITIES: 10, Mix.LATER: 20, Mix.POISON: 25, Mix.POISON_ON_THE_WAY: 15}
 LENGTHS = {SHORT: 78, MEDIUM: 19, LONG: 3}
 INSTANCES = {1: 40, 2: 40, 3: 20}
-GAPS = {8: 25, 25: 50, 60: 25}  # steps of the scheduler between two records, at most
+# Steps of the scheduler between two records, at most, and before all comes to rest: a record on its way from its topic
+# to its outcome takes some hundreds.
+GAPS = {40: 30, 80: 45, 200: 25}
+STORMY = range(150, 700)
 WEATHER = {0.3: 20, 1.0: 50, 3.0: 30}  # how much more often than usual faults strike
 
 
@@ -94,6 +97,8 @@ def plan_of(seed: int) -> Plan:
     draw = random.Random(f"plan of {seed}")
     mix, length, instances = _one_of(draw, MIXES), _one_of(draw, LENGTHS), _one_of(draw, INSTANCES)
     gap, weather = _one_of(draw, GAPS), _one_of(draw, WEATHER)
+    if length is not SHORT:
+        gap //= 3  # more is on its way at once
     return Plan(
         seed, mix, instances, _heavier(ALL_FAULTS, weather), length, draw.randrange(0, 120),
         tuple(_acts(seed, draw, mix, length, gap)),
@@ -123,8 +128,8 @@ def _acts(seed: int, draw: random.Random, mix: Mix, length: Length, gap: int) ->
         for place in sorted(draw.sample(range(len(acts) + 1), 2), reverse=True):
             acts.insert(place, Act(draw.randrange(gap), REPLAY))
         # What raises in one log raises in the next as well: once for each of them.
-        acts += [act for _ in range(3) for act in (settling(draw), Act(0, REPLAY))]
-    return [*acts, settling(draw), *at_the_end(blocks[-1].end_ms, draw)]
+        acts += [act for _ in range(3) for act in (settling(draw, STORMY), Act(0, REPLAY))]
+    return [*acts, settling(draw, STORMY), *at_the_end(blocks[-1].end_ms, draw, STORMY)]
 
 
 def _replay_letters(platform: SimulatedPlatform) -> None:

@@ -13,15 +13,16 @@ from pathlib import Path
 
 from deploy.simulation.crash_points import Point
 from deploy.simulation.faults import Disk, Kind
-from deploy.simulation.world import CLOCK_BACK, CLOCK_FORWARD, CURSOR_LOST, SAID
+from deploy.simulation.world import AT_WORK, CLOCK_BACK, CLOCK_FORWARD, CURSOR_LOST, SAID
 from tests.scenarios.simulation.history import Told
 
 ROOT = Path(__file__).parents[3]
+FOLDER = ROOT / "build" / "reports"
 ENOUGH = 300  # histories: of fewer, a fault may well be missing
 FAULTS: Sequence[str] = [
-    Kind.CRASH, *(f"killed {point}" for point in Point), CURSOR_LOST, Disk.LOST, Disk.STALE, Disk.LOST_WITH_COPIES,
-    Kind.FILL_DISK, Kind.STORE, Kind.BROKER, Kind.DROP, Kind.FREEZE, Kind.SLOW, Kind.WORKER, CLOCK_FORWARD, CLOCK_BACK,
-    *SAID.values(),
+    Kind.CRASH, AT_WORK, *(f"killed {point}" for point in Point), CURSOR_LOST, Disk.LOST, Disk.STALE,
+    Disk.LOST_WITH_COPIES, Kind.FILL_DISK, Kind.STORE, Kind.BROKER, Kind.DROP, Kind.FREEZE, Kind.SLOW, Kind.WORKER,
+    CLOCK_FORWARD, CLOCK_BACK, *SAID.values(),
 ]  # fmt: skip
 
 
@@ -69,7 +70,7 @@ def table(run: Run) -> str:
     return "\n".join([*lines, "", said, speed])
 
 
-def written(run: Run, folder: Path = ROOT / "build" / "reports") -> Path:
+def written(run: Run) -> Path:
     """The report as a file."""
     rows = [
         _row("histories", run.histories, "histories"),
@@ -83,8 +84,8 @@ def written(run: Run, folder: Path = ROOT / "build" / "reports") -> Path:
         "target": "simulate", "commit": _commit(), "seed": run.first, "seconds": round(run.wall_s, 1),
         "machine": f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}", "rows": rows,
     }  # fmt: skip
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "simulate.json"
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    file = FOLDER / "simulate.json"
     file.write_text(json.dumps(report, indent=1) + "\n")
     return file
 

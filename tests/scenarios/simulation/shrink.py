@@ -58,7 +58,8 @@ class _Search:
         if self.histories >= self._at_most:
             return False
         self.histories += 1
-        same = [one for one in told(plan, self._altered, only=self.broken.what).broken if one.what == self.broken.what]
+        found = told(plan, self._altered, only=self.broken.what).broken
+        same = [one for one in found if (one.what, one.where) == (self.broken.what, self.broken.where)]
         if same:
             self.best, self.broken = plan, same[0]
         return bool(same)
@@ -91,10 +92,10 @@ def _pieces(length: int, size: int) -> Iterator[range]:
 
 
 def _without(acts: Sequence[Act], gone: range) -> Sequence[Act]:
-    """The steps before an act go by all the same."""
+    """The steps before an act go by all the same; and the last, after which all is at rest, stays."""
     left, steps = list[Act](), 0
     for place, act in enumerate(acts):
-        if place in gone:
+        if place in gone and place < len(acts) - 1:
             steps += act.steps
         else:
             left.append(replace(act, steps=act.steps + steps))

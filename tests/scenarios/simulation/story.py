@@ -8,7 +8,8 @@ from itertools import accumulate
 from deploy.simulation.faults import Disk, Kind, Strike
 from shared.runtime.memory_log import Fate
 from tests.scenarios.acts import Act, Call, Define, Publish, Settle, Tick
-from tests.scenarios.simulation.history import Broken
+from tests.scenarios.invariants import INVARIANTS
+from tests.scenarios.simulation.history import Broken, invariant
 from tests.scenarios.simulation.plan import Plan
 
 FATES = {
@@ -29,7 +30,12 @@ def story(plan: Plan, broken: Broken) -> str:
     faults = [(s.at, 0, f"FAULT: {_strike(s)}") for s in plan.strikes or () if s.kind is not Kind.SEND]
     lines += [f"  step {at:>6}  {said}" for at, _, said in sorted([*acts, *faults], key=lambda one: one[:2])]
     lines += [f"  FAULT: send number {s.at}, by {s.whom}, {FATES[s.fate]}" for s in sends]
-    return "\n".join([*lines, f"  then {broken}"])
+    return "\n".join([*lines, f"  then {broken.what} falls{_statement(broken)}", f"    {broken.text}"])
+
+
+def _statement(broken: Broken) -> str:
+    said = [one.statement for number, one in INVARIANTS.items() if invariant(number) == broken.what]
+    return f", {said[0]}:" if said else ":"
 
 
 def _act(act: Act) -> str:

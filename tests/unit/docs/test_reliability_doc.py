@@ -18,6 +18,8 @@ from tests.conformance import (
     test_three_brokers,
     wire_contract,
 )
+from tests.scenarios.simulation.report import ENOUGH, FAULTS
+from tests.scenarios.test_simulate import SLICE, WHOLE
 from tests.unit.docs.markdown import DOCS, Row, rows
 
 TEXT = (DOCS / "reliability.md").read_text()
@@ -86,3 +88,12 @@ def test_every_point_at_which_processes_die_stands_in_its_table() -> None:
 def test_it_says_how_often_a_damaged_batch_is_fetched() -> None:
     assert DAMAGE_TRIES == 3
     assert "after the third time" in TEXT
+
+
+def test_every_fault_of_the_simulation_stands_in_its_table() -> None:
+    assert [row.cells[0] for row in rows(TEXT) if row.heading == "Simulation"] == list(FAULTS)
+
+
+def test_it_says_how_many_histories_are_enough_and_how_many_are_played() -> None:
+    assert f"of {ENOUGH} histories or more" in TEXT
+    assert f"`make test` plays the first {len(SLICE)} seeds, `make proof` {len(WHOLE)} more" in TEXT
