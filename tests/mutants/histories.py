@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -40,6 +41,11 @@ def under_faults(seed: int) -> Iterator[Found]:
 def in_brief(seed: int) -> Iterator[Found]:
     """The beginning of such a history: enough for what is wrong with every event."""
     yield from _violations(free(seed, count=10, instances=1 + seed % 2))
+
+
+def in_rough_weather(seed: int) -> Iterator[Found]:
+    """Sends that fail often, and processes that die often: one soon after the other."""
+    yield from _violations(free(seed, replace(ALL_FAULTS, crash=0.05, fail=0.1), count=10))
 
 
 def of_entities(seed: int) -> Iterator[Found]:
@@ -104,6 +110,7 @@ def with_the_judge_away(workload: int) -> Iterator[Found]:
 HISTORIES: Mapping[str, Play] = {
     "free": under_faults,
     "brief": in_brief,
+    "rough": in_rough_weather,
     "entities": of_entities,
     "letters": with_letters,
     "calm": calm,
