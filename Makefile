@@ -5,10 +5,14 @@ HEADRACE := .venv/bin/headrace
 PYTHON := .venv/bin/python
 # Further arguments: make test ARGS="-k supervisor", make demo ARGS="--seed 3".
 ARGS ?=
+# Of `make simulate`.
+SEEDS ?= 1000
+FIRST ?= 1
+SEED ?=
+JOBS ?=
+WITHIN ?=
 
-.PHONY: help setup demo demo-bad-candidate up test check proof mutants bench fmt lock docs java prometheus
-# Processes at a time: make mutants JOBS=4.
-JOBS ?= 2
+.PHONY: help setup demo demo-bad-candidate up test check proof simulate mutants bench fmt lock docs java prometheus
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,8 +40,11 @@ check: setup ## format, lint and types, without changing anything
 proof: setup java prometheus ## the long tests: many seeds, faults, whole replays
 	@$(PYTHON) -m pytest -m proof $(ARGS)
 
-mutants: setup ## plant bugs one by one, and see which invariant or test falls; report in build/reports
-	@$(PYTHON) -m tests.mutants.run --jobs $(JOBS) $(ARGS)
+simulate: setup ## play SEEDS=1000 histories of the whole platform under faults and check each (FIRST=1, JOBS=cores, WITHIN=seconds); SEED=17: one, and the least of it
+	@$(PYTHON) -m tests.scenarios.simulation --first $(FIRST) --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) $(if $(WITHIN),--within $(WITHIN)) $(ARGS)
+
+mutants: setup ## plant bugs one by one, and see which invariant or test falls; report in build/reports (JOBS=cores)
+	@$(PYTHON) -m tests.mutants.run $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
 
 bench: setup ## run every module under tests/benchmarks; tables here, reports in build/reports
 	@set -e; mkdir -p build/reports; found=0; \

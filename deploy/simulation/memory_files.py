@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 
-from shared.runtime.task_file import TaskFile, foreign_log
+from deploy.simulation.crash_points import Fuse, Point
+from shared.runtime.task_file import Changes, FileCopy, TaskFile, foreign_log
 
 _NO_LIMIT = 0xFFFFFFFE
 
@@ -13,7 +14,8 @@ _NO_LIMIT = 0xFFFFFFFE
 class MemoryFiles:
     """One process' disk: a SQLite database in memory for each task, kept while processes come and go."""
 
-    def __init__(self) -> None:
+    def __init__(self, fuse: Fuse | None = None) -> None:
+        self._fuse = fuse or Fuse()
         self._connections: dict[str, sqlite3.Connection] = {}
         self.bound_to: str | None = None
         self.full = False
@@ -26,10 +28,11 @@ class MemoryFiles:
 
     def open(self, task: str) -> TaskFile:
         """The file of a task, as its last commit left it."""
+        self._fuse.burn(Point.OPEN)
         connection = self._connections.get(task)
         if connection is None:
             connection = self._connections[task] = sqlite3.connect(":memory:", isolation_level=None)
-        return KeptFile(task, None, connection)
+        return KeptFile(task, connection, self._fuse)
 
     def lose(self) -> None:
         """The disk is gone."""
@@ -54,6 +57,11 @@ class MemoryFiles:
         """Every file as it stands."""
         return {task: connection.serialize() for task, connection in self._connections.items()}
 
+    @property
+    def tasks(self) -> list[str]:
+        """Whose files there are."""
+        return list(self._connections)
+
     def put_back(self, image: Mapping[str, bytes]) -> None:
         """The disk as it was when the image was taken."""
         self._connections.clear()
@@ -65,6 +73,19 @@ class MemoryFiles:
 
 class KeptFile(TaskFile):
     """A file that closing leaves as it is."""
+
+    def __init__(self, task: str, connection: sqlite3.Connection, fuse: Fuse) -> None:
+        super().__init__(task, None, connection)
+        self._fuse = fuse
+
+    def commit(self, changes: Changes) -> None:
+        self._fuse.burn(Point.COMMIT)
+        super().commit(changes)
+        self._fuse.burn(Point.COMMITTED)
+
+    def restore(self, copy: FileCopy) -> None:
+        self._fuse.burn(Point.RESTORE)
+        super().restore(copy)
 
     def close(self) -> None:
         """The connection is the disk: it stays."""

@@ -13,8 +13,10 @@ from uuid import UUID
 import orjson
 from pydantic import JsonValue
 
+from deploy.simulation.dying_fits import DyingFits
+from deploy.simulation.faults import NO_FAULTS, Faults, Kind, Storm
 from deploy.simulation.remembered_fits import RememberedFits
-from deploy.simulation.world import NO_FAULTS, Faults, World
+from deploy.simulation.world import World
 from services.features.app import build as build_features
 from services.ingestion.app import build as build_ingestion
 from services.ingestion.settings import IngestionSettings
@@ -25,6 +27,7 @@ from services.registry.settings import RegistrySettings
 from services.serving.app import build as build_serving
 from services.serving.settings import ServingSettings
 from services.training.app import build as build_training
+from services.training.fit_worker import Fitter
 from shared.contracts.control import ApplyDefinitions, Tick
 from shared.contracts.definitions import Clock, FeatureView, Model, Source
 from shared.contracts.envelope import Encoded, Event, Headers, Message, encode
@@ -45,7 +48,7 @@ class NotApplied(AssertionError):
 
 
 def all_services(
-    fits: RememberedFits, new_id: Callable[[], str], rows_per_segment: int = ROWS_PER_SEGMENT
+    fits: Fitter, new_id: Callable[[], str], rows_per_segment: int = ROWS_PER_SEGMENT
 ) -> list[Callable[[], Service]]:
     """The composition of each service as its own `build` gives it; `new_id` draws the log's id."""
     return [
@@ -66,6 +69,8 @@ class SimulatedPlatform:
     """A world of all services, founded and with its definitions in force. The seed determines everything.
 
     `further`: services besides the six, such as the console. `altered`: what takes the place of each of the six.
+    `storm`: the faults that strike, in place of those that the seed draws. `stormy_steps`: so many steps of the
+    scheduler go by, faults included, before the founding is waited for.
     """
 
     def __init__(
@@ -77,14 +82,22 @@ class SimulatedPlatform:
         further: Sequence[Callable[[], Service]] = (),
         instances: int = 1,
         altered: Callable[[Service], Service] = lambda service: service,
+        storm: Storm | None = None,
+        rows_per_segment: int = ROWS_PER_SEGMENT,
+        stormy_steps: int = 0,
     ) -> None:
         ids = random.Random(f"ids of {seed}")
         new_id = lambda: str(UUID(int=ids.getrandbits(128), version=4))  # noqa: E731
-        six = [partial(_altered, build, altered) for build in all_services(fits, new_id)]
-        self.world = World(seed, [*six, *further], faults, instances)
+        dying = DyingFits(fits, self._fit_died)
+        six = [partial(_altered, build, altered) for build in all_services(dying, new_id, rows_per_segment)]
+        self.world = World(seed, [*six, *further], faults, instances, storm, dying.die)
         self._read = ControlHistory()
+        self.world.run(stormy_steps)
         self.world.settle()
         self.apply(definitions)
+
+    def _fit_died(self) -> None:
+        self.world.struck[Kind.WORKER] += 1
 
     # --- what was decided
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from deploy.simulation.crash_points import Killed
+
 Result = TypeVar("Result")
 EPOCH_MS = 1_700_000_000_000
 
@@ -24,6 +26,24 @@ class VirtualClock:
 
     def pass_ms(self, ms: int) -> None:
         self.elapsed_ms += ms
+
+
+class JumpingClock:
+    """One machine's clock: what is measured goes on evenly, and the time of day jumps when it is told to."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+        self._ahead_ms = 0
+
+    def now_s(self) -> float:
+        return self._clock.now_s()
+
+    def wall_ms(self) -> int:
+        return self._clock.wall_ms() + self._ahead_ms
+
+    def jump_ms(self, ms: int) -> None:
+        """Forward, or back."""
+        self._ahead_ms += ms
 
 
 class Jobs:
@@ -45,12 +65,14 @@ class Jobs:
         return len(self._waiting)
 
     def run(self, number: int = 0) -> None:
-        """Do one piece of the waiting work, unless it was given up."""
+        """Do one piece of the waiting work, unless it was given up. Raises Killed."""
         future, work = self._waiting.pop(number)
         if not future.set_running_or_notify_cancel():
             return
         done = self._thread.submit(work)
         error = done.exception()
+        if isinstance(error, Killed):
+            raise error
         if error is not None:
             future.set_exception(error)
         else:

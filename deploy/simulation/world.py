@@ -1,4 +1,4 @@
-"""A whole platform in one process: in-memory logs, virtual time, and a seeded scheduler that also injects faults."""
+"""A whole platform in one process: in-memory logs, virtual time, and a seeded scheduler that also stages faults."""
 
 from __future__ import annotations
 
@@ -7,48 +7,32 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from deploy.simulation.crash_points import Fuse, Killed, Point
+from deploy.simulation.faults import ALL_FAULTS, NO_FAULTS, Disk, DrawnStorm, Faults, Kind, Storm, Strike
 from deploy.simulation.memory_files import MemoryFiles
 from deploy.simulation.memory_group import MemoryGroup, MemoryMember
 from deploy.simulation.memory_store import SimulatedStore
-from deploy.simulation.virtual_time import Jobs, VirtualClock
+from deploy.simulation.virtual_time import Jobs, JumpingClock, VirtualClock
 from shared.contracts.envelope import Encoded
-from shared.runtime.log import TopicPartition
+from shared.runtime.log import BrokerAway, TopicPartition
 from shared.runtime.memory_log import Fate, MemoryBroker, MemoryWriter
 from shared.runtime.process import Host, Process
 from shared.runtime.service import Service
 
+__all__ = ["ALL_FAULTS", "NO_FAULTS", "DoesNotSettle", "Faults", "World"]
+
 STEP_MS = 2
 QUIET_ROUNDS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Faults:
-    """How likely each fault is, a scheduler's step or a send. None of them by default.
-
-    `lose_disk`, `stale_disk`: of a crash, that the disk is lost with it, or put back as it once was. `drop`: that an
-    instance is thought dead while it goes on. `fill_disk`: that a disk is full for a while. `store`: that the object
-    store is away for a while.
-    """
-
-    crash: float = 0.0
-    repeat: float = 0.0
-    lose_ack: float = 0.0
-    fail: float = 0.0
-    delay: float = 0.0
-    lose_disk: float = 0.0
-    stale_disk: float = 0.0
-    drop: float = 0.0
-    fill_disk: float = 0.0
-    store: float = 0.0
-    shuffle: bool = True
-
-
-NO_FAULTS = Faults(shuffle=False)
-ALL_FAULTS = Faults(
-    crash=0.01, repeat=0.02, lose_ack=0.01, fail=0.01, delay=0.02, lose_disk=0.1, stale_disk=0.1, drop=0.004,
-    fill_disk=0.002, store=0.002,
-)  # fmt: skip
+WAIT_MS = 50  # where nothing moves and something is still waited for, time goes on faster
 COPY_EVERY_S = 2.0  # of virtual time: some copies in each history, and some work behind each of them
+PARTS = ("read", "reconcile", "advance", "advance", "advance", "work", "publish", "job")
+RECORDS, ENTRIES = (1, 2, 5, 50), (1, 2, 3, 8, 50)
+AT_WORK, CURSOR_LOST = "killed with work in hand", "cursor lost"
+CLOCK_FORWARD, CLOCK_BACK = "clock set forward", "clock set back"
+SAID = {
+    Fate.REPEAT: "send repeated", Fate.LOSE_ACK: "acknowledgement lost", Fate.FAIL: "send failed",
+    Fate.DELAY: "send delayed",
+}  # fmt: skip
 
 
 class DoesNotSettle(AssertionError):
@@ -68,31 +52,51 @@ class FaultyBroker:
 
 @dataclass(slots=True)
 class _Place:
-    """Where one instance runs: its disk and its group outlive its processes. `image`: the disk as it once was."""
+    """Where one instance runs: its disk, its clock and its group outlive its processes.
+
+    `image`: the disk as it once was. `kill`: what happens once the fuse has burnt down.
+    """
 
     make: Callable[[], Service]
     instance: str
     group: MemoryGroup
-    files: MemoryFiles = field(default_factory=MemoryFiles)
+    clock: JumpingClock
+    fuse: Fuse = field(default_factory=Fuse)
+    files: MemoryFiles = field(init=False)
     image: Mapping[str, bytes] | None = None
+    kill: Strike | None = None
+
+    def __post_init__(self) -> None:
+        self.files = MemoryFiles(self.fuse)
 
 
 class World:
-    """Processes of services over one broker. Everything random comes from the seed.
+    """Processes of services over one broker. Everything random comes from the seed, or from the `storm` given.
 
-    The first instance of a service is called as the service, the others `service.1` and so on.
+    The first instance of a service is called as the service, the others `service.1` and so on. `fit_dies`: called for
+    a strike on what fits.
     """
 
     def __init__(
-        self, seed: int, services: Sequence[Callable[[], Service]], faults: Faults = NO_FAULTS, instances: int = 1
+        self,
+        seed: int,
+        services: Sequence[Callable[[], Service]],
+        faults: Faults = NO_FAULTS,
+        instances: int = 1,
+        storm: Storm | None = None,
+        fit_dies: Callable[[], None] = lambda: None,
     ) -> None:
         self.random = random.Random(seed)
         self.faults = faults
+        self.storm = storm or DrawnStorm(seed, faults)
         self.clock = VirtualClock()
         self.broker = MemoryBroker(self.clock.wall_ms)
         self.artifacts = SimulatedStore()
         self.calm = False
-        self.struck: Counter[str] = Counter()  # faults that have been staged, by kind
+        self.steps = self.sends = 0
+        self.struck: Counter[str] = Counter()  # what has been staged and hit, by kind
+        self._fit_dies = fit_dies
+        self._lasting: dict[tuple[Kind, str], int] = {}  # until which step
         self._instances = instances
         self._places: dict[str, _Place] = {}
         for make in services:
@@ -100,43 +104,42 @@ class World:
             group = MemoryGroup(service)
             for number in range(instances):
                 name = f"{service}.{number}" if number else service
-                self._places[name] = _Place(make, str(number), group)
+                self._places[name] = _Place(make, str(number), group, JumpingClock(self.clock))
+        self._names = list(self._places)
         self.jobs = {name: Jobs() for name in self._places}
         self.processes = {name: self._start(name) for name in self._places}
-        self._down: dict[str, int] = {}  # steps until they start again
         self._writer = self.broker.writer()
 
     @property
     def crashes(self) -> int:
-        return self.struck["crash"]
+        return self.struck[Kind.CRASH]
 
     def _start(self, name: str) -> Process:
         place = self._places[name]
+        place.fuse.put_out()
+        place.kill = None
         self.jobs[name] = Jobs()
         host = Host(
-            broker=FaultyBroker(self.broker, self._fate),
-            clock=self.clock,
+            broker=FaultyBroker(self.broker, lambda: self._fate(name)),
+            clock=place.clock,
             files=place.files,
             executor=self.jobs[name],
-            artifacts=self.artifacts,
+            artifacts=self.artifacts.seen_by(place.fuse),
             instance=place.instance,
             copy_every_s=COPY_EVERY_S,
             membership=MemoryMember(place.group, place.instance) if self._instances > 1 else None,
         )
         return Process(place.make(), host)
 
-    def _fate(self) -> Fate:
+    def _fate(self, name: str) -> Fate:
         if self.calm:
             return Fate.DELIVER
-        draw = self.random.random()
-        for fate, share in (
-            (Fate.REPEAT, self.faults.repeat), (Fate.LOSE_ACK, self.faults.lose_ack), (Fate.FAIL, self.faults.fail),
-            (Fate.DELAY, self.faults.delay),
-        ):  # fmt: skip
-            if draw < share:
-                return fate
-            draw -= share
-        return Fate.DELIVER
+        self._places[name].fuse.burn(Point.SEND)
+        self.sends += 1
+        fate = self.storm.fate(self.sends, name)
+        if fate is not Fate.DELIVER:
+            self.struck[SAID[fate]] += 1
+        return fate
 
     # --- what comes from outside
 
@@ -146,110 +149,61 @@ class World:
 
     # --- the scheduler
 
-    def crash(self, name: str) -> None:
-        """Kill a process and start it again: what it had not committed is gone, and so is its work in hand."""
-        self._strike("crash")
-        place = self._places[name]
-        if self._happens(self.faults.lose_disk):
-            self._strike("disk lost")
-            place.files.lose()
-        elif place.image is not None and self._happens(self.faults.stale_disk):
-            self._strike("stale disk put back")
-            place.files.put_back(place.image)
-        if len(place.group.names) > 1 and self.random.random() < 0.5:
-            # Its tasks go to the others, and some of them come back with it.
-            place.group.drop(place.instance)
-            self._down[name] = self.random.randrange(20, 400)
-        else:
-            place.group.restart(place.instance)
-            self.processes[name] = self._start(name)
-
-    def _strike(self, fault: str) -> None:
-        self.struck[fault] += 1
-
-    def _happens(self, likelihood: float) -> bool:
-        return likelihood > 0 and self.random.random() < likelihood
+    def run(self, steps: int) -> None:
+        """So many steps of the scheduler, faults included."""
+        for _ in range(steps):
+            self.step()
 
     def step(self) -> None:
-        """One thing that one process does, or one fault."""
+        """One thing that one process does, and whatever strikes before it."""
         self.clock.pass_ms(STEP_MS)
-        name = self.random.choice(list(self.processes))
-        if name in self._down:
-            self._wait_down(name)
+        self.steps += 1
+        for strike in self.storm.due(self.steps, self._names):
+            self._strike(strike)
+        if self._lasting:
+            self._end_what_lasted()
+        # The same number of draws each time: what one step does must not change who does the next.
+        who, learns, releases, part, which, many = [self.random.random() for _ in range(6)]
+        lanes = self.broker.lanes() if releases < 0.1 else ()
+        if lanes:
+            self.broker.release(lanes[int(which * len(lanes))])
             return
-        if not self.calm and self._fault(name):
-            return
-        lanes = self.broker.lanes()
-        if lanes and self.random.random() < 0.1:
-            self.broker.release(self.random.choice(lanes))
+        name = self._names[int(who * len(self._names))]
+        if (Kind.CRASH, name) in self._lasting or (Kind.FREEZE, name) in self._lasting:
             return
         place = self._places[name]
-        if place.instance in place.group.unlearnt and self.random.random() < 0.05:
+        if learns < 0.05 and place.instance in place.group.unlearnt:
             place.group.learn(place.instance)
-        if self.faults.shuffle:
-            self._part_of_turn(name)
-        else:
-            self.turn(name)
+        try:
+            if self.faults.shuffle:
+                self._part_of_turn(name, part, which, many)
+            else:
+                self.turn(name)
+        except Killed as killed:
+            self.struck[f"{Kind.CRASH} {killed.point}"] += 1
+            self._crash(name, place.kill or Strike(self.steps, Kind.CRASH, name))
+        except BrokerAway:
+            pass  # as its driver does, it tries again
 
     def turn(self, name: str) -> None:
         """A whole turn of one process, and all the work that it has handed away."""
         self.processes[name].turn(0.0)
         self._do_jobs(name)
 
-    def _wait_down(self, name: str) -> None:
-        self._down[name] -= 1
-        if self._down[name] <= 0:
-            self._rise(name)
-
-    def _rise(self, name: str) -> None:
-        del self._down[name]
-        self.processes[name] = self._start(name)
-
-    def _fault(self, name: str) -> bool:
-        """Stage at most one fault of a process or of what it stands on."""
-        faults, place = self.faults, self._places[name]
-        if self._happens(faults.crash):
-            self.crash(name)
-            return True
-        if self._happens(faults.stale_disk / 20):
-            place.image = place.files.image()  # a crash may put it back later
-        if len(place.group.names) > 1 and self._happens(faults.drop):
-            self._strike("thought dead")
-            place.group.drop(place.instance)
-        if self._happens(faults.fill_disk):
-            self._strike("disk full")
-            place.files.fill()
-        elif place.files.full and self.random.random() < 0.02:
-            place.files.free()
-        if self._happens(0.02 if self.artifacts.away else faults.store):
-            self.artifacts.away = not self.artifacts.away
-            self._strike("store away" if self.artifacts.away else "store back")
-        return False
-
-    def _all_well(self) -> None:
-        """The end of every fault that lasts."""
-        self.artifacts.away = False
-        for name in list(self._down):
-            self._rise(name)
-        for place in self._places.values():
-            place.files.free()
-        while unlearnt := [p for p in self._places.values() if p.instance in p.group.unlearnt]:
-            for place in unlearnt:
-                place.group.learn(place.instance)
-
-    def _part_of_turn(self, name: str) -> None:
-        process, draw = self.processes[name], self.random
-        match draw.choice(("read", "reconcile", "advance", "advance", "advance", "work", "publish", "job")):
+    def _part_of_turn(self, name: str, part: float, which: float, many: float) -> None:
+        process, jobs = self.processes[name], self.jobs[name]
+        match PARTS[int(part * len(PARTS))]:
             case "read":
-                process.read(0.0, draw.choice((1, 2, 5, 50)))
+                process.read(0.0, RECORDS[int(many * len(RECORDS))])
             case "reconcile":
                 process.reconcile()
             case "advance" if process.tasks:
-                process.advance(draw.choice(sorted(process.tasks)), draw.choice((1, 2, 3, 8, 50)))
+                tasks = sorted(process.tasks)
+                process.advance(tasks[int(which * len(tasks))], ENTRIES[int(many * len(ENTRIES))])
             case "work":
                 process.work()
-            case "job" if self.jobs[name].waiting:
-                self.jobs[name].run(draw.randrange(self.jobs[name].waiting))
+            case "job" if jobs.waiting and (Kind.SLOW, name) not in self._lasting:
+                jobs.run(int(which * jobs.waiting))
             case _:
                 process.publish()
 
@@ -257,10 +211,119 @@ class World:
         while self.jobs[name].waiting:
             self.jobs[name].run()
 
-    def run(self, steps: int) -> None:
-        """So many steps of the scheduler, faults included."""
-        for _ in range(steps):
-            self.step()
+    # --- faults
+
+    def crash(self, name: str) -> None:
+        """Kill a process and start it again: what it had not committed is gone, and so is its work in hand."""
+        self._crash(name, Strike(self.steps, Kind.CRASH, name))
+
+    def _strike(self, strike: Strike) -> None:
+        """Stage a fault. A process that is down has nothing that could be struck."""
+        name, kind = strike.whom, strike.kind
+        if (Kind.CRASH, name) in self._lasting:
+            return
+        match kind:
+            case Kind.CRASH if strike.calls:
+                place = self._places[name]
+                place.kill = strike
+                place.fuse.light(strike.calls)
+                return  # it counts when it hits
+            case Kind.CRASH:
+                self._crash(name, strike)
+                return
+            case Kind.DROP | Kind.FREEZE:
+                place = self._places[name]
+                if kind is Kind.DROP and len(place.group.names) < 2:
+                    return
+                place.group.drop(place.instance)
+            case Kind.IMAGE:
+                self._places[name].image = self._places[name].files.image()
+                return
+            case Kind.FILL_DISK:
+                self._places[name].files.fill()
+            case Kind.CLOCK:
+                self._places[name].clock.jump_ms(strike.jump_ms)
+                self.struck[CLOCK_FORWARD if strike.jump_ms > 0 else CLOCK_BACK] += 1
+                return
+            case Kind.STORE:
+                self.artifacts.away = True
+            case Kind.BROKER:
+                self.broker.away = True
+            case Kind.WORKER:
+                self._fit_dies()
+                return  # it counts when a fit dies
+            case Kind.SLOW | Kind.SEND:
+                pass
+        self.struck[kind] += 1
+        if strike.lasts:
+            until = self._lasting.get((kind, name), 0)
+            self._lasting[kind, name] = max(until, self.steps + strike.lasts)
+
+    def _crash(self, name: str, strike: Strike) -> None:
+        place = self._places[name]
+        self.struck[Kind.CRASH] += 1
+        self.struck[AT_WORK] += self.processes[name].pending > 0
+        self._count_lost_cursors(name)
+        self._lasting.pop((Kind.FREEZE, name), None)
+        self._meet_disk(place, strike.disk)
+        place.fuse.put_out()
+        if strike.lasts:
+            # Its tasks go to the others, and some of them come back with it.
+            place.group.drop(place.instance)
+            self._lasting[Kind.CRASH, name] = self.steps + strike.lasts
+        else:
+            place.group.restart(place.instance)
+            self.processes[name] = self._start(name)
+
+    def _count_lost_cursors(self, name: str) -> None:
+        """What was acknowledged and is not stored as such yet: it will be sent once more."""
+        for task in self.processes[name].tasks.values():
+            [first] = task.file.connection.execute("SELECT min(ordinal) FROM outbox").fetchone()
+            if first is not None and first <= task.sent_up_to:
+                self.struck[CURSOR_LOST] += 1
+
+    def _meet_disk(self, place: _Place, disk: Disk) -> None:
+        log_id, tasks = place.files.bound_to or "", place.files.tasks
+        if disk is Disk.LOST_WITH_COPIES and not self.artifacts.lose_newest_copies(log_id, tasks):
+            disk = Disk.LOST
+        if disk in (Disk.LOST, Disk.LOST_WITH_COPIES):
+            place.files.lose()
+        elif disk is Disk.STALE and place.image is not None:
+            place.files.put_back(place.image)
+        else:
+            return
+        self.struck[disk] += 1
+
+    def _end_what_lasted(self) -> None:
+        for kind, name in [what for what, until in self._lasting.items() if until <= self.steps]:
+            self._end(kind, name)
+
+    def _end(self, kind: Kind, name: str) -> None:
+        del self._lasting[kind, name]
+        match kind:
+            case Kind.CRASH:
+                self._places[name].group.restart(self._places[name].instance)
+                self.processes[name] = self._start(name)
+            case Kind.FILL_DISK:
+                self._places[name].files.free()
+            case Kind.STORE:
+                self.artifacts.away = False
+            case Kind.BROKER:
+                self.broker.away = False
+            case _:
+                pass
+
+    def _all_well(self) -> None:
+        """The end of every fault that lasts."""
+        for kind, name in list(self._lasting):
+            self._end(kind, name)
+        for place in self._places.values():
+            place.fuse.put_out()
+        while unlearnt := [p for p in self._places.values() if p.instance in p.group.unlearnt]:
+            for place in unlearnt:
+                place.group.learn(place.instance)
+
+    # --- the end
 
     def settle(self, rounds: int = 5_000) -> None:
         """Without further faults, turn until nothing can move without new input. Raises DoesNotSettle."""
@@ -277,10 +340,14 @@ class World:
             for name in names:
                 self.clock.pass_ms(STEP_MS)
                 self.turn(name)
-            quiet = quiet + 1 if self.settled and self._seen() == before else 0
+            same = self._seen() == before
+            settled = same and self.settled
+            quiet = quiet + 1 if settled else 0
             if quiet >= QUIET_ROUNDS:
                 self.calm = False
                 return
+            if same and not settled:
+                self.clock.pass_ms(WAIT_MS)
         raise DoesNotSettle(self.unsettled)
 
     @property

@@ -39,7 +39,7 @@ class Copies:
         """Store a copy, and remove all but the furthest two of the task."""
         data = zstandard.compress(copy.data)
         sha256 = hashlib.sha256(data).hexdigest()
-        self._store.write(f"{self._folder(task)}/{copy.position:019}-{copy.ordinal:019}-{sha256}", data)
+        self._store.write(f"{self.folder(task)}/{copy.position:019}-{copy.ordinal:019}-{sha256}", data)
         self._store.remove([name.uri for name in self._names(task)[:-KEPT]])
 
     def beyond(self, task: str, reached: tuple[int, int]) -> FileCopy | None:
@@ -71,14 +71,15 @@ class Copies:
             found[task] = max(found.get(task, (0, 0)), (name.position, name.ordinal))
         return found
 
-    def _folder(self, task: str) -> str:
+    def folder(self, task: str) -> str:
+        """Where the copies of a task are, the furthest last."""
         return f"{self._log_id}/copies/{task.replace('/', '~')}"
 
     def _handed_over(self, task: str) -> str:
         return f"{self._log_id}/handed_over/{task.replace('/', '~')}/membership"
 
     def _names(self, task: str) -> list[_Name]:
-        return sorted(_named(uri) for uri in self._store.names(self._folder(task)))
+        return sorted(_named(uri) for uri in self._store.names(self.folder(task)))
 
 
 def _named(uri: str) -> _Name:

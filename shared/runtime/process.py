@@ -243,6 +243,8 @@ class Process:
         if not changed and not (self.waiting and self.clock.now_s() >= self._next_look_s):
             return False
         self._next_look_s = self.clock.now_s() + 0.1
+        # Known only once all is done: what a broker that goes away leaves undone is done by the next call.
+        self._definitions = None
         specs = {spec.id: spec for spec in definitions.tasks if spec.service == self.service.name}
         self.waiting = {}
         before = self._at_work()
@@ -260,7 +262,6 @@ class Process:
         self._open_followed()
         if self._at_work() != self._assigned_for:
             self._assign()
-        # Only now: what a broker that went away left undone is done by the next call.
         self._definitions, self._members = definitions, members
         return changed or self._at_work() != before
 
@@ -374,7 +375,9 @@ class Process:
     def _advance(self, task_id: str, limit: int) -> bool:
         if self.history.newest.definitions is not self._definitions:
             self.reconcile()  # no entry is taken under definitions whose outputs the task does not know yet
-        task, now_s = self.tasks[task_id], self.clock.now_s()
+        task, now_s = self.tasks.get(task_id), self.clock.now_s()
+        if task is None:
+            return False  # it has moved to another instance meanwhile
         before = len(task.unsent)
         if isinstance(task, ControlTask):
             moved = task.advance(limit, now_s) > 0

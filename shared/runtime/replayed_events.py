@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from shared.contracts.envelope import Message
-from shared.contracts.flow import InputsComputed, LabelObserved, RecordAccepted, TimerReplayed
+from shared.contracts.flow import InputsComputed, LabelObserved, RecordAccepted, RecordRekeyed, TimerReplayed
 from shared.runtime.step import Due
 
 
@@ -20,7 +20,7 @@ def as_of_now(message: Message, watermark_ms: int) -> Message:
     match event:
         case RecordAccepted(late=False) | LabelObserved(late=False):
             return replace(message, event=event.model_copy(update={"late": True, "known_ms": watermark_ms}))
-        case InputsComputed(late=False):
+        case InputsComputed(late=False) | RecordRekeyed(late=False):
             return replace(message, event=event.model_copy(update={"late": True}))
         case _:
             return message

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 
 from deploy.simulation.platform import SimulatedPlatform
 from deploy.simulation.remembered_fits import RememberedFits
 from deploy.simulation.world import ALL_FAULTS, NO_FAULTS, Faults
-from shared.contracts.control import ApplyDefinitions
 from shared.contracts.definitions import FeatureView, Model, Source
 from shared.runtime.service import Service
-from tests.scenarios.workload import LATENESS_MS, MATURES_MS, T0_MS, Block, Sent, blocks, definitions
+from tests.scenarios.acts import SETTLING, UNTIL_ALL_IS_DECIDED, at_the_end, of_blocks, play, settling
+from tests.scenarios.workload import LATENESS_MS, T0_MS, Block, Sent, blocks, definitions
 
 FITS = RememberedFits()
 Definitions = Sequence[Source | FeatureView | Model]
 Blocks = Callable[..., list[Block]]
 Altered = Callable[[Service], Service]
 SHORT, LONG = 26, 56
-SETTLING = 20_000
+GAP = 60  # steps of the scheduler between two records, at most
+
+
+# Those that decide nothing: a run whose fit dies has failed, and what follows is another story.
+UNDECIDING = replace(ALL_FAULTS, worker=0.0)
 
 
 def as_it_is(service: Service) -> Service:
@@ -49,7 +55,9 @@ def lockstep(
             settle(platform)
         platform.tick(block.end_ms)
         settle(platform)
-    _end(platform, played[-1].end_ms)
+    for after_ms in UNTIL_ALL_IS_DECIDED:
+        platform.tick(played[-1].end_ms + after_ms)
+        settle(platform)
     return platform
 
 
@@ -76,35 +84,17 @@ def free(
     when all has settled, before time goes on.
     """
     platform = SimulatedPlatform(seed, declared or definitions(), FITS, faults, instances=instances, altered=altered)
-    draw, world = platform.world.random, platform.world
-    played = made(seed, count, careless=True)
-    for number, block in enumerate(played):
-        if later and number == len(played) // 2:
-            based_on = platform.newest.definitions_at
-            platform.say(
-                ApplyDefinitions(request_id="later", based_on=based_on, definitions=tuple(later), by="ann"), ""
-            )
-        for sent in (*block.records, *block.truths):
-            _send(platform, [sent])
-            world.run(draw.randrange(60))
-        if draw.random() < 0.7:
-            platform.tick(block.end_ms)
-    settle(platform)
+    draw, played = random.Random(f"gaps of {seed}"), made(seed, count, careless=True)
+    play(platform, [*of_blocks(played, draw, GAP, later), settling(draw)])
     if before_end is not None:
         before_end(platform)
-        settle(platform)
-    _end(platform, played[-1].end_ms)
+        play(platform, [settling(draw)])
+    play(platform, at_the_end(played[-1].end_ms, draw))
     return platform
 
 
-def _end(platform: SimulatedPlatform, end_ms: int) -> None:
-    """Until everything has matured, expired, and every deadline has passed."""
-    for after_ms in (0, 2 * MATURES_MS, 10 * MATURES_MS, 40 * MATURES_MS):
-        platform.tick(end_ms + after_ms)
-        settle(platform)
-
-
 def settle(platform: SimulatedPlatform) -> None:
+    """Some more faults, if there are any, then rest."""
     if platform.world.faults != NO_FAULTS:
         platform.world.run(platform.world.random.randrange(20, 150))
     platform.world.settle(SETTLING)

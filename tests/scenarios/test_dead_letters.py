@@ -55,7 +55,7 @@ def replayed(seed: int) -> tuple[SimulatedPlatform, Defect, Clerk]:
     return platform, defect, clerk
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_whatever_is_replayed_the_invariants_hold(seed: int) -> None:
     platform, defect, clerk = replayed(seed)
     assert violations(platform, defect) == []
@@ -66,7 +66,7 @@ def test_whatever_is_replayed_the_invariants_hold(seed: int) -> None:
 
 @pytest.mark.proof
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("seed", range(4, 40))
+@pytest.mark.parametrize("seed", range(3, 40))
 def test_whatever_is_replayed_the_invariants_hold_in_many_histories(seed: int) -> None:
     platform, defect, clerk = replayed.__wrapped__(seed)
     assert violations(platform, defect) == []

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from deploy.simulation.memory_files import MemoryFiles
-from deploy.simulation.virtual_time import VirtualClock
+from deploy.simulation.memory_group import MemoryGroup, MemoryMember
+from deploy.simulation.virtual_time import Jobs, VirtualClock
 from shared.contracts.envelope import Encoded, Mark, Message, encode, encode_mark
 from shared.contracts.flow import LabelObserved, PredictionMade
 from shared.contracts.platform import Platform
@@ -21,7 +22,7 @@ from shared.runtime.head_task import HeadTask
 from shared.runtime.log import BrokerAway, LogRecord, TopicPartition
 from shared.runtime.memory_log import MemoryBroker
 from shared.runtime.process import Files, Host, Process, WrongPartitions
-from shared.runtime.service import Service
+from shared.runtime.service import Executor, Service
 from shared.runtime.step import Output, Step
 from shared.runtime.task_file import OutboxRow
 from shared.runtime.task_folder import TaskFolder
@@ -87,6 +88,7 @@ class Bench:
         self.broker = MemoryBroker(self.clock.wall_ms)
         self.files: Files = MemoryFiles()
         self.set_aside: list[OutboxRow] = []
+        self.executor: Executor = AtOnce()
         self.service = Service("monitoring", STEPS, **service)
         self.process = self.started()
 
@@ -97,7 +99,7 @@ class Bench:
                 self.broker,
                 self.clock,
                 self.files,
-                AtOnce(),
+                self.executor,
                 ArtifactStore.at("memory:"),
                 "0",
                 set_aside=self.set_aside.append,
@@ -181,6 +183,44 @@ def test_what_a_broker_that_went_away_left_unopened_is_opened_later(
     assert {spec.id for spec in b.definitions().tasks if spec.service == "monitoring"} == process.tasks.keys()
     assert seen(process.tasks[TASK]) == ["r1"]
     assert [message.sequence for message in follower.messages] == [1]
+    process.close()
+
+
+def test_what_a_broker_that_went_away_left_unopened_is_opened_later_though_its_definitions_are_known() -> None:
+    """The first look hands the search for copies away; the broker goes away amid the second."""
+    bench = Bench()
+    bench.executor = jobs = Jobs()
+    bench.found()
+    process = bench.started()
+    bench.turn()
+    assert not process.tasks
+    assert TASK in process.waiting
+    while jobs.waiting:
+        jobs.run()
+    bench.clock.pass_ms(200)
+    bench.broker.away = True
+    with pytest.raises(BrokerAway):
+        process.reconcile()
+    bench.broker.away = False
+    bench.turn(5)
+    assert {spec.id for spec in b.definitions().tasks if spec.service == "monitoring"} == process.tasks.keys()
+
+
+def test_a_task_that_moves_away_while_it_is_to_advance_takes_nothing_more(bench: Bench) -> None:
+    """Definitions have changed, and so has who is there."""
+    process = bench.process
+    bench.turn()
+    bench.put(predicted(1))
+    bench.put(b.message(b.applied(*b.declared()), id="more"), tp=CONTROL_TP)
+    process.read(0.0)
+    group = MemoryGroup("monitoring")
+    process._membership = MemoryMember(group, "0")
+    group.join("another")
+    group.learn("0")
+    before = set(process.tasks)
+    for task_id in before:
+        process.advance(task_id, 1)
+    assert process.tasks.keys() < before
     process.close()
 
 

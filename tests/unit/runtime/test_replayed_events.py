@@ -14,6 +14,7 @@ from shared.contracts.flow import (
     OutcomeScored,
     PredictionMade,
     RecordAccepted,
+    RecordRekeyed,
     TimerReplayed,
 )
 from shared.runtime.acceptance import Acceptance
@@ -96,14 +97,16 @@ def test_readers_without_a_task_pass_over_it() -> None:
     assert acceptance.accepts(replace(replayed("r1"), replay_for=None))
 
 
-@pytest.mark.parametrize("event", [b.accepted(late=False), b.label(late=False), b.computed(late=False)])
+@pytest.mark.parametrize(
+    "event", [b.accepted(late=False), b.label(late=False), b.computed(late=False), b.rekeyed(late=False)]
+)
 def test_behind_the_watermark_it_is_late_and_known_since_then(event: Any) -> None:
     message = b.message(event, replay_for="task")
     assert as_of_now(message, T0) == message
     late = as_of_now(message, T0 + 1).event
-    assert isinstance(late, RecordAccepted | LabelObserved | InputsComputed)
+    assert isinstance(late, RecordAccepted | LabelObserved | InputsComputed | RecordRekeyed)
     assert late.late
-    if not isinstance(late, InputsComputed):
+    if isinstance(late, RecordAccepted | LabelObserved):
         assert late.known_ms == T0 + 1
     assert late.model_copy(update={"late": False, "known_ms": None}) == event.model_copy(update={"known_ms": None})
 

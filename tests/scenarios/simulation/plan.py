@@ -1,0 +1,139 @@
+"""What a seed stands for: a workload, how many instances, what happens from outside, and how often faults strike."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from enum import StrEnum
+from typing import TypeVar
+
+from deploy.simulation.faults import ALL_FAULTS, Faults, Strike
+from deploy.simulation.platform import SimulatedPlatform
+from shared.contracts.definitions import FeatureView, Model, Source
+from tests.scenarios import entity_workload, workload
+from tests.scenarios.acts import Act, Call, at_the_end, of_blocks, settling
+from tests.scenarios.poison import Clerk
+
+T = TypeVar("T")
+Definitions = Sequence[Source | FeatureView | Model]
+POISONED = 0.03
+
+
+class Mix(StrEnum):
+    """The workloads."""
+
+    PLAIN = "one view"
+    ENTITIES = "views by several entities"
+    LATER = "views by several entities, of which some come later"
+    POISON = "one view, with records that a defect cannot take, replayed later"
+    POISON_ON_THE_WAY = "views by several entities, with records that a defect cannot take, replayed later"
+
+    @property
+    def several(self) -> bool:
+        """Whether there are several entities."""
+        return self not in (Mix.PLAIN, Mix.POISON)
+
+    @property
+    def poisoned(self) -> bool:
+        return self in (Mix.POISON, Mix.POISON_ON_THE_WAY)
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """`blocks` of `size` records each; a first fit once there are `minimum_rows` labelled ones."""
+
+    blocks: range
+    size: int
+    minimum_rows: int = 100_000
+    window: int = 100_000
+
+
+SHORT, MEDIUM, LONG = Length(range(2, 6), 6), Length(range(9, 13), 12, 60, 80), Length(range(20, 27), 12, 120, 140)
+MIXES = {Mix.PLAIN: 30, Mix.ENTITIES: 10, Mix.LATER: 20, Mix.POISON: 25, Mix.POISON_ON_THE_WAY: 15}
+LENGTHS = {SHORT: 78, MEDIUM: 19, LONG: 3}
+INSTANCES = {1: 40, 2: 40, 3: 20}
+# Steps of the scheduler between two records, at most, and before all comes to rest: a record on its way from its topic
+# to its outcome takes some hundreds.
+GAPS = {40: 30, 80: 45, 200: 25}
+STORMY = range(150, 700)
+WEATHER = {0.3: 20, 1.0: 50, 3.0: 30}  # how much more often than usual faults strike
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that a history depends on. `strikes`: exactly these faults, in place of those that the seed draws."""
+
+    seed: int
+    mix: Mix
+    instances: int
+    faults: Faults
+    length: Length
+    opening_steps: int
+    acts: tuple[Act, ...]
+    strikes: tuple[Strike, ...] | None = None
+
+    @property
+    def definitions(self) -> Definitions:
+        """What is in force from the beginning."""
+        training = {
+            "search": {"families": ["linear"], "trials": 1},
+            "minimum_rows": self.length.minimum_rows,
+            "window": self.length.window,
+        }
+        declared = {
+            Mix.PLAIN: workload.definitions, Mix.POISON: workload.definitions, Mix.LATER: entity_workload.first_half,
+        }.get(self.mix, entity_workload.definitions)()  # fmt: skip
+        return [
+            Model.written({**one.model_dump(mode="json"), "training": training})
+            if isinstance(one, Model) and one.name == workload.MODEL
+            else one
+            for one in declared
+        ]
+
+
+def plan_of(seed: int) -> Plan:
+    """The plan that a seed stands for."""
+    draw = random.Random(f"plan of {seed}")
+    mix, length, instances = _one_of(draw, MIXES), _one_of(draw, LENGTHS), _one_of(draw, INSTANCES)
+    gap, weather = _one_of(draw, GAPS), _one_of(draw, WEATHER)
+    if length is not SHORT:
+        gap //= 3  # more is on its way at once
+    return Plan(
+        seed, mix, instances, _heavier(ALL_FAULTS, weather), length, draw.randrange(0, 120),
+        tuple(_acts(seed, draw, mix, length, gap)),
+    )  # fmt: skip
+
+
+def _one_of(draw: random.Random, shares: dict[T, int]) -> T:
+    [one] = draw.choices(list(shares), list(shares.values()))
+    return one
+
+
+def _heavier(faults: Faults, times: float) -> Faults:
+    """Of those that strike by the step. The shares of lost disks and of sends stay."""
+    by_step = (
+        "crash", "crash_within", "drop", "freeze", "fill_disk", "store", "broker", "slow", "worker", "clock",
+    )  # fmt: skip
+    assert {*by_step} <= {field.name for field in fields(Faults)}
+    return replace(faults, **{name: getattr(faults, name) * times for name in by_step})
+
+
+def _acts(seed: int, draw: random.Random, mix: Mix, length: Length, gap: int) -> list[Act]:
+    made = entity_workload.blocks if mix.several else workload.blocks
+    blocks = made(seed, draw.choice(length.blocks), length.size, careless=True)
+    later = entity_workload.later() if mix is Mix.LATER else ()
+    acts = list(of_blocks(blocks, draw, gap, later))
+    if mix.poisoned:
+        for place in sorted(draw.sample(range(len(acts) + 1), 2), reverse=True):
+            acts.insert(place, Act(draw.randrange(gap), REPLAY))
+        # What raises in one log raises in the next as well: once for each of them.
+        acts += [act for _ in range(3) for act in (settling(draw, STORMY), Act(0, REPLAY))]
+    return [*acts, settling(draw, STORMY), *at_the_end(blocks[-1].end_ms, draw, STORMY)]
+
+
+def _replay_letters(platform: SimulatedPlatform) -> None:
+    Clerk(platform, times=2).replay_all()
+
+
+REPLAY = Call("whatever lies in the dead letters is replayed, twice", _replay_letters)
