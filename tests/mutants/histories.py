@@ -18,8 +18,8 @@ from pathlib import Path
 import structlog
 
 import shared.runtime.task
-from deploy.simulation.platform import SimulatedPlatform
 from deploy.simulation.faults import ALL_FAULTS
+from deploy.simulation.platform import SimulatedPlatform
 from deploy.simulation.world import DoesNotSettle
 from tests.mutants.mutant import ALIKE, SETTLES
 from tests.scenarios import entity_workload, test_dead_letters

@@ -271,7 +271,7 @@ MUTANTS = (
                 "return min((shown[w].watermark_ms for w in writers if w in shown), default=NEVER_MS)",
             ),
         ),
-        falls=(6, 7),
+        tests=(f"{UNIT}/test_task_accepts.py::test_the_watermark_waits_for_a_producer_not_heard_from",),
     ),
     Mutant(
         "control events read ahead of the marks",
