@@ -48,8 +48,8 @@ simulate: setup ## play SEEDS=1000 histories of the whole platform under faults 
 chaos: setup java ## kill, freeze and crash real processes on Apache Kafka while records flow: KILLS=1000 SEED=1
 	@$(PYTHON) -m tests.chaos --kills $(KILLS) --seed $(or $(SEED),1) $(ARGS)
 
-mutants: setup ## plant bugs one by one, and see which invariant or test falls (JOBS=2); report in build/reports
-	@$(PYTHON) -m tests.mutants.run --jobs $(or $(JOBS),2) $(ARGS)
+mutants: setup ## plant bugs one by one, and see which invariant or test falls (JOBS=cores); report in build/reports
+	@$(PYTHON) -m tests.mutants.run $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
 
 bench: setup java ## run every module under tests/benchmarks; tables here, reports in build/reports
 	@set -e; mkdir -p build/reports; found=0; \

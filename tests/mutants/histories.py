@@ -12,17 +12,19 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
 
 import shared.runtime.task
+from deploy.simulation.faults import ALL_FAULTS
 from deploy.simulation.platform import SimulatedPlatform
-from deploy.simulation.world import ALL_FAULTS, DoesNotSettle
+from deploy.simulation.world import DoesNotSettle
 from tests.mutants.mutant import ALIKE, SETTLES
 from tests.scenarios import entity_workload, test_dead_letters
 from tests.scenarios.invariants import check
-from tests.scenarios.simulated import free, lockstep
+from tests.scenarios.simulated import UNDECIDING, free, lockstep
 from tests.scenarios.test_simulation import decisions, history_of, outcomes
 from tests.scenarios.without_the_judge import without_the_judge
 from tests.unit.registry.invariants import violations as control_violations
@@ -40,6 +42,11 @@ def under_faults(seed: int) -> Iterator[Found]:
 def in_brief(seed: int) -> Iterator[Found]:
     """The beginning of such a history: enough for what is wrong with every event."""
     yield from _violations(free(seed, count=10, instances=1 + seed % 2))
+
+
+def in_rough_weather(seed: int) -> Iterator[Found]:
+    """Sends that fail often, and processes that die often: one soon after the other."""
+    yield from _violations(free(seed, replace(ALL_FAULTS, crash=0.05, fail=0.1), count=10))
 
 
 def of_entities(seed: int) -> Iterator[Found]:
@@ -63,7 +70,7 @@ def calm(workload: int) -> Iterator[Found]:
 
 def in_lockstep(workload: int) -> Iterator[Found]:
     """One workload under two schedules, one of them with faults."""
-    still, stormy = lockstep(workload, 1), lockstep(workload, 2, ALL_FAULTS)
+    still, stormy = lockstep(workload, 1), lockstep(workload, 2, UNDECIDING)
     yield from _violations(still, replay=False)
     yield from _violations(stormy, replay=False)
     for what in (decisions, outcomes):
@@ -104,6 +111,7 @@ def with_the_judge_away(workload: int) -> Iterator[Found]:
 HISTORIES: Mapping[str, Play] = {
     "free": under_faults,
     "brief": in_brief,
+    "rough": in_rough_weather,
     "entities": of_entities,
     "letters": with_letters,
     "calm": calm,

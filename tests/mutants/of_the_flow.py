@@ -140,7 +140,7 @@ MUTANTS = (
                 "for number in state.in_play if number != state.former",
             ),
         ),
-        falls=(3,),
+        falls=(4,),
         histories="calm",
     ),
     # --- outcomes

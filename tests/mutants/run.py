@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -125,7 +126,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", default="", help="bugs whose name, file or histories hold this text")
     parser.add_argument("--seeds", default="1-12", help="of simulated histories, such as 1-12 or 3,5")
-    parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time")
     parser.add_argument("--slice", default="1/1", help="such as 2/5: the second fifth of the list")
     options = parser.parse_args()
     part, parts = map(int, options.slice.split("/"))

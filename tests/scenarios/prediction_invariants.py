@@ -67,7 +67,8 @@ def _input_names(model: Model, definitions: Definitions) -> frozenset[str]:
 
 
 def scoring_again(evidence: Evidence) -> Iterator[str]:
-    """4: the same artifact says the same of the same inputs, within float32 rounding. Needs the object store."""
+    """4: the same artifact says the same of the same inputs, within float32 rounding; every version in play says it,
+    but where it gives no finite number. Needs the object store."""
     for read, made in _predictions(evidence):
         state = evidence.platform(made.control).model(made.model)
         for number, output in made.outputs.items():
@@ -82,6 +83,11 @@ def scoring_again(evidence: Evidence) -> Iterator[str]:
             )
             if len(again) != len(output.output) or not all(close):
                 yield f"{_at(read)}: version {number} said {output.output}, and says {tuple(again)}"
+        for number in state.in_play:
+            silent = None if number in made.outputs else state.versions[number].artifact.sha256
+            model = silent and evidence.model(silent, evidence.platform(made.control), made.model)
+            if model and all(map(math.isfinite, model.predict_row(made.inputs))):
+                yield f"{_at(read)}: version {number}, which was in play, has no output"
 
 
 def nothing_newer_than_as_of(evidence: Evidence) -> Iterator[str]:

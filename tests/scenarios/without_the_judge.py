@@ -8,7 +8,7 @@ from tests.scenarios.simulated import FITS, LONG, settle
 from tests.scenarios.workload import LATENESS_MS, MATURES_MS, MODEL, T0_MS, blocks, definitions
 
 JUDGE = "monitoring"
-AWAY_BLOCKS = 9  # of two minutes each: longer than labels take to expire
+AWAY_BLOCKS = 16  # of two minutes each: what it says then is older than labels take to expire
 
 
 def without_the_judge(workload: int, count: int = LONG) -> SimulatedPlatform:
