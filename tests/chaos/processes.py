@@ -28,6 +28,7 @@ HASTE = {
     "HEADRACE_TICK_MS": "500",
     "HEADRACE_ROWS_PER_SEGMENT": "100",
     "HEADRACE_OUTCOMES_PER_SEGMENT": "100",
+    "HEADRACE_DEFINITIONS_WAIT_S": "60",  # on a busy machine
 }
 
 

@@ -21,7 +21,7 @@ from shared.contracts.flow import RecordAccepted
 from shared.contracts.topics import CONTROL, RECORDS
 from shared.runtime.kafka_settings import KafkaSettings
 from tests.chaos.launcher import PreparedServices
-from tests.chaos.processes import Processes
+from tests.chaos.processes import NotUp, Processes
 from tests.chaos.schedule import INSTANCES, schedule
 from tests.chaos.stream import Stream
 from tests.chaos.striker import Dealt, Striker
@@ -94,7 +94,7 @@ def run_round(
             stream.finish(Settling(list(ports.urls), client.ask))
         with _timed(found, "checking"):
             _check(found, folder, kafka, stream.published)
-    except DoesNotSettle as error:
+    except (DoesNotSettle, NotUp) as error:
         found.violations.append(str(error))
     finally:
         processes.close()
