@@ -86,6 +86,10 @@ class RecordsLog:
             self._writer.send(RECORDS_TP, encoded.key, encoded.value, encoded.headers, _fail)
         self._writer.flush(120)
 
+    def close(self) -> None:
+        """Give back the connection."""
+        self._writer.close()
+
 
 def entries(seed: int) -> Iterator[Encoded]:
     """Records without end, and every thousandth entry a mark."""
