@@ -44,17 +44,6 @@ def throughput(given: argparse.Namespace, report: Report) -> None:
         report.add(*rows(batch, laps))
 
 
-def profile(given: argparse.Namespace, _report: Report) -> None:
-    """Where the time of a record goes at batches of 1,000, by cProfile, which makes small functions look dear."""
-    with apache_kafka() as bootstrap:
-        platform = Platform(bootstrap, "profile.", given.seed)
-        with platform.ours(1_000, "--profile") as ours:
-            for entries in (10_000, 20_000):
-                platform.log.write(entries)
-                ours.lap(entries)
-        platform.log.close()
-
-
 class Platform:
     """Under a prefix of its own: `control.v1`, and a log of records that grows by a lap when asked."""
 
@@ -64,10 +53,10 @@ class Platform:
         found(broker)
         self.log = RecordsLog(broker, seed, retention or {})
 
-    def ours(self, batch: int, *further: str) -> Runner:
+    def ours(self, batch: int) -> Runner:
         """A task of the runtime that copies the log."""
         where = ["--bootstrap", self._bootstrap, "--prefix", self._prefix, "--batch", str(batch)]
-        return Runner("tests.benchmarks._task_copy", [*where, *further])
+        return Runner("tests.benchmarks._task_copy", where)
 
     def bare(self, batch: int, *, waits: bool) -> Runner:
         """Bare kafka-python; `waits`: it is sure of each batch before it takes the next."""

@@ -11,13 +11,13 @@ import argparse
 from collections.abc import Callable, Mapping
 
 from deploy.local.options import BrokerKind
-from tests.benchmarks import _memory, _platform, _throughput
+from tests.benchmarks import _memory, _platform, _stages, _throughput
 from tests.benchmarks._report import Report
 
 Part = Callable[[argparse.Namespace, Report], None]
 PARTS: Mapping[str, Part] = {
     "throughput": _throughput.throughput,
-    "profile": _throughput.profile,
+    "profile": _stages.profile,
     "memory": _memory.memory,
     "platform": _platform.platform,
 }
