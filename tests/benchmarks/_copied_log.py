@@ -61,11 +61,15 @@ def service() -> Service:
 
 def found(broker: KafkaBroker) -> None:
     """Write `control.v1`: the founding, and definitions that call for the one task."""
-    model = b.model(inputs={"fields": ["amount"]})
     broker.admin().create(CONTROL.name, 1, {})
-    decided = (b.founded(), b.applied(b.source(), b.label_source(), model))
-    written = (encode(Message(derived_id("decide", str(n)), "bench", b.T0_MS, "", e)) for n, e in enumerate(decided))
-    write(broker, CONTROL_TP, written)
+    write(broker, CONTROL_TP, decided())
+
+
+def decided() -> Iterator[Encoded]:
+    """The entries of `control.v1`."""
+    model = b.model(inputs={"fields": ["amount"]})
+    for n, event in enumerate((b.founded(), b.applied(b.source(), b.label_source(), model))):
+        yield encode(Message(derived_id("decide", str(n)), "bench", b.T0_MS, "", event))
 
 
 class RecordsLog:
@@ -85,6 +89,10 @@ class RecordsLog:
         for encoded in islice(self._entries, count):
             self._writer.send(RECORDS_TP, encoded.key, encoded.value, encoded.headers, _fail)
         self._writer.flush(120)
+
+    def close(self) -> None:
+        """Give back the connection."""
+        self._writer.close()
 
 
 def entries(seed: int) -> Iterator[Encoded]:

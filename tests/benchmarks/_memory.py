@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
 
 import numpy as np
 
 from tests.benchmarks._report import Report, Row, resident_mb
-from tests.benchmarks._throughput import Platform
+from tests.benchmarks._throughput import Platform, apache_kafka
 
 LAP = 50_000
 # Some hundred megabytes stay; the rest of what is copied goes.
 RETENTION = {"retention.bytes": str(200_000_000), "segment.bytes": str(50_000_000)}
 
 
-def memory(bootstrap: str, given: argparse.Namespace, report: Report) -> None:
+def memory(given: argparse.Namespace, report: Report) -> None:
     """`--records` through a task in laps; resident memory after each, and its slope over the second half."""
-    platform = Platform(bootstrap, "memory.", given.seed, RETENTION)
     laps = max(4, given.records // LAP)
     taken: list[float] = []
     rates: list[float] = []
-    with platform.ours(1_000) as ours:
+    with ExitStack() as ends:
+        platform = Platform(ends.enter_context(apache_kafka()), "memory.", given.seed, RETENTION)
+        ends.callback(platform.log.close)
+        ours = ends.enter_context(platform.ours(1_000))
         for number in range(1, laps + 1):
             platform.log.write(LAP)
             rates.append(ours.lap(LAP).rate)

@@ -7,12 +7,7 @@ when its entries are committed and everything derived from them is acknowledged.
 from __future__ import annotations
 
 import argparse
-import cProfile
-import pstats
-import sys
 import tempfile
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -54,32 +49,15 @@ class TaskCopy:
         self._wait_s = self._driver._turn_on_our_log(self._wait_s)
 
 
-def profiled(copy: Callable[[int], None]) -> Callable[[int], None]:
-    """The same; each lap then says on standard error where the time of its thread went, and of the others together."""
-
-    def run(entries: int) -> None:
-        profile = cProfile.Profile(time.thread_time)
-        used_s, of_thread_s = time.process_time(), time.thread_time()
-        profile.runcall(copy, entries)
-        of_thread_s = time.thread_time() - of_thread_s
-        others_s = time.process_time() - used_s - of_thread_s
-        print(f"this thread {of_thread_s:.2f} s, others {others_s:.2f} s", file=sys.stderr)
-        pstats.Stats(profile, stream=sys.stderr).sort_stats("tottime").print_stats(45)
-
-    return run
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--bootstrap", required=True)
     parser.add_argument("--prefix", required=True)
-    parser.add_argument("--profile", action="store_true", help="print where the time of each lap goes")
     parser.add_argument("--batch", type=int, required=True)
     given = parser.parse_args()
     settings = KafkaSettings(bootstrap=given.bootstrap, topic_prefix=given.prefix)
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1) as executor:
-        copy = TaskCopy(settings, Path(folder), executor, given.batch).copy
-        serve_laps(profiled(copy) if given.profile else copy)
+        serve_laps(TaskCopy(settings, Path(folder), executor, given.batch).copy)
 
 
 if __name__ == "__main__":

@@ -8,18 +8,16 @@ from publication to prediction, the rate of the whole chain, what idling costs).
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
-from deploy.kafka.cluster import KafkaCluster
-from tests.benchmarks import _memory, _platform, _throughput
+from deploy.local.options import BrokerKind
+from tests.benchmarks import _memory, _platform, _stages, _throughput
 from tests.benchmarks._report import Report
 
-Part = Callable[[str, argparse.Namespace, Report], None]
+Part = Callable[[argparse.Namespace, Report], None]
 PARTS: Mapping[str, Part] = {
     "throughput": _throughput.throughput,
-    "profile": _throughput.profile,
+    "profile": _stages.profile,
     "memory": _memory.memory,
     "platform": _platform.platform,
 }
@@ -32,6 +30,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=5, help="of throughput, after one to warm up")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 100, 1_000, 10_000], help="batch sizes")
     parser.add_argument("--records", type=int, default=200_000, help="over which memory is looked at")
+    parser.add_argument("--brokers", type=BrokerKind, nargs="+", default=list(BrokerKind), help="of the platform")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each latency of the platform")
     parser.add_argument("--chain", type=int, default=20_000, help="records through the whole chain")
     parser.add_argument("--seed", type=int, default=1)
@@ -41,12 +40,9 @@ def options() -> argparse.ArgumentParser:
 def main() -> None:
     given = options().parse_args()
     report = Report("bench-runtime", given.seed)
-    # What was copied goes at once: the disk need not hold all that `memory` sends.
-    further = {"log.retention.check.interval.ms": "2000", "log.segment.delete.delay.ms": "1000"}
     for name in given.only:
-        with tempfile.TemporaryDirectory() as folder, KafkaCluster(Path(folder), further=further) as cluster:
-            print(f"\n{name}")
-            PARTS[name](cluster.bootstrap, given, report)
+        print(f"\n{name}", flush=True)
+        PARTS[name](given, report)
     print(f"\n{report.write()}")
 
 
