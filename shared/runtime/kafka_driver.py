@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry
 
 from shared.contracts.errors import HeadraceError
 from shared.contracts.topics import CONTROL
+from shared.runtime.about import about_of
 from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.folder_members import FolderMembers
 from shared.runtime.http_server import Health, build_app, serve
@@ -193,7 +194,8 @@ def run(service: Service, settings: ServiceSettings, routers: Routers) -> int:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, driver.stop)
             port = settings.port_of(service.name)
-            stop_http = serve(build_app(health, metrics, routers(process, metrics)), settings.host, port)
+            about = about_of(service.name, settings.instance, settings.copy_every_s, folder)
+            stop_http = serve(build_app(health, metrics, routers(process, metrics), about), settings.host, port)
             log.info("started", port=port, pid=os.getpid(), folder=str(folder))
             driver.run()
     except (HeadraceError, AccessDenied) as error:

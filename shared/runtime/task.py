@@ -96,6 +96,7 @@ class Task:
         self._writers: tuple[int, frozenset[str]] = (-1, frozenset())
         self._acked_moved = False
         self._unwritten: Changes | None = None
+        self.held: str | None = None  # why the next entry is not taken
         self.control = int(_or(file.meta("control"), 0))
         self.watermark_ms = int(_or(file.meta("watermark_ms"), NEVER_MS))
         self._changes = self._no_changes()
@@ -142,6 +143,7 @@ class Task:
         """
         self._write()
         taken = 0
+        self.held = None
         self._changes = self._no_changes()
         try:
             for record in records:
@@ -150,8 +152,8 @@ class Task:
                     self.position = record.offset + 1
                     self._fire()
                 taken += 1
-        except Wait:
-            pass
+        except Wait as wait:
+            self.held = str(wait)
         if self._say(now_s) or taken:
             self._commit()
         return taken

@@ -13,6 +13,7 @@ from typer.main import get_command
 from services.console.cli import (
     apply_command,
     dead_commands,
+    doctor_command,
     local_commands,
     model_commands,
     record_commands,
@@ -29,7 +30,15 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for commands in (local_commands, apply_command, status_command, record_commands, dead_commands, model_commands):
+for commands in (
+    local_commands,
+    apply_command,
+    status_command,
+    record_commands,
+    dead_commands,
+    doctor_command,
+    model_commands,
+):
     commands.register(app)
 
 
