@@ -38,6 +38,7 @@ from shared.runtime.log import (
 from shared.runtime.logs import configure_logs
 from shared.runtime.ownership import Alone, Membership
 from shared.runtime.process import CONTROL_TP, Host, Process
+from shared.runtime.records_expired import RecordsExpired
 from shared.runtime.service import Service
 from shared.runtime.set_aside_log import SetAsideLog
 from shared.runtime.settings import STOPPED_FOR_GOOD, ServiceSettings, SettingsInvalid, from_environment
@@ -98,6 +99,9 @@ class Driver:
             self._say_gone(gone)
             time.sleep(0.2)
             return 0.0
+        except RecordsExpired:
+            self._check_log("what this process reads is not there any more")
+            raise
 
     def _turn(self, wait_s: float) -> float:
         moved = self.process.turn(wait_s)

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from services.console.doctor.whereabouts import Whereabouts, look
 from shared.contracts.control import DefinitionsApplied, PlatformFounded
 from shared.contracts.envelope import Event, Message, encode
 from shared.contracts.topics import CONTROL, RECORDS
+from shared.runtime.kafka import AdminClient
 from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.kafka_settings import KafkaSettings
 from shared.runtime.log import SendError, TopicPartition
@@ -88,7 +90,7 @@ def test_settings_of_topics_on_apache_kafka(apache_kafka: str, tmp_path: Path) -
     assert wrong() == [], "the cluster's own retention is that of the definition, 7 days"
     for topic, name, value in ((CONTROL.name, "retention.ms", "1000"), (records, "cleanup.policy", "compact")):
         resource = ConfigResource(ConfigResourceType.TOPIC, prefix + topic, {name: value})
-        admin._ask(lambda client, resource=resource: client.alter_configs([resource]))
+        admin._ask(partial(altered, resource))
     expected = [
         (CONTROL.name, "retention.ms is 1000, and should be -1"),
         (records, "cleanup.policy is compact, and should be delete"),
@@ -97,12 +99,20 @@ def test_settings_of_topics_on_apache_kafka(apache_kafka: str, tmp_path: Path) -
     admin.close()
 
 
+def altered(resource: ConfigResource, client: AdminClient) -> None:
+    client.alter_configs([resource])
+
+
 def write(broker: KafkaBroker, *events: Event) -> None:
     """Events of nobody's in control.v1."""
     writer, answers = broker.writer(), list[SendError | None]()
+
+    def answered(_: int | None, error: SendError | None) -> None:
+        answers.append(error)
+
     for event in events:
         sent = encode(Message(event.ce_type, "test", 0, "", event))
-        writer.send(CONTROL_TP, sent.key, sent.value, sent.headers, lambda _, error: answers.append(error))
+        writer.send(CONTROL_TP, sent.key, sent.value, sent.headers, answered)
     writer.flush(20.0)
     writer.close()
     assert answers == [None] * len(events)

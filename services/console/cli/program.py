@@ -12,6 +12,7 @@ from typer.main import get_command
 
 from services.console.cli import (
     apply_command,
+    archive_command,
     dead_commands,
     doctor_command,
     local_commands,
@@ -37,6 +38,7 @@ for commands in (
     record_commands,
     dead_commands,
     doctor_command,
+    archive_command,
     model_commands,
 ):
     commands.register(app)

@@ -15,6 +15,7 @@ CHECKS: Mapping[Check, Callable[[Facts], Iterator[Finding]]] = {
     Check.RETENTION: log_checks.retention,
     Check.SERVICES: service_checks.services,
     Check.TASKS: service_checks.tasks,
+    Check.LOST_RECORDS: log_checks.lost_records,
     Check.COPIES: storage_checks.copies,
     Check.CLOCKS: agreement_checks.clocks,
     Check.DISKS: storage_checks.disks,

@@ -20,6 +20,7 @@ class Check(StrEnum):
     RETENTION = "retention"
     SERVICES = "services"
     TASKS = "tasks"
+    LOST_RECORDS = "lost records"
     COPIES = "copies"
     CLOCKS = "clocks"
     DISKS = "disks"

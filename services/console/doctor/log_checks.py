@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from services.console.doctor.facts import Facts, LogLook
-from services.console.doctor.finding import Check, Finding, Unseen, seen
+from services.console.doctor.finding import CannotLook, Check, Finding, Unseen, seen
 from services.console.doctor.log_look import wanted_topics
 from shared.contracts.topics import CONTROL
 from shared.contracts.topology import Definitions
+from shared.runtime.log import TopicPartition
 from shared.runtime.topic_settings import topic_config
 
 
@@ -62,6 +63,37 @@ def _writers(log: LogLook, topic: str) -> str:
     heads = {task.service for task in tasks if task.head and task.topic == topic}
     own = {topic.removesuffix(".dead.v1")} if topic.endswith(".dead.v1") else set[str]()
     return " or ".join(sorted(writers | heads | own)) or "the registry"
+
+
+def lost_records(facts: Facts) -> Iterator[Finding]:
+    """No log has let go of what a task has not read, as far as it is told over HTTP, by files or by copies."""
+    log = seen(facts.log)
+    reached = _reached(facts)
+    if not reached and log.history.newest.definitions.sources:
+        raise CannotLook("no service answers, and neither files nor copies are here: how far tasks got is not known")
+    for task in log.history.newest.definitions.tasks:
+        position = reached.get(task.id, 0)
+        beginning = log.beginnings.get(TopicPartition(task.topic, task.partition), 0)
+        if 0 < position < beginning:
+            yield Finding(
+                Check.LOST_RECORDS, task.id,
+                f"it has read {task.topic}/{task.partition} up to {position}, and what that log still holds begins at "
+                f"{beginning}: {beginning - position} records are gone",
+                f"{task.service} stops, for without them what it derives would be wrong",
+                "make a replica that still holds them the leader; otherwise rebuild with `headrace archive`, see "
+                "docs/operations.md, Records that are gone",
+            )  # fmt: skip
+
+
+def _reached(facts: Facts) -> dict[str, int]:
+    """How far each task got, by whatever tells most of it."""
+    copies = {} if isinstance(facts.copies, Unseen) else facts.copies
+    found = {task: position for task, (position, _) in copies.items()}
+    folders = [] if isinstance(facts.folders, Unseen) else facts.folders
+    told = [(task.id, task.position) for look in facts.answering for task in look.tasks]
+    for task, position in [*(item for folder in folders for item in folder.positions.items()), *told]:
+        found[task] = max(found.get(task, 0), position)
+    return found
 
 
 def retention(facts: Facts) -> Iterator[Finding]:

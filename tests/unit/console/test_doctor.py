@@ -164,6 +164,16 @@ def test_a_control_log_whose_beginning_has_expired(patient: Patient) -> None:
     assert "holds 1 to" in found[0].happened
 
 
+def test_records_that_a_task_needs_and_its_log_has_let_go_of(patient: Patient) -> None:
+    for record_id in ("t2", "t3", "t4"):
+        patient.publish(record_id)
+    patient.broker.expire(TopicPartition(b.SOURCE, 0), 3)
+    finding = patient.finding(Check.LOST_RECORDS)
+    assert finding.subject == f"ingestion/intake/{b.SOURCE}/0"
+    assert "up to 1, and what that log still holds begins at 3: 2 records are gone" in finding.happened
+    assert "headrace archive" in finding.mend
+
+
 # --- services and their tasks
 
 
