@@ -79,6 +79,8 @@ def tasks(facts: Facts) -> Iterator[Finding]:
 
 def _stuck(facts: Facts) -> Iterator[Finding]:
     for look in facts.answering:
+        if "kafka" in look.reasons:
+            continue  # it waits for the broker, and all of its tasks with it
         before = facts.earlier(look)
         stood = {task.id: task for task in before.tasks} if before is not None else {}
         for task in look.tasks:
