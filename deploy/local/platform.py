@@ -117,7 +117,10 @@ class LocalPlatform:
             self._start_services(self.ports, folder.of_services, broker_pid)
             if self._foreign is None:
                 self._started.callback(RunningPlatform.remove, self.data)
-                RunningPlatform(console=self.console, bootstrap=self.bootstrap, embedded=self.embedded).write(self.data)
+                RunningPlatform(
+                    console=self.console, bootstrap=self.bootstrap, embedded=self.embedded, services=self.urls,
+                    data=str(folder.of_services),
+                ).write(self.data)  # fmt: skip
             on_failure.pop_all()
 
     def stop(self) -> None:

@@ -12,11 +12,16 @@ _NOTE = "running.json"
 
 
 class RunningPlatform(BaseModel):
-    """Where a platform of this machine listens. Only brokers of our own are noted: they need no credentials."""
+    """Where a platform of this machine listens. Only brokers of our own are noted: they need no credentials.
+
+    `services`: the URL of each process by name; `data`: the folder of their state and objects.
+    """
 
     console: str
     bootstrap: str
     embedded: bool
+    services: dict[str, str] = {}
+    data: str = ""
 
     def write(self, folder: Path) -> None:
         (folder / _NOTE).write_text(self.model_dump_json())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from services.console.letter_replay import facts
 from shared.contracts.errors import HeadraceError
+from shared.contracts.identity import derived_id
 from shared.runtime.log import LogRecord, Reader, TopicPartition
 from shared.runtime.to_the_end import to_the_end
 
@@ -39,6 +40,11 @@ class Letter:
     offset: int
     time_ms: int
     facts: dict[str, str | int | None]
+
+    @property
+    def replay_id(self) -> str:
+        """Of the event of `control.v1` that says that it was replayed."""
+        return derived_id(self.id, "replayed")
 
 
 class DeadLetters:

@@ -16,7 +16,6 @@ from services.console.letter_replay import NotReplayable, Replay, replay_of
 from services.console.settings import ConsoleSettings
 from shared.contracts.control import DeadLetterReplayed
 from shared.contracts.envelope import Headers, rfc3339
-from shared.contracts.identity import derived_id
 from shared.runtime.dead_letters import came_with
 from shared.runtime.http_access import asks_token
 from shared.runtime.log import LogError, LogRecord, RecordTooLarge
@@ -91,7 +90,7 @@ class LetterDesk:
     def replayed(self, letter: Letter) -> Happened | None:
         """What control.v1 says of its replay."""
         history = self._process.history
-        position = history.position_of(_fact_id(letter))
+        position = history.position_of(letter.replay_id)
         message = None if position is None else history.entries[position - 1].message
         return None if position is None or message is None else Happened(position, message)
 
@@ -108,7 +107,7 @@ class LetterDesk:
             topic=replay.tp.topic, partition=replay.tp.partition, offset=self._landed(replay), by=by,
         )  # fmt: skip
         try:
-            position = self._writer.write(fact, _fact_id(letter), self._process.clock.wall_ms())
+            position = self._writer.write(fact, letter.replay_id, self._process.clock.wall_ms())
         except (NotFounded, NotTaken) as error:
             raise HTTPException(503, str(error)) from None
         message = self._process.history.entries[position - 1].message
@@ -126,10 +125,6 @@ class LetterDesk:
             raise HTTPException(503, f"{said}: ask again, it counts once; see `headrace status`") from None
         except RecordTooLarge as large:
             raise HTTPException(409, str(large)) from None
-
-
-def _fact_id(letter: Letter) -> str:
-    return derived_id(letter.id, "replayed")
 
 
 def told_replay(happened: Happened) -> dict[str, Any]:

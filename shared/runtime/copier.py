@@ -20,10 +20,11 @@ _EMPTY, _NOTHING = (0, 0), (-1, -1)
 
 @dataclass(slots=True)
 class _Known:
-    """Of one task: how far its newest copy got, and when that was made."""
+    """Of one task: how far its newest copy got, when one was last tried, and when the task was last no further."""
 
     reached: tuple[int, int]
     at_s: float
+    even_s: float
 
 
 @dataclass(slots=True)
@@ -55,7 +56,11 @@ class Copier:
         for task_id in self._known.keys() - tasks.keys():
             del self._known[task_id]
         for task_id, task in tasks.items():
-            known = self._known.setdefault(task_id, _Known(_NOTHING, now_s))
+            known = self._known.setdefault(task_id, _Known(_NOTHING, now_s, now_s))
+            if task.reached in (known.reached, _EMPTY):
+                known.even_s = now_s
+        for task_id, task in tasks.items():
+            known = self._known[task_id]
             if now_s >= known.at_s + self._every_s and task.reached not in (known.reached, _EMPTY):
                 copier, copies = task.file.copier(), self._copies()
                 done = self._executor.submit(_kept, copies, task_id, copier)
@@ -73,12 +78,16 @@ class Copier:
     def age_s(self, task_id: str, reached: tuple[int, int]) -> float:
         """For how long a task has been further than its newest copy; 0 if it is not."""
         known = self._known.get(task_id)
-        return 0.0 if known is None or reached in (known.reached, _EMPTY) else self._now_s() - known.at_s
+        return 0.0 if known is None or reached in (known.reached, _EMPTY) else self._now_s() - known.even_s
 
     def _collect(self, job: _Job) -> None:
         failed = _say_failed(job.task, job.done)
-        if job.task in self._known:
-            self._known[job.task] = _Known(_NOTHING if failed else job.reached, job.began_s)
+        known = self._known.get(job.task)
+        if known is None:
+            return
+        known.at_s = job.began_s
+        if not failed:
+            known.reached, known.even_s = job.reached, job.began_s
 
 
 def _kept(copies: Copies, task_id: str, copier: Callable[[], FileCopy]) -> None:

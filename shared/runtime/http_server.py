@@ -6,6 +6,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
 
 import uvicorn
 from fastapi import APIRouter, FastAPI, Response
@@ -13,6 +15,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from shared.contracts.errors import HeadraceError
+from shared.runtime.about import About, about_of
+from shared.runtime.settings import COPY_EVERY_S
 from shared.runtime.snapshot import Progress, Snapshot, TaskFigures
 
 JSON = "application/json"
@@ -108,8 +112,11 @@ class _TaskMetrics:
         yield watermark
 
 
-def build_app(health: Health, metrics: CollectorRegistry, routers: Iterable[APIRouter]) -> FastAPI:
+def build_app(
+    health: Health, metrics: CollectorRegistry, routers: Iterable[APIRouter], about: Callable[[], About] | None = None
+) -> FastAPI:
     """The service's HTTP interface: its own routers, and the routes that all services have."""
+    about = about or about_of(health.service, "0", COPY_EVERY_S, Path())
     app = FastAPI(title=f"Headrace {health.service}", docs_url="/docs", redoc_url=None)
     metrics.register(_TaskMetrics(health))
 
@@ -135,6 +142,17 @@ def build_app(health: Health, metrics: CollectorRegistry, routers: Iterable[APIR
         if taken is None:
             return Response(b'{"error": "the process has not finished its first turn"}', 503, media_type=JSON)
         return Response(taken.progress.model_dump_json(), media_type=JSON)
+
+    @app.get("/tasks")
+    def tasks() -> dict[str, object]:
+        """How far each task is, and what holds it up; see TaskFigures."""
+        taken = health.snapshot
+        return {"tasks": [asdict(task) for task in taken.tasks] if taken else []}
+
+    @app.get("/about", response_model=About)
+    def get_about() -> About:
+        """What runs here and on what; see About."""
+        return about()
 
     @app.get("/metrics")
     def prometheus() -> Response:

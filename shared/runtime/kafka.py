@@ -25,6 +25,7 @@ from uuid import uuid4
 
 import kafka.errors as kafka_errors
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.consumer.fetcher import CompletedFetch, Fetcher
 from kafka.coordinator.assignors.abstract import AbstractPartitionAssignor
 from kafka.net import KafkaNetSocket
@@ -710,6 +711,15 @@ class AdminClient(KafkaAdminClient):
         """All topics, Kafka's own included."""
         with _answered():
             return self.list_topics()
+
+    def topic_settings(self, topic: str) -> Mapping[str, str]:
+        """The settings in force, the cluster's defaults included; none of a topic that is not there."""
+        try:
+            with _answered():
+                said = self.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)], config_filter="all")
+        except _DENIED as error:
+            raise AccessDenied(f"{type(error).__name__}: {error}") from error
+        return {name: str(one["value"]) for name, one in said["topic"].get(topic, {}).items()}
 
     def make(self, topic: str, partitions: int, replication_factor: int, config: Mapping[str, str]) -> None:
         """Create a topic; one that exists is left as it is. Raises AccessDenied or TopicRefused."""

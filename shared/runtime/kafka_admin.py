@@ -37,6 +37,10 @@ class KafkaAdmin:
         name, replicas = self._settings.topic_prefix + topic, self._settings.replication_factor
         self._ask(lambda client: client.make(name, partitions, replicas, config))
 
+    def settings(self, topic: str) -> Mapping[str, str]:
+        """The settings in force for a topic; the embedded broker tells only what it was given."""
+        return self._ask(lambda client: client.topic_settings(self._settings.topic_prefix + topic))
+
     def close(self) -> None:
         """Give back the connection and its thread."""
         if self._client is not None:

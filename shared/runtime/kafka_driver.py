@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry
 
 from shared.contracts.errors import HeadraceError
 from shared.contracts.topics import CONTROL
+from shared.runtime.about import about_of
 from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.folder_members import FolderMembers
 from shared.runtime.http_server import Health, build_app, serve
@@ -38,6 +39,7 @@ from shared.runtime.log import (
 from shared.runtime.logs import configure_logs
 from shared.runtime.ownership import Alone, Membership
 from shared.runtime.process import CONTROL_TP, Host, Process
+from shared.runtime.records_expired import RecordsExpired
 from shared.runtime.service import Service
 from shared.runtime.set_aside_log import SetAsideLog
 from shared.runtime.settings import STOPPED_FOR_GOOD, ServiceSettings, SettingsInvalid, from_environment
@@ -115,6 +117,9 @@ class Driver:
             self._say_gone(gone)
             time.sleep(0.2)
             return 0.0
+        except RecordsExpired:
+            self._check_log("what this process reads is not there any more")
+            raise
 
     def _turn(self, wait_s: float) -> float:
         moved = self.process.turn(wait_s)
@@ -215,7 +220,8 @@ def run(service: Service, settings: ServiceSettings, routers: Routers) -> int:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, driver.stop)
             port = settings.port_of(service.name)
-            stop_http = serve(build_app(health, metrics, routers(process, metrics)), settings.host, port)
+            about = about_of(service.name, settings.instance, settings.copy_every_s, folder)
+            stop_http = serve(build_app(health, metrics, routers(process, metrics), about), settings.host, port)
             log.info("started", port=port, pid=os.getpid(), folder=str(folder))
             driver.run()
     except (HeadraceError, AccessDenied) as error:

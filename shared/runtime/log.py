@@ -306,6 +306,10 @@ class Admin(Protocol):
         """The topics under our prefix, without it. Raises BrokerAway."""
         ...
 
+    def settings(self, topic: str) -> Mapping[str, str]:
+        """The settings in force for a topic, as far as the broker tells them. Raises BrokerAway or AccessDenied."""
+        ...
+
     def close(self) -> None:
         """Give back connections and threads."""
         ...

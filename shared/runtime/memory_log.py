@@ -81,6 +81,7 @@ class MemoryBroker:
     def __init__(self, now_ms: Callable[[], int] = lambda: 0) -> None:
         self._now_ms = now_ms
         self._topics: dict[str, list[_Log]] = {}
+        self.settings: dict[str, dict[str, str]] = {}
         self._delayed: dict[Lane, deque[_Send]] = {}
         self._writers = 0
         self.away = False
@@ -162,15 +163,21 @@ class MemoryAdmin:
         return None if logs is None else len(logs)
 
     def create(self, topic: str, partitions: int, config: Mapping[str, str]) -> None:
-        """Create a topic; one that exists is left as it is. `config` has no meaning in memory."""
+        """Create a topic; one that exists is left as it is. `config` is told again, and has no effect in memory."""
         topics = self._broker.require()
         if partitions < 1:
             raise TopicRefused(topic, f"{partitions} partitions")
         topics.setdefault(topic, [_Log() for _ in range(partitions)])
+        self._broker.settings.setdefault(topic, dict(config))
 
     def topics(self) -> frozenset[str]:
         """All topics."""
         return frozenset(self._broker.require())
+
+    def settings(self, topic: str) -> Mapping[str, str]:
+        """What the topic was created with, or was set to since."""
+        self._broker.require()
+        return self._broker.settings.get(topic, {})
 
     def close(self) -> None:
         """Nothing to give back."""

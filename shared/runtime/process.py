@@ -28,10 +28,11 @@ from shared.runtime.copier import Copier
 from shared.runtime.copies import Copies
 from shared.runtime.head_task import HeadTask
 from shared.runtime.history import ControlHistory
-from shared.runtime.log import Broker, DamagedBatch, LogRecord, TopicPartition
+from shared.runtime.log import Broker, DamagedBatch, LogRecord, OffsetOutOfRange, TopicPartition
 from shared.runtime.open_files import HAND_OVER_S, Files, OpenFiles
 from shared.runtime.outside import OutsideWriter
 from shared.runtime.ownership import Alone, Members, Membership
+from shared.runtime.records_expired import RecordsExpired
 from shared.runtime.relay import Relay
 from shared.runtime.service import Executor, Follower, RawFollower, Service, WakingExecutor
 from shared.runtime.settings import COPY_EVERY_S
@@ -142,6 +143,7 @@ class Process:
         self._declared = False
         self._definitions: Definitions | None = None
         self._assigned_for: tuple[Set[str], int] | None = None  # tasks, and how many logs are followed
+        self._users: tuple[Definitions | None, Set[str]] = (None, frozenset())
         self._control_open = False
         self._bound_files = False
         self._next_look_s = float("-inf")
@@ -173,11 +175,11 @@ class Process:
         if not self._control_open and not self._open_control():
             return False
         if not only:
-            polled = self.reader.poll(wait_s, records)
+            polled = self._polled(wait_s, records)
         else:
             others = [tp for tp in self._assigned() if tp != only and tp not in self._paused]
             self.reader.pause(others)
-            polled = self.reader.poll(wait_s, records)
+            polled = self._polled(wait_s, records)
             self.reader.resume(others)
         for damage in self.reader.take_damaged():
             self._pass_over(damage)
@@ -185,6 +187,7 @@ class Process:
         for record in polled.pop(CONTROL_TP, ()):
             self.history.append(record)
         for tp, fetched in polled.items():
+            self._require_whole(tp, fetched)
             if tp in self._followed:
                 self._follow(tp, fetched)
             if tp in self._by_tp:
@@ -193,9 +196,41 @@ class Process:
                 self._peak_lag[task_id] = max(self._peak_lag.get(task_id, 0), self.lag(task_id))
         return came
 
+    def _polled(self, wait_s: float, records: int) -> dict[TopicPartition, list[LogRecord]]:
+        try:
+            return self.reader.poll(wait_s, records)
+        except OffsetOutOfRange as gone:
+            if gone.beginning is None or gone.asked >= gone.beginning:
+                raise  # beyond the end: that is another log, or the broker does not say
+            raise RecordsExpired(self._reads(gone.tp), gone.tp, gone.asked, gone.beginning) from gone
+
+    def _reads(self, tp: TopicPartition) -> str:
+        return self._by_tp[tp].spec.id if tp in self._by_tp else f"{self.service.name}, which follows it,"
+
+    def _require_whole(self, tp: TopicPartition, fetched: list[LogRecord]) -> None:
+        """A log of ours has no holes; users' topics may be compacted, or hold transactions. Raises RecordsExpired."""
+        if tp.topic in self._users_topics():
+            return
+        following = self._following.get(tp)
+        if tp in self._by_tp:
+            backlog = self._backlog[tp]
+            expected = backlog[-1].offset + 1 if backlog else self._by_tp[tp].position
+            following = expected if following is None else min(expected, following)
+        for record in fetched[:1] if fetched[-1].offset - fetched[0].offset < len(fetched) else fetched:
+            if following is not None and record.offset > following:
+                raise RecordsExpired(self._reads(tp), tp, following, record.offset)
+            following = record.offset + 1
+
+    def _users_topics(self) -> Set[str]:
+        definitions, found = self._users
+        if definitions is not self.history.newest.definitions:
+            definitions = self.history.newest.definitions
+            found = {source.topic_name for source in definitions.sources.values()}
+            self._users = definitions, found
+        return found
+
     def _pass_over(self, damage: DamagedBatch) -> None:
-        sources = self.history.newest.definitions.sources.values()
-        if damage.topic not in {source.topic_name for source in sources}:
+        if damage.topic not in self._users_topics():
             raise DamagedLog(damage)
         task = self._by_tp.get(TopicPartition(damage.topic, damage.partition))
         if task is not None:
@@ -396,11 +431,11 @@ class Process:
         with ExitStack() as on_failure:
             on_failure.callback(file.close)
             file.bind(self.history.log_id or "")
-            begins_late = kind is Task and file.position == 0 and self.reader.beginning(tp) > 0
+            if kind is not ControlTask and file.reached == (0, 0) and (beginning := self.reader.beginning(tp)) > 0:
+                file.begin_at(beginning)  # any other file goes on where it stands, or not at all: see _polled
             task = kind(
                 spec, self.service.steps[spec.step], file, self.history,
-                begins_late=begins_late, largest_event_bytes=self._host.largest_event_bytes,
-                release=self.service.release,
+                largest_event_bytes=self._host.largest_event_bytes, release=self.service.release,
             )  # fmt: skip
             on_failure.pop_all()
         if early is not None and task.position > early.position:

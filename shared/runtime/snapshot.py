@@ -36,6 +36,11 @@ class Progress(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class TaskFigures:
+    """`GET /tasks`. `position` is the offset of the next entry, `held` why it is not taken."""
+
+    id: str
+    position: int
+    held: str | None
     step: str
     subject: str
     partition: int
@@ -84,6 +89,9 @@ def _task_figures(process: Process, task_id: str) -> TaskFigures:
     task = process.tasks[task_id]
     spec, counts = task.spec, task.counts
     return TaskFigures(
+        id=task_id,
+        position=task.position,
+        held=task.held,
         step=spec.step,
         subject=spec.subject,
         partition=spec.partition,

@@ -101,6 +101,7 @@ class Task:
         self._writers: tuple[int, frozenset[str]] = (-1, frozenset())
         self._acked_moved = False
         self._unwritten: Changes | None = None
+        self.held: str | None = None  # why the next entry is not taken
         self.control = int(_or(file.meta("control"), 0))
         self.watermark_ms = int(_or(file.meta("watermark_ms"), NEVER_MS))
         self._changes = self._no_changes()
@@ -153,6 +154,7 @@ class Task:
         """
         self._write()
         taken = 0
+        self.held = None
         self._changes = self._no_changes()
         try:
             for record in records:
@@ -162,9 +164,9 @@ class Task:
                     self._fire()
                 taken += 1
         except OtherRelease as other:
-            self.rests = other
-        except Wait:
-            pass
+            self.rests, self.held = other, str(other)
+        except Wait as wait:
+            self.held = str(wait)
         if self._say(now_s) or taken:
             self._commit()
         return taken

@@ -176,6 +176,13 @@ class TaskFile:
         elif held != log_id:
             raise foreign_log(f"the state of {self.task}", str(held), log_id)
 
+    def begin_at(self, position: int) -> None:
+        """Let a new file begin where its log does: what stood before is gone, and first numbers are baselines."""
+        with self.connection:
+            self.connection.execute("BEGIN IMMEDIATE")
+            for name, value in (("position", position), ("begins_late", 1)):
+                self.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
     def meta(self, name: str) -> int | str | None:
         row = self.connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return None if row is None else row[0]

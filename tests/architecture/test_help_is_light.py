@@ -16,7 +16,7 @@ HEAVY = (
 )  # fmt: skip
 COMMANDS = (
     "up", "demo", "replay", "apply", "status", "publish", "rejected", "models", "runs", "why", "approve", "promote",
-    "rollback", "release", "retrain",
+    "rollback", "release", "retrain", "doctor", "archive",
 )  # fmt: skip
 GROUPS = {"dead": ("list", "show", "replay")}
 IN_GROUPS = [f"{group} {command}" for group, commands in GROUPS.items() for command in commands]

@@ -242,6 +242,14 @@ class LogContract:
         assert topic in admin.topics()
         admin.close()
 
+    def test_the_settings_of_a_topic_are_told(self, broker: Broker) -> None:
+        admin, name = broker.admin(), f"contract.{uuid.uuid4().hex[:12]}"
+        wanted = {"retention.ms": "-1", "cleanup.policy": "delete"}
+        admin.create(name, 1, wanted)
+        assert wanted.items() <= admin.settings(name).items()
+        assert admin.settings(f"{name}.missing") == {}
+        admin.close()
+
     def test_a_topic_that_is_missing_has_no_partitions(self, broker: Broker) -> None:
         admin = broker.admin()
         assert admin.partitions("contract.missing") is None

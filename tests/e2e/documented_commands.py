@@ -50,6 +50,8 @@ ELSEWHERE = {
         "test_whole_files.py",
         'HEADRACE, "replay", "--local"',
     ),
+    "headrace publish SOURCE": ("test_records_expired.py", 'HEADRACE, "publish"'),
+    "headrace archive SOURCE": ("test_records_expired.py", 'HEADRACE, "archive"'),
     "python -m services.<name>": ("test_brokers.py", '"-m", f"services.{name}"'),
 }
 NOT_RUN = {

@@ -12,7 +12,9 @@ from typer.main import get_command
 
 from services.console.cli import (
     apply_command,
+    archive_command,
     dead_commands,
+    doctor_command,
     local_commands,
     model_commands,
     record_commands,
@@ -31,7 +33,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for commands in (
-    local_commands, apply_command, status_command, record_commands, dead_commands, model_commands, release_command,
+    local_commands, apply_command, status_command, record_commands, dead_commands, doctor_command, archive_command,
+    model_commands, release_command,
 ):  # fmt: skip
     commands.register(app)
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Self
 
@@ -49,18 +52,19 @@ class RunningPlatform:
         ingestion_settings = IngestionSettings()
         made = registry.build(RegistrySettings(tick_ms=3_600_000), new_id=lambda: LOG_ID)
         self.world = World(1, [lambda: made, lambda: altered(ingestion.build(ingestion_settings)), console.build])
-        self._lock, self._stopping = threading.Lock(), threading.Event()
+        self._lock, self._stopping, self._still = threading.Lock(), threading.Event(), threading.Event()
+        self._jobs: SimpleQueue[tuple[Callable[[], object], Future[object]]] = SimpleQueue()
         self._progress = ServiceProgress(self.urls)
         routers: dict[str, Callable[[Process, CollectorRegistry], Sequence[APIRouter]]] = {
             "console": partial(console.routers, self._settings, services=self._progress),
             "ingestion": partial(ingestion.routers, ingestion_settings),
         }
-        self._healths = {name: Health(name) for name in ports}
+        self.healths = {name: Health(name) for name in ports}
         self._stops: list[Callable[[], None]] = []
         for name, port in ports.items():
             metrics = CollectorRegistry()
             routes = routers[name](self.world.processes[name], metrics) if name in routers else ()
-            self._stops.append(serve(build_app(self._healths[name], metrics, routes), "127.0.0.1", port))
+            self._stops.append(serve(build_app(self.healths[name], metrics, routes), "127.0.0.1", port))
         self._thread = threading.Thread(target=self._turn, name="platform")
 
     def say(self, *events: Event) -> None:
@@ -81,15 +85,44 @@ class RunningPlatform:
             assert time.monotonic() < until_s, found
             time.sleep(0.01)
 
+    def stand_still(self) -> None:
+        """From now on no process takes a turn by itself; all that they said so far is answered on."""
+        self._still.set()
+        self.drive(0)
+
+    def drive(self, turns: int, pass_ms: int = 2) -> None:
+        """So many turns of all that stand still."""
+        self.on_thread(lambda: [self._round(pass_ms) for _ in range(turns)])
+
+    def on_thread(self, job: Callable[[], object]) -> None:
+        """Do it on the thread of the processes that stand still: theirs are the SQLite connections."""
+        done: Future[object] = Future()
+        self._jobs.put((job, done))
+        done.result(timeout=60)
+
     def _turn(self) -> None:
         while not self._stopping.is_set():
+            if self._still.is_set():
+                self._do_job()
+                continue
             with self._lock:
-                for name, process in self.world.processes.items():
-                    self.world.clock.pass_ms(2)
-                    self.world.turn(name)
-                    self._healths[name].turned()
-                    self._healths[name].said(snapshot(process, "0"))
+                self._round(2)
             time.sleep(0.001)
+
+    def _do_job(self) -> None:
+        with suppress(Empty):
+            job, done = self._jobs.get(timeout=0.05)
+            try:
+                done.set_result(job())
+            except BaseException as error:  # noqa: BLE001 - raised again where the result is waited for
+                done.set_exception(error)
+
+    def _round(self, pass_ms: int) -> None:
+        for name, process in self.world.processes.items():
+            self.world.clock.pass_ms(pass_ms)
+            self.world.turn(name)
+            self.healths[name].turned()
+            self.healths[name].said(snapshot(process, "0"))
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -8,6 +8,9 @@ from prometheus_client import CollectorRegistry
 
 from deploy.local import data_folder
 from deploy.local.supervisor import DEATHS_ALLOWED, DEATHS_WITHIN_S
+from services.console.cli.doctor_command import BLIND, FOUND, NOTHING_WRONG
+from services.console.doctor.diagnosis import CHECKS
+from services.console.doctor.facts import Limits
 from services.console.platform_metrics import PlatformMetrics
 from services.serving.request_figures import RequestMetrics
 from shared.contracts import topics
@@ -72,6 +75,23 @@ def test_figures_are_those_of_the_code() -> None:
     assert f"Exit code {STOPPED_FOR_GOOD} " in DOCUMENT
     assert (KEPT_BYTES, "64 kB at most" in DOCUMENT) == (65_536, True)
     assert all(f"`.headrace/{name}`" in DOCUMENT for name in data_folder._STATE)
+
+
+def test_every_check_of_the_doctor_is_told_with_its_limits() -> None:
+    told = {row.cells[0]: row.cells[1] for row in rows(DOCUMENT) if row.heading == "The doctor"}
+    assert [*told] == [check.value for check in CHECKS]
+    limits = Limits()
+    assert f"more than {limits.clocks_apart_s:g} s" in told["clocks"]
+    assert (limits.disk_free_bytes, limits.disk_enough_bytes) == (1 << 30, 10 << 30)
+    assert (
+        f"less than 1 GiB is free, or less than {limits.disk_free_share:.0%} and 10 GiB".replace("%", " %")
+        in told["disks"]
+    )
+    assert (limits.copy_age_turns, f"{limits.copy_grace_s:g} s") == (2.0, "30 s")
+    assert "twice `HEADRACE_COPY_EVERY_S` and 30 s" in told["copies"]
+    assert (
+        f"Exit status: {NOTHING_WRONG} nothing is wrong, {FOUND} something is, {BLIND} there was\nnothing" in DOCUMENT
+    )
 
 
 def test_links_of_the_documents_lead_somewhere() -> None:

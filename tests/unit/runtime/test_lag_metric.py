@@ -15,7 +15,9 @@ QUIET = Progress(
 
 
 def figures(lag: int, peak: int) -> TaskFigures:
-    return TaskFigures("inputs", "m", 0, 1, 0, 0, 0, 0, lag, peak, None, 0, 0.0)
+    return TaskFigures(
+        "features/compute/records.m.v1/0", 1, None, "inputs", "m", 0, 1, 0, 0, 0, 0, lag, peak, None, 0, 0.0
+    )
 
 
 class Clock:

@@ -1,0 +1,52 @@
+"""`headrace archive`: the accepted records of a source out of the archive, as `headrace publish` takes them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from services.console.cli.common_options import AsJson
+from services.console.cli.failure import CommandFailed
+from services.console.cli.output import print_json, say
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command()(archive)
+
+
+def archive(
+    source: Annotated[str, typer.Argument(help="a source; one whose topic has another name: that topic")],
+    data: Annotated[
+        Path | None, typer.Option(envvar="HEADRACE_DATA", help="folder of run-time data; default: .headrace")
+    ] = None,
+    log_id: Annotated[str | None, typer.Option("--log", help="of which log; default: that of the folder")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The archived records of a source, newline-delimited JSON in the order of their times, to publish them again.
+
+    Reads the object store (HEADRACE_OBJECT_STORE, else objects in the folder of data) and the files of ingestion in the
+    folder, in which the newest ones lie. Nothing has to run.
+    """
+    from services.console.archived_records import archived_records, log_of
+    from shared.runtime.artifacts import ArtifactStore
+    from shared.runtime.settings import ServiceSettings, from_environment
+
+    settings = from_environment(ServiceSettings)
+    folder = (data or settings.data).absolute()
+    url = settings.object_store or str(folder / "objects")
+    if "://" not in url and not Path(url).is_dir():
+        raise CommandFailed(f"there is no folder {url}: name the folder of data with --data, or HEADRACE_OBJECT_STORE")
+    store = ArtifactStore.at(url)
+    found = log_id or log_of(folder, store, url)
+    records = list(archived_records(store, found, folder, source))
+    if as_json:
+        print_json({"log": found, "source": source, "records": [json.loads(record) for record in records]})
+        return
+    for record in records:
+        sys.stdout.write(f"{record}\n")
+    say(f"{len(records):,} records of {source} from the archive of log {found}")

@@ -1,0 +1,167 @@
+"""Retention that removed records which a task still needs: said, and stopped. A new task begins where its log does."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.contracts.errors import ForeignLog
+from shared.runtime.http_server import Health
+from shared.runtime.kafka_driver import Driver
+from shared.runtime.log import LogRecord, OffsetOutOfRange, TopicPartition
+from shared.runtime.process import Process
+from shared.runtime.records_expired import RecordsExpired
+from shared.runtime.service import Service
+from tests import builders as b
+from tests.memory_host import MemoryHost
+from tests.unit.runtime.test_head_task import HEAD
+from tests.unit.runtime.test_process import JOINS_TP, STEPS, TASK, Bench, Followed
+from tests.unit.runtime.toy_task import JOINS, control_log, labelled, predicted, seen
+
+
+@pytest.fixture
+def bench() -> Bench:
+    bench = Bench()
+    bench.found()
+    return bench
+
+
+def test_a_task_that_was_away_for_too_long_stops_and_says_what_is_gone(bench: Bench) -> None:
+    bench.put(predicted(1), predicted(2))
+    bench.turn(5)
+    bench.put(*[predicted(n) for n in range(3, 9)])
+    bench.broker.expire(JOINS_TP, 6)
+    for _ in range(2):  # it is no better after a restart
+        with pytest.raises(RecordsExpired) as stopped:
+            bench.turn(5)
+        said = str(stopped.value)
+        assert said.startswith(
+            f"{TASK} has read {JOINS}/0 up to 2, and what that log still holds begins at 6: 4 records"
+        )
+        assert "headrace archive" in said
+        assert "docs/operations.md" in said
+        assert seen(bench.process.tasks[TASK]) == ["r1", "r2"]
+        assert bench.process.tasks[TASK].position == 2, "nothing was skipped"
+        bench.started()
+
+
+def test_a_copy_that_is_older_than_the_beginning_of_its_log_is_refused(bench: Bench) -> None:
+    bench.put(predicted(1), predicted(2))
+    bench.turn(5)
+    image = bench.files.image()  # pyright: ignore[reportAttributeAccessIssue]
+    bench.put(predicted(3), predicted(4))
+    bench.turn(5)
+    bench.broker.expire(JOINS_TP, 4)
+    bench.files.put_back(image)  # pyright: ignore[reportAttributeAccessIssue]
+    bench.started()
+    with pytest.raises(RecordsExpired, match=r"up to 2, .* begins at 4: 2 records"):
+        bench.turn(5)
+
+
+def test_a_hole_in_a_log_of_ours_is_no_silence(bench: Bench) -> None:
+    """As compaction leaves it: the positions go on, the records do not."""
+    bench.put(predicted(1))
+    bench.turn(5)
+    bench.put(predicted(2), predicted(3), predicted(4))
+    log = bench.broker.log(JOINS_TP)
+    poll = bench.process.reader.poll
+
+    def compacted(timeout_s: float, most: int) -> dict[TopicPartition, list[LogRecord]]:
+        found = poll(timeout_s, most)
+        return {tp: [r for r in records if (tp, r.offset) != (JOINS_TP, 2)] for tp, records in found.items()}
+
+    bench.process.reader.poll = compacted  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(RecordsExpired, match=r"up to 2, .* begins at 3: 1 record that"):
+        bench.turn(5)
+    assert log.end == 4
+
+
+def test_a_follower_that_fell_behind_stops_too_and_begins_anew_at_the_next_start() -> None:
+    follower = Followed(f"predictions.{b.MODEL}.v1")
+
+    def follow(process: Process) -> Followed:
+        return follower
+
+    bench = Bench(followers=(follow,))
+    bench.found()
+    tp = TopicPartition(follower.topic, 0)
+    bench.put(predicted(1), tp=tp)
+    bench.turn(5)
+    bench.put(predicted(2), predicted(3), predicted(4), tp=tp)
+    del bench.process._by_tp[tp]
+    bench.process.tasks.clear()
+    bench.broker.expire(tp, 3)
+    with pytest.raises(RecordsExpired, match=r"monitoring, which follows it, has read .* up to 1, .* begins at 3: 2"):
+        bench.process.read(0.0)
+
+
+def test_a_new_task_begins_where_its_log_does_and_keeps_its_baseline(bench: Bench) -> None:
+    bench.put(predicted(1), labelled(1), predicted(2), predicted(3), labelled(2))
+    bench.broker.expire(JOINS_TP, 3)
+    bench.process.read(0.0)
+    bench.process.reconcile()
+    bench.started()  # before the first commit, and before anything was read
+    bench.turn(5)
+    assert seen(bench.process.tasks[TASK]) == ["r3", "l2"]
+    bench.started()
+    bench.put(predicted(4), predicted(6), labelled(3))
+    bench.turn(5)
+    assert seen(bench.process.tasks[TASK]) == ["r3", "l2", "r4", "l3"]
+
+
+def test_a_new_head_step_begins_where_the_users_topic_does() -> None:
+    bench = Bench()
+    bench.service = Service("ingestion", {"intake": HEAD, "accept": STEPS["join"]})
+    bench.found()
+    users, task = TopicPartition(b.SOURCE, 0), f"ingestion/intake/{b.SOURCE}/0"
+    bench.broker.admin().create(b.SOURCE, 1, {})
+    for n in range(5):
+        bench.broker.append(users, None, str(b.T0_MS + n).encode(), ())
+    bench.broker.expire(users, 3)
+    bench.started()
+    bench.turn(5)
+    assert bench.process.tasks[task].position == 5
+
+
+def test_a_task_that_has_said_something_and_read_nothing_is_not_new() -> None:
+    bench = Bench()
+    bench.service = Service("ingestion", {"intake": HEAD, "accept": STEPS["join"]})
+    bench.found()
+    users, task = TopicPartition(b.SOURCE, 0), f"ingestion/intake/{b.SOURCE}/0"
+    bench.started()
+    bench.turn(5)
+    position, ordinal = bench.process.tasks[task].reached
+    assert position == 0
+    assert ordinal > 0
+    for n in range(5):
+        bench.broker.append(users, None, str(b.T0_MS + n).encode(), ())
+    bench.broker.expire(users, 3)
+    bench.started()
+    with pytest.raises(RecordsExpired, match=r"up to 0, .* begins at 3: 3 records"):
+        bench.turn(5)
+
+
+def test_a_position_beyond_the_end_is_no_matter_of_retention(bench: Bench) -> None:
+    bench.put(predicted(1), predicted(2))
+    bench.turn(5)
+    bench.broker.log(JOINS_TP).records.clear()
+    with pytest.raises(OffsetOutOfRange):
+        bench.turn(5)
+
+
+def test_in_a_log_that_is_not_ours_nothing_is_said_of_retention() -> None:
+    host = MemoryHost()
+    for record in control_log():
+        host.broker.append(TopicPartition("control.v1", 0), record.key, record.value, record.headers)
+    process = host.start(Service("toy"))
+    process.turn(0.0)
+    other = MemoryHost()
+    other.decide(b.founded("theirs"))
+    driver = Driver(process, Health("toy"))
+
+    def expired(wait_s: float) -> bool:
+        process.admin, process.broker = other.broker.admin(), other.broker
+        raise RecordsExpired("toy", JOINS_TP, 2, 6)
+
+    process.turn = expired  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(ForeignLog, match="forgotten log"):
+        driver._turn_on_our_log(0.0)
