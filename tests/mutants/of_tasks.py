@@ -395,7 +395,10 @@ MUTANTS = (
         "a dead letter replayed twice counts twice",
         "3, bad input",
         "A replayed dead letter counts once, by its id, however often it is sent.",
-        (Edit(TASK, " or message.id in self._replays:\n", ":\n"),),
+        (
+            Edit(TASK, " or message.id in self._replays:\n", ":\n"),
+            Edit(FILE, '"INSERT INTO replays', '"INSERT OR REPLACE INTO replays'),
+        ),
         falls=(5, 6, 19),
         histories="letters",
     ),
