@@ -491,6 +491,11 @@ class Process:
         return None if self._members is None else self._members.id
 
     @property
+    def shares(self) -> bool:
+        """Whether there may be other instances of the service."""
+        return not isinstance(self._membership, Alone)
+
+    @property
     def awaited(self) -> Mapping[str, str]:
         """What this process waits for, by what waits: logs, files, and disks with no room."""
         return {**self.waiting, **{task_id: said for task_id, (_, said) in self._disk.items()}}
