@@ -48,9 +48,10 @@ from shared.runtime.task_file import forgotten_log
 from shared.runtime.task_folder import TaskFolder
 
 # How long a turn waits for records. Acknowledgements, results of workers and what other threads publish end the wait;
-# these are for what comes with time alone: a mark that is held back, a topic that is being made, the next tick.
+# these are for what comes with time alone: a mark that is held back, a topic that is being made, a disk, the next tick.
 PENDING_S = 0.01
 WORKING_S = 0.05
+SHARING_S = 0.1  # other instances come and go, and nobody says so but they
 IDLE_S = 0.5
 FLUSH_S = 5.0
 FIRST_ENTRY_S = 5.0
@@ -140,7 +141,9 @@ class Driver:
             return 0.0
         if self.process.pending:
             return PENDING_S
-        return WORKING_S if self.process.waiting or self.process.doing() else IDLE_S
+        if self.process.awaited or self.process.doing():
+            return WORKING_S
+        return SHARING_S if self.process.shares else IDLE_S
 
     def _say_away(self, away: BrokerAway) -> None:
         self.health.turned()

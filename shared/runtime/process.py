@@ -601,6 +601,11 @@ class Process:
         return None if self._members is None else self._members.id
 
     @property
+    def shares(self) -> bool:
+        """Whether there may be other instances of the service."""
+        return not isinstance(self._membership, Alone)
+
+    @property
     def awaited(self) -> Mapping[str, str]:
         """What this process waits for, by what waits: logs, files, and disks with no room."""
         early = {task_id: one.why for task_id, one in self._early.items()}

@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -62,16 +62,16 @@ class Stages:
         for offset, entry in enumerate(decided()):
             history.append(LogRecord(CONTROL.name, 0, offset, b.T0_MS, *entry))
         [spec] = [spec for spec in history.newest.definitions.tasks if spec.id == TASK]
-        self._file = TimedFile(TASK, folder / "state.sqlite")
-        self._file.bind(history.log_id or "")
-        self._task = Task(spec, service().steps[spec.step], self._file, history)
+        file = TimedFile(TASK, folder / "state.sqlite")
+        file.bind(history.log_id or "")
+        file.clock = self._clock
+        self._task = Task(spec, service().steps[spec.step], file, history)
         self._writer, self._wireless = KafkaWriter(KafkaSettings(bootstrap="127.0.0.1:1")), Wireless()
         self._writer._producer = cast(Producer, self._wireless)
         self._relay = Relay(self._task, self._writer)
         self._offset = 0
         self._now_s: dict[str, float] = defaultdict(float)
         self.taken_us: dict[str, list[float]] = defaultdict(list)
-        self._file.clock = self._clock
 
     def run(self, first: int, batch: Sequence[Encoded], *, counted: bool) -> None:
         """One batch; its time is kept where it counts."""
@@ -113,13 +113,12 @@ class Stages:
 
 
 class TimedFile(TaskFile):
-    """A task's file whose commits are timed once it has a clock."""
+    """A task's file, whose commits are timed."""
 
-    clock: Callable[[str], AbstractContextManager[None]] | None = None
+    clock: Callable[[str], AbstractContextManager[None]]
 
     def commit(self, changes: Changes) -> None:
-        """As the file does."""
-        with self.clock(COMMIT) if self.clock is not None else nullcontext():
+        with self.clock(COMMIT):
             super().commit(changes)
 
 
