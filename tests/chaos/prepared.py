@@ -11,6 +11,7 @@ import ctypes
 import gc
 import importlib
 import json
+import logging
 import os
 import runpy
 import selectors
@@ -91,6 +92,8 @@ def _become(request: dict[str, Any]) -> None:
     os.close(log)
     os.environ.clear()
     os.environ.update(request["environment"])
+    # What becomes of a group is decided between its members and the broker: their logs alone do not tell.
+    logging.getLogger("kafka.coordinator").setLevel(logging.INFO)
     if armed := request["armed"]:
         Armed(Point[armed["point"]], armed["nth"], Path(armed["ashes"])).arm()
 

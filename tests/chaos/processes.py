@@ -174,9 +174,12 @@ class Processes:
             return "it does not answer"
         return "; ".join(said.waiting.values())
 
-    def is_up(self, name: str) -> bool:
-        """Whether it answers and lacks nothing."""
-        return not self._missing(name)
+    def state(self, name: str) -> str:
+        """What it said last, in short: for whoever looks into a failure."""
+        said = self.picture(name)
+        if said is None:
+            return "does not answer"
+        return f"knows {said.membership}, waits for {said.waiting or 'nothing'}, has {said.pending} in hand"
 
     def close(self) -> None:
         """Kill all of them, and ask no more."""

@@ -23,7 +23,7 @@ from tests.scenarios.acts import UNTIL_ALL_IS_DECIDED
 from tests.scenarios.workload import PAYMENTS, STEP_MS, TRUTHS, Block, Sent, endless
 
 BLOCK = 6  # payments; about as many truths come with them
-BLOCK_EVERY_S = 0.3
+BLOCK_EVERY_S = 0.4
 MOST_BEHIND = 1_500  # entries, of all logs together
 TURNS_EVERY = 600  # payments
 OPENING_MS = 1

@@ -168,11 +168,12 @@ class Striker:
         """Return once it died at its point, and start it again."""
         ashes, instance = armed
         died = instance.ended.wait(CRASH_WITHIN_S)
+        said = "; ".join(f"{name} {self._processes.state(name)}" for name in names(victim.partition("-")[0]))
         if not died:
             self._processes.kill([victim])
         self._processes.start(victim)
         if not died or not ashes.exists():
-            raise Missed(f"{victim} did not come to die in {CRASH_WITHIN_S:.0f} s: {dealt.strike.point}")
+            raise Missed(f"{victim} did not come to die in {CRASH_WITHIN_S:.0f} s: {dealt.strike.point}. {said}")
         dealt.in_hand[f"{victim} at its point"] = ashes.read_text()
         ashes.unlink()
 
