@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from shared.contracts.definitions import Model
-from shared.contracts.flow import LabelObserved, OutcomeMatured
+from shared.contracts.flow import LabelFate, LabelObserved, LabelUnused, OutcomeMatured
 from shared.contracts.topics import JOINS, OUTCOMES
 from tests.scenarios.evidence import Evidence
 from tests.scenarios.set_aside import letters, replays
@@ -18,16 +18,20 @@ Observed = tuple[int, LabelObserved]  # its event time, and what it says
 def the_newest_in_time_decides(evidence: Evidence) -> Iterator[str]:
     """19: the newest that was not late and is dated no later than the due time; of equally old ones the last to come.
 
+    Not one that has expired before its record's prediction came, as of a record that was replayed long afterwards.
     Of records that a dead letter is about nothing is said: there, what came and what was taken are not the same.
     """
     history = evidence.history
     for name, model in history.definitions.models.items():
         observed, apart = _observed(history, name), _set_aside(history, name)
+        unused = history.events(OUTCOMES.of(name).name, LabelUnused)
+        expired = {event.label_id for _, event in unused if event.fate is LabelFate.WITHOUT_RECORD}
         for read, event in history.events(OUTCOMES.of(name).name, OutcomeMatured):
             record_id = event.prediction.record_id or ""
             if record_id in apart:
                 continue
-            expected = _deciding(observed.get(record_id, []), event.scored_ms, model)
+            there = [one for one in observed.get(record_id, []) if one[1].label_id not in expired]
+            expected = _deciding(there, event.scored_ms, model)
             if event.label_id != expected:
                 where = f"{read.tp.topic}/{read.tp.partition} offset {read.offset}"
                 yield f"{where}: record {record_id} was decided by label {event.label_id}, and {expected} is the newest"
