@@ -78,7 +78,8 @@ def defect() -> Defect:
 def patient(tmp_path: Path, defect: Defect) -> Iterator[Patient]:
     platform = RunningPlatform(altered=defect)
     (tmp_path / "objects").mkdir()
-    platform.world.artifacts._store = LocalStore(tmp_path / "objects")
+    for store in (platform.world.artifacts, *(p.artifacts for p in platform.world.processes.values())):
+        store._store = LocalStore(tmp_path / "objects")
     with platform as running:
         put_in_force(running.console, [b.source()], by="ann")
         running.until("/v1/progress", lambda found: f"{b.SOURCE}/0" in found["ingestion"]["applied"])
