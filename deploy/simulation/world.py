@@ -12,6 +12,8 @@ from deploy.simulation.memory_group import MemoryGroup, MemoryMember
 from deploy.simulation.memory_store import SimulatedStore
 from deploy.simulation.virtual_time import Jobs, VirtualClock
 from shared.contracts.envelope import Encoded
+from shared.contracts.platform import TABLE_COPIES, Platform
+from shared.contracts.topics import FEATURES
 from shared.runtime.log import TopicPartition
 from shared.runtime.memory_log import Fate, MemoryBroker, MemoryWriter
 from shared.runtime.process import Host, Process
@@ -27,7 +29,7 @@ class Faults:
 
     `lose_disk`, `stale_disk`: of a crash, that the disk is lost with it, or put back as it once was. `drop`: that an
     instance is thought dead while it goes on. `fill_disk`: that a disk is full for a while. `store`: that the object
-    store is away for a while.
+    store is away for a while. `expire`: that the logs of tables lose what the older of two copies holds.
     """
 
     crash: float = 0.0
@@ -40,13 +42,14 @@ class Faults:
     drop: float = 0.0
     fill_disk: float = 0.0
     store: float = 0.0
+    expire: float = 0.0
     shuffle: bool = True
 
 
 NO_FAULTS = Faults(shuffle=False)
 ALL_FAULTS = Faults(
     crash=0.01, repeat=0.02, lose_ack=0.01, fail=0.01, delay=0.02, lose_disk=0.1, stale_disk=0.1, drop=0.004,
-    fill_disk=0.002, store=0.002,
+    fill_disk=0.002, store=0.002, expire=0.002,
 )  # fmt: skip
 COPY_EVERY_S = 2.0  # of virtual time: some copies in each history, and some work behind each of them
 
@@ -224,7 +227,17 @@ class World:
         if self._happens(0.02 if self.artifacts.away else faults.store):
             self.artifacts.away = not self.artifacts.away
             self._strike("store away" if self.artifacts.away else "store back")
+        if self._happens(faults.expire):
+            self._expire(self.processes[name].history.newest)
         return False
+
+    def _expire(self, platform: Platform) -> None:
+        """Retention, as soon as it may come: a table's log is kept for longer than two copies."""
+        for (view, partition), copies in platform.tables.items():
+            tp = TopicPartition(FEATURES.of(view).name, partition)
+            if len(copies) == TABLE_COPIES and copies[0].position > self.broker.log(tp).beginning:
+                self._strike("table's log expired")
+                self.broker.expire(tp, copies[0].position)
 
     def _all_well(self) -> None:
         """The end of every fault that lasts."""

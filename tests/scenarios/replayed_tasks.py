@@ -14,6 +14,7 @@ from itertools import zip_longest
 from weakref import WeakKeyDictionary
 
 from services.features.app import build as build_features
+from services.features.settings import FeaturesSettings
 from services.ingestion.app import build as build_ingestion
 from services.ingestion.settings import IngestionSettings
 from services.monitoring.app import build as build_monitoring
@@ -53,7 +54,7 @@ def steps_of_all(history: TopicHistory, artifacts: ArtifactStore) -> MakeSteps:
         services = (
             build_registry(RegistrySettings()),
             build_ingestion(IngestionSettings()),
-            build_features(),
+            build_features(FeaturesSettings()),
             build_monitoring(MonitoringSettings()),
             build_training(),
         )
