@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +15,7 @@ import orjson
 
 from services.ingestion.app import build
 from services.ingestion.settings import IngestionSettings
+from shared.contracts.definitions import FeatureView
 from shared.contracts.envelope import Encoded, Mark, Message, decode, encode
 from shared.contracts.errors import UnreadableEvent
 from shared.contracts.flow import RecordAccepted
@@ -26,6 +27,7 @@ from shared.runtime.http_server import Health
 from shared.runtime.kafka_driver import Driver, SystemClock
 from shared.runtime.log import Broker, BrokerAway, DamagedBatch, LogRecord, SendError, TopicPartition, Writer
 from shared.runtime.process import Host, Process
+from shared.runtime.service import Service
 from shared.runtime.task_folder import TaskFolder
 from shared.runtime.to_the_end import to_the_end
 from tests import builders as b
@@ -59,11 +61,11 @@ def user_record(number: int) -> tuple[TopicPartition, bytes, bytes]:
 class TaskBench:
     """A platform of one source on `broker`, and ingestion on it. `client` writes the user's records: another network.
 
-    `folder` holds the state of the service. Close it in the end.
+    `folder` holds the state of the service, `views` are defined besides. Close it in the end.
     """
 
-    def __init__(self, broker: Broker, client: Broker, folder: Path) -> None:
-        self.broker, self.client = broker, client
+    def __init__(self, broker: Broker, client: Broker, folder: Path, views: Sequence[FeatureView] = ()) -> None:
+        self.broker, self.client, self._views = broker, client, views
         self.folder = folder / "state"
         self._store = folder / "objects"
         self._store.mkdir()
@@ -127,7 +129,7 @@ class TaskBench:
         admin.create(CONTROL.name, 1, {})
         admin.create(TOPIC, PARTITIONS, {})
         admin.close()
-        for event in (b.founded(log_id), b.applied(b.source(partitions=PARTITIONS))):
+        for event in (b.founded(log_id), b.applied(b.source(partitions=PARTITIONS), *self._views)):
             message = b.message(event, id=derived_id("control", event.ce_type))
             self.write(TopicPartition(CONTROL.name, 0), encode(message))
         self.flush()
@@ -236,12 +238,17 @@ class TaskBench:
         self._end_client()
         self._ends.close()
 
-    def _started(self) -> Driver:
+    def driver_of(self, service: Service, folder: Path, artifacts: ArtifactStore | None = None) -> Driver:
+        """A process of any service on the same broker; of the same object store, unless another is given."""
         host = Host(
-            broker=self.broker, clock=SystemClock(), files=TaskFolder(self.folder), executor=self._executor,
-            artifacts=ArtifactStore.at(self._store.as_uri()), instance="0", passed_over=self.passed_over.append,
+            broker=self.broker, clock=SystemClock(), files=TaskFolder(folder), executor=self._executor,
+            artifacts=artifacts or ArtifactStore.at(self._store.as_uri()), instance="0",
+            passed_over=self.passed_over.append,
         )  # fmt: skip
-        return Driver(Process(build(IngestionSettings(rows_per_segment=100)), host), Health("ingestion"))
+        return Driver(Process(service, host), Health(service.name))
+
+    def _started(self) -> Driver:
+        return self.driver_of(build(IngestionSettings(rows_per_segment=100)), self.folder)
 
     def _end_client(self) -> None:
         if self._writer is not None:
