@@ -21,7 +21,8 @@ class Faults:
     `stale_disk`, `stale_copy`: of a crash, that the disk is lost with it, or put back as it once was, or lost along
     with the newest copies of what was on it. `drop`: an instance is thought dead while it goes on, `freeze`: while it
     stands still. `fill_disk`, `store`, `broker`: a disk is full, the object store or the broker is away, for a while.
-    `slow`: what a process has handed away waits, `worker`: what fits next dies. `clock`: a wall clock jumps.
+    `slow`: what a process has handed away waits, `worker`: what fits next dies. `clock`: a wall clock jumps. `expire`:
+    the logs of tables lose what the older of two copies holds.
     """
 
     crash: float = 0.0
@@ -41,6 +42,7 @@ class Faults:
     slow: float = 0.0
     worker: float = 0.0
     clock: float = 0.0
+    expire: float = 0.0
     shuffle: bool = True
 
 
@@ -48,7 +50,7 @@ NO_FAULTS = Faults(shuffle=False)
 ALL_FAULTS = Faults(
     crash=0.006, crash_within=0.006, repeat=0.02, lose_ack=0.01, fail=0.01, delay=0.02, lose_disk=0.1, stale_disk=0.1,
     stale_copy=0.1, drop=0.003, freeze=0.002, fill_disk=0.002, store=0.002, broker=0.001, slow=0.002, worker=0.001,
-    clock=0.002,
+    clock=0.002, expire=0.002,
 )  # fmt: skip
 
 
@@ -65,6 +67,7 @@ class Kind(StrEnum):
     STORE = "store away"
     BROKER = "broker away"
     WORKER = "fit died"
+    EXPIRE = "table's log expired"
     SEND = "send"
 
 
@@ -121,6 +124,7 @@ class DrawnStorm:
             Kind.CRASH: crashes, Kind.IMAGE: faults.stale_disk / 20, Kind.DROP: faults.drop, Kind.FREEZE: faults.freeze,
             Kind.FILL_DISK: faults.fill_disk, Kind.SLOW: faults.slow, Kind.CLOCK: faults.clock,
             Kind.STORE: faults.store, Kind.BROKER: faults.broker, Kind.WORKER: faults.worker,
+            Kind.EXPIRE: faults.expire,
         }  # fmt: skip
         self._within = faults.crash_within / crashes if crashes else 0.0
         self._any = sum(self._likely.values())

@@ -18,6 +18,7 @@ from deploy.simulation.faults import NO_FAULTS, Faults, Kind, Storm
 from deploy.simulation.remembered_fits import RememberedFits
 from deploy.simulation.world import World
 from services.features.app import build as build_features
+from services.features.settings import FeaturesSettings
 from services.ingestion.app import build as build_ingestion
 from services.ingestion.settings import IngestionSettings
 from services.monitoring.app import build as build_monitoring
@@ -39,6 +40,7 @@ from shared.runtime.log import TopicPartition
 from shared.runtime.service import Service
 
 ROWS_PER_SEGMENT = 100
+ENTRIES_BETWEEN_TABLE_COPIES = 25
 TICK_MS = 10_000
 CONTROL_TP = TopicPartition(CONTROL.name, 0)
 
@@ -54,7 +56,7 @@ def all_services(
     return [
         partial(build_registry, RegistrySettings(tick_ms=TICK_MS), new_id),
         partial(build_ingestion, IngestionSettings(rows_per_segment=rows_per_segment)),
-        build_features,
+        partial(build_features, FeaturesSettings(entries_between_table_copies=ENTRIES_BETWEEN_TABLE_COPIES)),
         partial(build_serving, ServingSettings()),
         partial(build_monitoring, MonitoringSettings(outcomes_per_segment=rows_per_segment)),
         partial(build_training, lambda: fits),

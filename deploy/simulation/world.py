@@ -14,6 +14,8 @@ from deploy.simulation.memory_group import MemoryGroup, MemoryMember
 from deploy.simulation.memory_store import SimulatedStore
 from deploy.simulation.virtual_time import Jobs, JumpingClock, VirtualClock
 from shared.contracts.envelope import Encoded
+from shared.contracts.platform import TABLE_COPIES, Platform
+from shared.contracts.topics import FEATURES
 from shared.runtime.log import BrokerAway, TopicPartition
 from shared.runtime.memory_log import Fate, MemoryBroker, MemoryWriter
 from shared.runtime.process import Host, Process
@@ -212,6 +214,16 @@ class World:
         self.processes[name].turn(0.0)
         self._do_jobs(name)
 
+    def _expire(self, platform: Platform) -> int:
+        """Retention, as soon as it may come: a table's log is kept for longer than two copies. How many logs lost."""
+        found = 0
+        for (view, partition), copies in platform.tables.items():
+            tp = TopicPartition(FEATURES.of(view).name, partition)
+            if len(copies) == TABLE_COPIES and copies[0].position > self.broker.log(tp).beginning:
+                found += 1
+                self.broker.expire(tp, copies[0].position)
+        return found
+
     def _part_of_turn(self, name: str, part: float, which: float, many: float) -> None:
         process, jobs = self.processes[name], self.jobs[name]
         match PARTS[int(part * len(PARTS))]:
@@ -271,6 +283,9 @@ class World:
                 self.artifacts.away = True
             case Kind.BROKER:
                 self.broker.away = True
+            case Kind.EXPIRE:
+                self.struck[kind] += self._expire(self.processes[name].history.newest)
+                return
             case Kind.WORKER:
                 self._fit_dies()
                 return  # it counts when a fit dies

@@ -9,4 +9,4 @@ from services.features.settings import FeaturesSettings
 from shared.runtime.kafka_driver import main
 
 if __name__ == "__main__":
-    sys.exit(main("features", FeaturesSettings, lambda settings: build(), lambda settings: routers))
+    sys.exit(main("features", FeaturesSettings, build, lambda settings: routers))

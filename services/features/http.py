@@ -24,11 +24,14 @@ def router(process: Process) -> APIRouter:
         of the entity's newest record: nothing with that event time or later counts.
 
         An entity that is not known has `"known": false` and the values of no events: 0 where counted or summed, else
-        null.
+        null. Until the view's table has been read whole, the answer is 503.
         """
         definition = process.history.newest.definitions.views.get(view)
         if definition is None:
             return _unknown_view(process, view)
+        unread = tables.why_unread(view)
+        if unread is not None:
+            return _error(503, f"{unread}; ask again")
         at_ms = _as_of_ms(process, tables, definition, entity) if at is None else parse_instant_ms(at)
         if at is not None and at_ms is None:
             return _error(422, f"at: expected RFC 3339 or epoch milliseconds, found {at!r}")

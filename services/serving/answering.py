@@ -58,7 +58,10 @@ class Answering:
             for number in platform.model(name).in_play
             if number not in self._versions(name)
         ]
-        return f"being loaded: {', '.join(behind)}" if behind else None
+        if behind:
+            return f"being loaded: {', '.join(behind)}"
+        stands = self.models().values()
+        return next((why for stand in stands if (why := self._unread(stand)) is not None), None)
 
     def stand(self, model: str) -> Stand:
         """What answers for a model. Raises Refused: 404 if there is no such model, 503 while it is being loaded."""
@@ -76,8 +79,11 @@ class Answering:
         raise Refused(404, f"model {model!r} is not declared; declared are {', '.join(sorted(known))}")
 
     def record(self, stand: Stand, body: object, at: str | None, request_id: str) -> RecordAnswer:
-        """The prediction for one record. Raises Refused (422) if it does not fit."""
+        """The prediction for one record. Raises Refused: 422 if it does not fit, 503 while a table is not whole."""
         asked = stand.plan.read(body, at, self._now_ms(stand))
+        unread = self._unread(stand)
+        if unread is not None:
+            raise Refused(503, f"{unread}; ask again")
         plan = stand.plan.inputs
         at_ms = self._as_of_ms(stand, asked)
         rows = {name: self._tables.row(name, stand.plan.entity_of(view, asked)) for name, view in plan.views.items()}
@@ -109,6 +115,11 @@ class Answering:
         self._metrics.count(model, version, code, seconds)
         if version is not None:
             self._meter.count(model, version, seconds, failed=code == FAILED)
+
+    def _unread(self, stand: Stand) -> str | None:
+        """Inputs from a part of a table would be no inputs at all: why they cannot be had yet."""
+        views = stand.plan.inputs.views
+        return next((why for view in views if (why := self._tables.why_unread(view)) is not None), None)
 
     def _versions(self, model: str) -> Mapping[int, object]:
         stand = self.models().get(model)

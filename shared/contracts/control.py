@@ -306,3 +306,18 @@ class SegmentWritten(Event):
     segment: Reference
     from_ms: int
     to_ms: int
+
+
+class TableCopied(Event):
+    """The rows of one partition of `features.<view>`, as whoever has read its log up to `position` has them.
+
+    `position`: the offset of the next entry. `sequences`: by task, the last that counted. What stands in the log before
+    it determines all of it, whoever made the copy, and whenever.
+    """
+
+    view: str
+    partition: int
+    position: int
+    sequences: dict[str, int]
+    rows: int
+    table: Reference

@@ -1,4 +1,7 @@
-"""Who says what in `control.v1`: the registry decides, serving tells what it can, monitoring judges, training works."""
+"""Who says what in `control.v1`: the registry decides, serving tells what it can, monitoring judges, training works.
+
+Features, ingestion and monitoring tell what they have put into the object store.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ CONTROL_WRITERS: Mapping[str, tuple[type[Event], ...]] = {
         c.ApplyDefinitions, c.RetrainModel, c.ApproveVersion, c.PromoteVersion, c.RollBackModel, c.Tick,
         c.DeadLetterReplayed, c.ReleaseDeclared,
     ),
-    "features": (c.ReleaseDeclared,),
+    "features": (c.TableCopied, c.ReleaseDeclared),
     "ingestion": (c.SegmentWritten, c.ReleaseDeclared),
     "monitoring": (c.DriftDetected, c.QualityMeasured, c.VerdictReached, c.SegmentWritten, c.ReleaseDeclared),
     "registry": (

@@ -11,6 +11,8 @@ from shared.contracts.definitions import Approval, Clock, Model, Policy
 from shared.contracts.envelope import NEVER_MS, Message
 from shared.contracts.topology import NO_DEFINITIONS, Definitions, clock_of
 
+TABLE_COPIES = 2  # should the newest be damaged, there is one more
+
 
 @dataclass(frozen=True, slots=True)
 class VersionState:
@@ -91,6 +93,17 @@ class ModelState:
 
 
 @dataclass(frozen=True, slots=True)
+class TableCopy:
+    """A copy of one partition of a table. See TableCopied; `copied_ms`: when, by the wall clock of who made it."""
+
+    position: int
+    sequences: Mapping[str, int]
+    rows: int
+    table: c.Reference
+    copied_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Platform:
     """Everything that is decided, at one control position (the count of log entries that went into it)."""
 
@@ -107,6 +120,11 @@ class Platform:
     )  # of the code, by service, once one was declared
     segments: Mapping[tuple[str, str], tuple[c.SegmentWritten, ...]] = field(  # by kind and subject, as they came
         default_factory=dict[tuple[str, str], tuple[c.SegmentWritten, ...]]
+    )
+    tables: Mapping[tuple[str, int], tuple[TableCopy, ...]] = (
+        field(  # by view and partition: the furthest two, in order
+            default_factory=dict[tuple[str, int], tuple[TableCopy, ...]]
+        )
     )
 
     def model(self, name: str) -> ModelState:
@@ -146,6 +164,8 @@ class Platform:
                 return moved._archived(segment)
             case c.ReleaseDeclared(service=service, release=release):
                 return replace(moved, releases={**self.releases, service: max(release, self.release(service))})
+            case c.TableCopied() as copied:
+                return moved._copied(copied, message.time_ms)
             case event:
                 name = getattr(event, "model", None)
                 if not isinstance(name, str) or name not in self.models:
@@ -159,6 +179,15 @@ class Platform:
         if any((s.partition, s.number) == (segment.partition, segment.number) for s in written):
             return self  # the first one of a span counts
         return replace(self, segments={**self.segments, subject: (*written, segment)})
+
+    def _copied(self, copied: c.TableCopied, time_ms: int) -> Platform:
+        log, known = (copied.view, copied.partition), self.tables.get((copied.view, copied.partition), ())
+        if any(copy.position == copied.position for copy in known):
+            return self  # the first one of a position counts
+        copy = TableCopy(copied.position, copied.sequences, copied.rows, copied.table, time_ms)
+        # Two owners may copy at once: the furthest count, not those that came last.
+        kept = sorted((*known, copy), key=lambda one: one.position)[-TABLE_COPIES:]
+        return replace(self, tables={**self.tables, log: tuple(kept)})
 
     def _ticked(self, time_ms: int, tick: c.Tick) -> Platform:
         clocks = ("wall",) if tick.clock is Clock.WALL else tick.sources

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from shared.contracts.envelope import Mark, Message, origin
 
@@ -11,11 +11,17 @@ class Acceptance:
     """One log's. `begins_late`: its beginning has expired, so the first sequence of a task that is met is the baseline.
 
     In a log that is whole it is not: what a failed send left out comes again behind what came to stand after it.
+    `last`: by task, the last that counted of what was taken before; it stands for the log's beginning.
     """
 
-    def __init__(self, begins_late: bool = False) -> None:
+    def __init__(self, begins_late: bool = False, last: Mapping[str, int] | None = None) -> None:
         self._begins_late = begins_late
-        self._last: dict[str, int] = {}
+        self._last: dict[str, int] = dict(last or {})
+
+    @property
+    def last(self) -> Mapping[str, int]:
+        """By task, the last that counted."""
+        return dict(self._last)
 
     def accepts(self, message: Message) -> bool:
         """Whether the event is new. Events from outside always pass: whoever follows them goes by their id.

@@ -54,6 +54,7 @@ def _deliver(_tp: TopicPartition, _key: bytes | None, _value: bytes | None) -> F
 class _Log:
     beginning: int = 0
     records: list[LogRecord] = field(default_factory=list)
+    expired: list[LogRecord] = field(default_factory=list)
 
     @property
     def end(self) -> int:
@@ -119,6 +120,7 @@ class MemoryBroker:
         """Forget the records below `beginning`, as retention does."""
         log = self.log(tp)
         keep = min(max(beginning, log.beginning), log.end)
+        log.expired += log.records[: keep - log.beginning]
         del log.records[: keep - log.beginning]
         log.beginning = keep
 
@@ -130,8 +132,9 @@ class MemoryBroker:
         return record.offset
 
     def history(self, tp: TopicPartition) -> list[LogRecord]:
-        """All records of a log, oldest first."""
-        return list(self.log(tp).records)
+        """All records that ever stood in a log, oldest first: what has expired too, which no reader gets any more."""
+        log = self.log(tp)
+        return [*log.expired, *log.records]
 
     def log(self, tp: TopicPartition) -> _Log:
         """The log itself. Raises TopicMissing."""
@@ -222,7 +225,10 @@ class MemoryReader:
         self._broker.require()
         fetch = self._proof.fetch_sent()
         found: dict[TopicPartition, list[LogRecord]] = {}
-        for tp in [tp for tp in self._positions if tp not in self._paused]:
+        wanted = [tp for tp in self._positions if tp not in self._paused]
+        for tp in wanted:
+            self._must_hold(tp)  # before anything is taken: an error must not swallow what other logs gave
+        for tp in wanted:
             taken = self._take(tp, fetch, max_records)
             if taken:
                 found[tp] = taken
@@ -234,14 +240,17 @@ class MemoryReader:
     def _take(self, tp: TopicPartition, fetch: int, max_records: int) -> list[LogRecord]:
         log = self._broker.log(tp)
         position = self._positions[tp]
-        if not log.beginning <= position <= log.end:
-            raise OffsetOutOfRange(tp, position, log.beginning, log.end)
         start = position - log.beginning
         taken = log.records[start : start + max_records]
         self._positions[tp] = position + len(taken)
         self._proof.answered(tp, fetch, log.end)
         self._proof.moved(tp, self._positions[tp])
         return taken
+
+    def _must_hold(self, tp: TopicPartition) -> None:
+        log, position = self._broker.log(tp), self._positions[tp]
+        if not log.beginning <= position <= log.end:
+            raise OffsetOutOfRange(tp, position, log.beginning, log.end)
 
     def position(self, tp: TopicPartition) -> int:
         """The offset of the next record that `poll` will return."""

@@ -17,15 +17,14 @@ from typing import Protocol
 import structlog
 
 from shared.contracts.control import ReleaseDeclared
-from shared.contracts.envelope import Mark, decode
-from shared.contracts.errors import HeadraceError, UnreadableEvent
+from shared.contracts.errors import HeadraceError
 from shared.contracts.topics import CONTROL, REJECTED, dead_letters
 from shared.contracts.topology import Definitions, TaskSpec
-from shared.runtime.acceptance import Acceptance
 from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.control_task import ControlTask
 from shared.runtime.copier import Copier
 from shared.runtime.copies import Copies
+from shared.runtime.followed_logs import FollowedLogs
 from shared.runtime.head_task import HeadTask
 from shared.runtime.history import ControlHistory
 from shared.runtime.log import Broker, DamagedBatch, LogRecord, OffsetOutOfRange, TopicPartition
@@ -37,6 +36,8 @@ from shared.runtime.relay import Relay
 from shared.runtime.service import Executor, Follower, RawFollower, Service, WakingExecutor
 from shared.runtime.settings import COPY_EVERY_S
 from shared.runtime.step import OtherRelease, Wait
+from shared.runtime.table_copies import TableCopies
+from shared.runtime.table_starts import TableStarts
 from shared.runtime.task import Task
 from shared.runtime.task_file import DiskFull, OutboxRow
 from shared.runtime.topic_settings import topic_config
@@ -131,8 +132,6 @@ class Process:
         self._backlog: dict[TopicPartition, deque[LogRecord]] = {}
         self._paused: set[TopicPartition] = set()
         self._peak_lag: dict[str, int] = {}
-        self._followed: dict[TopicPartition, Acceptance] = {}
-        self._following: dict[TopicPartition, int] = {}
         self._membership = host.membership or Alone(host.instance)
         self._members: Members | None = None
         self._opener = OpenFiles(host.files, self._copies, self.executor, host.clock.now_s)
@@ -144,11 +143,16 @@ class Process:
         self._definitions: Definitions | None = None
         self._assigned_for: tuple[Set[str], int] | None = None  # tasks, and how many logs are followed
         self._users: tuple[Definitions | None, Set[str]] = (None, frozenset())
-        self._control_open = False
+        self._control_open = self._decided = False
+        self._control_opened = 0  # which fetch came next when control.v1 was opened
         self._bound_files = False
         self._next_look_s = float("-inf")
         self.followers: list[Follower] = [make(self) for make in service.followers]
         self.raw_followers: list[RawFollower] = [make(self) for make in service.raw_followers]
+        starts = TableStarts(
+            lambda: TableCopies(self.artifacts, self.history.log_id or ""), self.executor, host.clock.now_s
+        )
+        self.followed = FollowedLogs(self.followers, self.raw_followers, self.reader, starts, lambda: self._decided)
         self.workers = [make(self) for make in service.workers]
 
     def _copies(self) -> Copies:
@@ -174,13 +178,11 @@ class Process:
         """Fetch into the backlogs, and take in the control log. `only`: nothing but this log."""
         if not self._control_open and not self._open_control():
             return False
-        if not only:
-            polled = self._polled(wait_s, records)
-        else:
-            others = [tp for tp in self._assigned() if tp != only and tp not in self._paused]
-            self.reader.pause(others)
-            polled = self._polled(wait_s, records)
-            self.reader.resume(others)
+        try:
+            polled = self._poll(wait_s, records, only)
+        except OffsetOutOfRange as gone:
+            self._begin_anew(gone)
+            return True
         for damage in self.reader.take_damaged():
             self._pass_over(damage)
         came = bool(polled)
@@ -188,21 +190,34 @@ class Process:
             self.history.append(record)
         for tp, fetched in polled.items():
             self._require_whole(tp, fetched)
-            if tp in self._followed:
-                self._follow(tp, fetched)
+            if tp in self.followed:
+                self.followed.take(tp, fetched, self.history.newest)
             if tp in self._by_tp:
                 self._backlog[tp].extend(fetched)
                 task_id = self._by_tp[tp].spec.id
                 self._peak_lag[task_id] = max(self._peak_lag.get(task_id, 0), self.lag(task_id))
+        self._decided = self._decided or self.reader.end_reached_since(CONTROL_TP, self._control_opened)
+        self.followed.note_ends()
         return came
 
-    def _polled(self, wait_s: float, records: int) -> dict[TopicPartition, list[LogRecord]]:
+    def _poll(self, wait_s: float, records: int, only: TopicPartition | None) -> dict[TopicPartition, list[LogRecord]]:
+        if only is None:
+            return self.reader.poll(wait_s, records)
+        others = [tp for tp in self._assigned() if tp != only and tp not in self._paused]
+        self.reader.pause(others)
         try:
             return self.reader.poll(wait_s, records)
-        except OffsetOutOfRange as gone:
-            if gone.beginning is None or gone.asked >= gone.beginning:
-                raise  # beyond the end: that is another log, or the broker does not say
+        finally:
+            self.reader.resume(others)
+
+    def _begin_anew(self, gone: OffsetOutOfRange) -> None:
+        """A table is begun anew behind what its log has lost. Raises RecordsExpired for any other log of ours."""
+        if gone.beginning is None or gone.asked >= gone.beginning:
+            raise gone  # beyond the end: that is another log, or the broker does not say
+        if not self.followed.lose(gone.tp):
             raise RecordsExpired(self._reads(gone.tp), gone.tp, gone.asked, gone.beginning) from gone
+        self.waiting[f"table {gone.tp.topic}/{gone.tp.partition}"] = str(gone)
+        self._assign()
 
     def _reads(self, tp: TopicPartition) -> str:
         return self._by_tp[tp].spec.id if tp in self._by_tp else f"{self.service.name}, which follows it,"
@@ -211,7 +226,8 @@ class Process:
         """A log of ours has no holes; users' topics may be compacted, or hold transactions. Raises RecordsExpired."""
         if tp.topic in self._users_topics():
             return
-        following = self._following.get(tp)
+        standing = self.followed.standing(tp)
+        following = None if standing is None else standing.position
         if tp in self._by_tp:
             backlog = self._backlog[tp]
             expected = backlog[-1].offset + 1 if backlog else self._by_tp[tp].position
@@ -242,48 +258,25 @@ class Process:
             self.waiting["control.v1"] = "the registry founds the platform; it has not yet"
             return False
         self.waiting["control.v1"] = "its first entry has not been read yet"
-        self._control_open = True
+        self._control_open, self._control_opened = True, self.reader.fetch_token()
         self._assign()
         return True
 
     def _assigned(self) -> dict[TopicPartition, int]:
         positions = {tp: task.position for tp, task in self._by_tp.items()}
-        positions |= {tp: at for tp, at in self._following.items() if tp not in positions}
+        positions |= {tp: at for tp, at in self.followed.positions.items() if tp not in positions}
         return {CONTROL_TP: self.history.position, **positions}
 
     def _assign(self) -> None:
         self.reader.assign(self._assigned())
         self._assigned_for = self._at_work()
-        for tp in self._by_tp.keys() & self._following.keys():
+        following = self.followed.positions
+        for tp in self._by_tp.keys() & following.keys():
             # Task and follower may stand apart; each passes over what it has taken already.
             backlog = self._backlog[tp]
-            wanted = min(backlog[-1].offset + 1 if backlog else self._by_tp[tp].position, self._following[tp])
+            wanted = min(backlog[-1].offset + 1 if backlog else self._by_tp[tp].position, following[tp])
             if wanted < self.reader.position(tp):
                 self.reader.seek(tp, wanted)
-
-    def _follow(self, tp: TopicPartition, records: list[LogRecord]) -> None:
-        acceptance, platform = self._followed[tp], self.history.newest
-        followers = [f for f in self.followers if tp.topic in f.topics(platform)]
-        raw_followers = [f for f in self.raw_followers if tp.topic in f.topics(platform)]
-        for record in records:
-            if record.offset < self._following[tp]:
-                continue
-            self._following[tp] = record.offset + 1
-            for raw in raw_followers:
-                raw.on_record(record)
-            if not followers:
-                continue
-            try:
-                entry = decode(record.key, record.value, record.headers)
-            except UnreadableEvent:
-                acceptance.unreadable(record.headers)
-                continue
-            if isinstance(entry, Mark):
-                for follower in followers if acceptance.counts(entry) else ():
-                    follower.on_mark(tp, entry)
-            elif acceptance.accepts(entry):
-                for follower in followers:
-                    follower.on_message(tp, entry)
 
     # --- definitions make tasks
 
@@ -319,14 +312,14 @@ class Process:
             elif self.tasks[spec.id].spec != spec:
                 self.tasks[spec.id].spec = spec
                 self.tasks[spec.id].forget_said()
-        self._open_followed()
+        self.waiting |= self.followed.open(self.history.newest, self.admin.partitions)
         if self._at_work() != self._assigned_for:
             self._assign()
         self._definitions, self._members = definitions, members
         return changed or self._at_work() != before
 
     def _at_work(self) -> tuple[frozenset[str], int]:
-        return frozenset(self.tasks), len(self._following)
+        return frozenset(self.tasks), len(self.followed)
 
     def _declare_release(self) -> None:
         service, release = self.service.name, self.service.release
@@ -445,20 +438,6 @@ class Process:
         if kind is not ControlTask:
             self._by_tp[tp] = task
             self._backlog[tp] = deque()
-
-    def _open_followed(self) -> None:
-        platform = self.history.newest
-        for follower in (*self.followers, *self.raw_followers):
-            for topic in follower.topics(platform):
-                partitions = self.admin.partitions(topic)
-                if partitions is None:
-                    self.waiting[f"follow {topic}"] = f"topic {topic} does not exist yet"
-                for p in range(partitions or 0):
-                    tp = TopicPartition(topic, p)
-                    if tp not in self._followed:
-                        beginning = self.reader.beginning(tp)
-                        self._followed[tp] = Acceptance(begins_late=beginning > 0)
-                        self._following[tp] = beginning
 
     # --- tasks
 
@@ -582,7 +561,7 @@ class Process:
     def applied(self) -> Mapping[tuple[str, int], int]:
         """How far each log that is read has been applied: the offset of the next entry."""
         ends = {(tp.topic, tp.partition): task.position for tp, task in self._by_tp.items()}
-        for tp, position in self._following.items():
+        for tp, position in self.followed.positions.items():
             where = (tp.topic, tp.partition)
             ends[where] = min(ends.get(where, position), position)
         return {(CONTROL.name, 0): self.history.position, **ends}
@@ -623,6 +602,7 @@ class Process:
         for worker in self.workers:
             worker.close()
         self._opener.close()
+        self.followed.close()
         last = [*self._passed_on.values(), *(self._closed(task) for task in self.tasks.values())]
         wait([copy for copy in last if copy is not None], timeout=HAND_OVER_S)
         self._membership.leave()

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from shared.contracts.envelope import Mark, Message
-from shared.contracts.platform import Platform
+from shared.contracts.platform import Platform, TableCopy
 from shared.runtime.log import LogRecord, TopicPartition
 from shared.runtime.step import Step
+from shared.runtime.table_copies import Rows
 
 if TYPE_CHECKING:
     from shared.runtime.process import Process
@@ -48,6 +49,23 @@ class Follower(Protocol):
 
     def on_mark(self, tp: TopicPartition, mark: Mark) -> None:
         """A mark, as it stands in the log."""
+        ...
+
+
+@runtime_checkable
+class TableReader(Follower, Protocol):
+    """Follows tables: the newest row of each key counts, so a copy of the rows may stand for the log's beginning."""
+
+    def reads(self, tp: TopicPartition) -> bool:
+        """Whether this is a log of a table."""
+        ...
+
+    def copies(self, tp: TopicPartition, platform: Platform) -> Sequence[TableCopy]:
+        """The copies of a log's rows, in the order of their positions."""
+        ...
+
+    def begin(self, tp: TopicPartition, rows: Rows) -> None:
+        """Hold these rows of a log, and no others; what is heard next comes behind them."""
         ...
 
 

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 from shared.contracts.envelope import Mark, Message
 from shared.contracts.flow import WindowsChanged
-from shared.contracts.platform import Platform
+from shared.contracts.platform import Platform, TableCopy
 from shared.contracts.topics import FEATURES
 from shared.runtime.log import TopicPartition
 from shared.runtime.process import Process
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    event: WindowsChanged
-    time_ms: int
+from shared.runtime.table_copies import Rows, TableRow
 
 
 class TableFollower:
     """Follows the tables of every view. Rows are replaced whole, so any thread may read while the driver writes.
 
     It is given accepted sequences only, so that a late repetition never buries a newer row. A row whose state is empty
-    says that the entity was forgotten.
+    says that the entity was forgotten. A log begins with the rows of a copy, if there is one.
     """
 
     def __init__(self, process: Process) -> None:
+        self._process = process
         self._topics: tuple[int, tuple[str, ...]] = (-1, ())
-        self._rows: dict[tuple[str, str], _Row] = {}
+        self._logs: dict[TopicPartition, Rows] = {}
+        self._views: dict[str, tuple[Rows, ...]] = {}  # the same by view; an entity stands in one partition only
 
     @classmethod
     def of(cls, process: Process) -> TableFollower:
@@ -43,32 +39,60 @@ class TableFollower:
             self._topics = platform.definitions_at, tuple(FEATURES.of(view).name for view in views)
         return self._topics[1]
 
+    def reads(self, tp: TopicPartition) -> bool:
+        """Whether this is a log of a table."""
+        return FEATURES.subject(tp.topic) is not None
+
+    def copies(self, tp: TopicPartition, platform: Platform) -> Sequence[TableCopy]:
+        """The copies of a log's rows, in the order of their positions."""
+        return platform.tables.get((FEATURES.subject(tp.topic) or "", tp.partition), ())
+
+    def begin(self, tp: TopicPartition, rows: Rows) -> None:
+        """Hold these rows of a log, and no others."""
+        self._logs[tp] = rows
+        logs = tuple(held for log, held in self._logs.items() if log.topic == tp.topic)
+        self._views[FEATURES.subject(tp.topic) or ""] = logs
+
     def on_message(self, tp: TopicPartition, message: Message) -> None:
         """Take a row in."""
         event = message.event
         if not isinstance(event, WindowsChanged):
             return
-        where = (event.view, event.entity)
+        rows = self._logs[tp]
         if not event.state:
-            self._rows.pop(where, None)
+            rows.pop(event.entity, None)
             return
-        before = self._rows.get(where)
+        before = rows.get(event.entity)
         # The newest row may be that of a late record.
         newest_ms = message.time_ms if before is None else max(before.time_ms, message.time_ms)
-        self._rows[where] = _Row(event, newest_ms)
+        rows[event.entity] = TableRow(event.state, newest_ms)
 
     def on_mark(self, tp: TopicPartition, mark: Mark) -> None:
         """Tables carry no marks that anybody waits for."""
 
-    def row(self, view: str, entity: str) -> WindowsChanged | None:
+    def row(self, view: str, entity: str) -> TableRow | None:
         """The newest row of an entity; None if there is none, or it was forgotten."""
-        found = self._rows.get((view, entity))
-        return None if found is None else found.event
+        logs = self._views.get(view, ())
+        # One look a log: between two of them the driver may forget the entity.
+        return next((found for rows in logs if (found := rows.get(entity)) is not None), None)
 
     def newest_ms(self, view: str, entity: str) -> int | None:
         """The newest event time that went into the row; None without a row."""
-        found = self._rows.get((view, entity))
+        found = self.row(view, entity)
         return None if found is None else found.time_ms
 
+    def rows(self, tp: TopicPartition) -> Rows:
+        """The rows of one log as they are now; on the driver's thread."""
+        return dict(self._logs.get(tp, {}))
+
+    def count(self, tp: TopicPartition) -> int:
+        """How many rows one log has."""
+        return len(self._logs.get(tp, {}))
+
+    def why_unread(self, view: str) -> str | None:
+        """Why rows of a view may be missing, or older than those that stood in its log at the start; None: none is."""
+        why = self._process.followed.why_unread(FEATURES.of(view).name)
+        return None if why is None else f"the table of view {view} is not whole: {why}"
+
     def __len__(self) -> int:
-        return len(self._rows)
+        return sum(map(len, self._logs.values()))

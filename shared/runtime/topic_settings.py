@@ -9,6 +9,10 @@ from shared.contracts.topics import CONTROL, FEATURES, INTAKE
 from shared.contracts.topology import Definitions
 
 _DEFAULT_MS = 7 * DAY_MS
+# Of tables. A new reader begins with a copy, so this need not be as long as rows live. It must be longer than the time
+# from one copy to the next but one: should the newest be damaged, the log must go on from the one before it.
+TABLE_MS = 7 * DAY_MS
+MOST_BETWEEN_COPIES_MS = 3 * DAY_MS
 MAX_MESSAGE_BYTES = 1_048_588  # what Apache Kafka takes unless it is told otherwise; we write no more than 1,000,000
 
 
@@ -32,7 +36,7 @@ def _retention_ms(topic: str, definitions: Definitions) -> int:
             return source.retention.topic
     for view in definitions.views.values():
         if topic == FEATURES.of(view.name).name:
-            return view.ttl + _DEFAULT_MS
+            return TABLE_MS
     for model in definitions.models.values():
         if topic.endswith(f".{model.name}.v1"):
             return max(_DEFAULT_MS, model.label.expires_after + _DEFAULT_MS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,7 +16,7 @@ import orjson
 from services.ingestion.app import build
 from services.ingestion.settings import IngestionSettings
 from shared.contracts.control import Tick
-from shared.contracts.definitions import Clock
+from shared.contracts.definitions import Clock, FeatureView
 from shared.contracts.envelope import Encoded, Mark, Message, decode, encode
 from shared.contracts.errors import UnreadableEvent
 from shared.contracts.flow import RecordAccepted
@@ -68,11 +68,11 @@ def ingestion() -> Service:
 class TaskBench:
     """A platform of one source on `broker`, and ingestion on it. `client` writes the user's records: another network.
 
-    `folder` holds the state of the service. Close it in the end.
+    `folder` holds the state of the service, `views` are defined besides. Close it in the end.
     """
 
-    def __init__(self, broker: Broker, client: Broker, folder: Path) -> None:
-        self.broker, self.client = broker, client
+    def __init__(self, broker: Broker, client: Broker, folder: Path, views: Sequence[FeatureView] = ()) -> None:
+        self.broker, self.client, self._views = broker, client, views
         self.folder = folder / "state"
         self._store = folder / "objects"
         self._store.mkdir()
@@ -148,7 +148,7 @@ class TaskBench:
         admin.create(CONTROL.name, 1, {})
         admin.create(TOPIC, PARTITIONS, {})
         admin.close()
-        for event in (b.founded(log_id), b.applied(b.source(partitions=PARTITIONS))):
+        for event in (b.founded(log_id), b.applied(b.source(partitions=PARTITIONS), *self._views)):
             message = b.message(event, id=derived_id("control", event.ce_type))
             self.write(TopicPartition(CONTROL.name, 0), encode(message))
         self.flush()
@@ -274,17 +274,23 @@ class TaskBench:
         self._end_client()
         self._ends.close()
 
-    def _started(self, instance: str, service: Service) -> Driver:
-        folder = self.folder if instance == "0" else self.folder.with_name(f"state of {instance}")
-        members = FolderMembers(self.folder.with_name(f"instances of {service.release}"), instance)
+    def driver_of(
+        self, service: Service, folder: Path, artifacts: ArtifactStore | None = None, instance: str = "0"
+    ) -> Driver:
+        """A process of any service on the same broker; of the same object store, unless another is given."""
+        members = FolderMembers(self.folder.with_name(f"instances of {service.name} {service.release}"), instance)
         host = Host(
             broker=self.broker, clock=SystemClock(), files=TaskFolder(folder), executor=self._executor,
-            artifacts=ArtifactStore.at(self._store.as_uri()), instance=instance,
+            artifacts=artifacts or ArtifactStore.at(self._store.as_uri()), instance=instance,
             passed_over=self.passed_over.append, membership=members,
         )  # fmt: skip
         process = Process(service, host)
         self._memberships[process] = members
-        return Driver(process, Health("ingestion"))
+        return Driver(process, Health(service.name))
+
+    def _started(self, instance: str, service: Service) -> Driver:
+        folder = self.folder if instance == "0" else self.folder.with_name(f"state of {instance}")
+        return self.driver_of(service, folder, instance=instance)
 
     def _kill(self, driver: Driver) -> None:
         process = driver.process

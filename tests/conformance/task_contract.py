@@ -1,12 +1,13 @@
 """What tasks keep on every log: memory, the embedded broker and Apache Kafka inherit it. docs/reliability.md lists it.
 
-It runs ingestion, a real service. Two instances of every service, and what they decide together, are tried with whole
-platforms in tests/e2e/test_instances.py.
+It runs ingestion, a real service; for tables features and serving too. Two instances of every service, and what they
+decide together, are tried with whole platforms in tests/e2e/test_instances.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -16,13 +17,17 @@ import pytest
 from shared.contracts.envelope import Encoded
 from shared.contracts.flow import IntakeRecord, RecordAccepted
 from shared.contracts.topics import REJECTED
+from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.log import Broker, TopicPartition
 from shared.runtime.process import Process
 from shared.runtime.service import Service
 from shared.runtime.step import Context, Output, Publish
+from tests import builders as b
+from tests.conformance.table_bench import ENTRIES_BETWEEN_COPIES, TABLE, TableBench
 from tests.conformance.task_bench import (
     ACCEPTED,
     DEAD,
+    KEYS,
     PARTITIONS,
     TAKEN,
     TOPIC,
@@ -193,6 +198,23 @@ class TaskContract:
         bench.assert_each_once_and_in_order(range(20))
         [rejected] = [record for records in bench.log(REJECTED.name).values() for record in records]
         assert b"too_large" in (rejected.value or b"")
+
+    def test_who_comes_late_begins_a_table_with_its_copy_and_knows_what_the_log_says(
+        self, network: Network, tmp_path: Path
+    ) -> None:
+        with closing(TableBench(network.broker, network.client, tmp_path)) as bench:
+            bench.publish(0, 150)
+            late = bench.late_serving("late")
+            copied = [bench.features.history.newest.tables[b.VIEW, tp.partition][-1].position for tp in TABLE]
+            assert [late.followed.began(tp) for tp in TABLE] == copied
+            fewest = 150 * (KEYS // PARTITIONS) // KEYS
+            assert all(position > fewest - ENTRIES_BETWEEN_COPIES for position in copied)
+            whole = bench.late_serving("whole", ArtifactStore.at("memory:"))
+            assert [whole.followed.began(tp) for tp in TABLE] == [0] * PARTITIONS
+            bench.publish(150, 60)
+            bench.turn_until(lambda: sum(bench.positions(late) + bench.positions(whole)) >= 420, "both have read on")
+            assert bench.rows(late) == bench.rows(whole) == bench.rows(bench.features)
+            assert sum(map(len, bench.rows(late))) == KEYS
 
     @pytest.mark.timeout(240)
     @pytest.mark.parametrize("away_s", [A_MOMENT_S, pytest.param(A_MINUTE_S, marks=pytest.mark.proof)])

@@ -17,6 +17,7 @@ from shared.contracts import flow as f
 from shared.contracts.envelope import Event, Mark, Message, encode, encode_mark
 from shared.contracts.topics import FEATURES, INTAKE, OUTCOMES, PREDICTIONS, RECORDS, SCORING
 from shared.runtime.step import Context, Output, Step
+from shared.runtime.table_copies import TableCopies, TableRow, decoded
 from shared.runtime.task_file import TaskFile
 from tests import builders as b
 from tests.scenarios.evidence import Violation
@@ -299,6 +300,23 @@ def a_stranger() -> TopicHistory:
     return good().with_more(tp, [encode(message._replace(event=f.EventBuried()))])
 
 
+def a_copy_with_another_row() -> Damaged:
+    """9: the newest copy of a table holds something else, under a reference that fits it."""
+    read, copied = decided(c.TableCopied, -1)
+    artifacts, log_id = played().world.artifacts, good().newest.log_id or ""
+    rows = decoded(artifacts.get(copied.table))
+    entity, row = next(iter(rows.items()))
+    other = TableCopies(artifacts, log_id).keep("damage", 0, 0, {**rows, entity: TableRow(row.state, row.time_ms + 1)})
+    return Damaged(changed((read, copied), table=other), replay=True)
+
+
+def a_copy_of_another_position() -> Damaged:
+    """9: it says that it goes further than it does, so its readers skip an entry."""
+    read, copied = decided(c.TableCopied, 0)
+    further = {task: sequence + 1 for task, sequence in copied.sequences.items()}
+    return Damaged(changed((read, copied), sequences=further), replay=True)
+
+
 DAMAGE: Mapping[str, tuple[int, Callable[[], TopicHistory | Damaged]]] = {
     "another former champion": (1, another_former),
     "another version approved": (2, approved_another),
@@ -314,6 +332,8 @@ DAMAGE: Mapping[str, tuple[int, Callable[[], TopicHistory | Damaged]]] = {
     "an event that no replay derives": (7, an_event_that_no_replay_derives),
     "state of another position": (8, state_of_another_position),
     "a step with a memory of its own": (9, a_step_with_a_memory_of_its_own),
+    "a copy with another row": (9, a_copy_with_another_row),
+    "a copy of another position": (9, a_copy_of_another_position),
     "an input from the future": (10, an_input_from_the_future),
     "another amount archived": (10, another_amount_archived),
     "another position archived": (10, another_position_archived),

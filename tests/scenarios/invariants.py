@@ -20,6 +20,7 @@ from tests.scenarios import log_invariants as logs
 from tests.scenarios import prediction_invariants as predictions
 from tests.scenarios import promotion_invariants as promotions
 from tests.scenarios import replayed_tasks as replays
+from tests.scenarios import tables
 from tests.scenarios.decided_labels import the_newest_in_time_decides
 from tests.scenarios.evidence import Check, Evidence, Violation
 from tests.scenarios.head_promises import heads_promise_what_they_have_seen
@@ -59,8 +60,8 @@ INVARIANTS: Mapping[int, Invariant] = {
     ),
     8: Invariant("position and state agree", (replays.state_is_at_position,), Needs.FILES),
     9: Invariant(
-        "a replay gives the same events, ids, sequences and state",
-        (replays.replays_agree,),
+        "a replay, from the start or from a copy, gives the same events, ids, sequences and state",
+        (replays.replays_agree, tables.copies_hold_their_log),
         Needs.ARTIFACTS,
     ),
     10: Invariant("no input is newer than its as-of time", (predictions.nothing_newer_than_as_of,), Needs.ARTIFACTS),

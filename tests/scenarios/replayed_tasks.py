@@ -14,6 +14,7 @@ from itertools import zip_longest
 from weakref import WeakKeyDictionary
 
 from services.features.app import build as build_features
+from services.features.settings import FeaturesSettings
 from services.ingestion.app import build as build_ingestion
 from services.ingestion.settings import IngestionSettings
 from services.monitoring.app import build as build_monitoring
@@ -51,12 +52,13 @@ def steps_of_all(history: TopicHistory, artifacts: ArtifactStore) -> MakeSteps:
             models.put(version.artifact.sha256, loaded(artifacts, version.artifact))
 
     registry, ingestion, monitoring = RegistrySettings(), IngestionSettings(), MonitoringSettings()
+    features = FeaturesSettings()
 
     def made() -> Mapping[str, Step]:
         services = (
             build_registry(registry),
             build_ingestion(ingestion),
-            build_features(),
+            build_features(features),
             build_monitoring(monitoring),
             build_training(),
         )

@@ -10,6 +10,7 @@ import pytest
 from deploy.simulation.platform import SimulatedPlatform
 from deploy.simulation.world import NO_FAULTS, DoesNotSettle
 from services.features.app import build as build_features
+from services.features.settings import FeaturesSettings
 from shared.contracts.control import ReleaseDeclared
 from shared.contracts.envelope import Message
 from shared.contracts.flow import InputsComputed
@@ -46,7 +47,7 @@ def _with_more(output: Output) -> Output:
 
 def _release_2() -> Service:
     """Features whose code adds to one input."""
-    service = build_features()
+    service = build_features(FeaturesSettings())
     steps = {
         name: replace(step, events={kind: _more(handler) for kind, handler in step.events.items()})
         for name, step in service.steps.items()

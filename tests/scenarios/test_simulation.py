@@ -27,6 +27,7 @@ from shared.contracts.identity import derived_id
 from shared.contracts.topics import JOINS, OUTCOMES, PREDICTIONS, RECORDS
 from tests.scenarios.invariants import check
 from tests.scenarios.simulated import SHORT, UNDECIDING, calm, free, lockstep
+from tests.scenarios.tables import replicas_hold_their_logs
 from tests.scenarios.topic_history import TopicHistory
 from tests.scenarios.workload import MATURES_MS, MODEL, PAYMENTS
 
@@ -34,8 +35,11 @@ CHOSEN = [int(os.environ["HEADRACE_SEED"])] if "HEADRACE_SEED" in os.environ els
 SLICE, WHOLE = CHOSEN or range(1, 4), range(4, 104)  # many more, and of all kinds: make simulate
 # 28: a late label revises an outcome at the edge of the rows that a run reads.
 LOCKSTEP_SLICE, LOCKSTEP_WHOLE = CHOSEN or (2, 28), (1, *range(3, 33))
-# Facts of the run, not decisions: who did the work, how far, when which segment was written, who was heard.
-FACTS = (c.Tick, c.PlatformFounded, c.ReplicaSeen, c.ReplicaReady, c.RunStarted, c.RunProgressed, c.SegmentWritten)
+# Facts of the run, not decisions: who did the work, how far, when which segment or copy was written, who was heard.
+FACTS = (
+    c.Tick, c.PlatformFounded, c.ReplicaSeen, c.ReplicaReady, c.RunStarted, c.RunProgressed, c.SegmentWritten,
+    c.TableCopied,
+)  # fmt: skip
 
 
 def history_of(platform: SimulatedPlatform) -> TopicHistory:
@@ -44,7 +48,9 @@ def history_of(platform: SimulatedPlatform) -> TopicHistory:
 
 def violations(platform: SimulatedPlatform, *, replay: bool = True) -> list[str]:
     files = {task_id: task.file for p in platform.world.processes.values() for task_id, task in p.tasks.items()}
-    return [str(v) for v in check(history_of(platform), platform.world.artifacts, files, replay=replay)]
+    history = history_of(platform)
+    found = [str(v) for v in check(history, platform.world.artifacts, files, replay=replay)]
+    return [*found, *replicas_hold_their_logs(platform, history)]
 
 
 def again(test: str, seed: int, file: str = "tests/scenarios/test_simulation.py") -> str:

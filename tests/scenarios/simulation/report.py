@@ -22,7 +22,7 @@ ENOUGH = 300  # histories: of fewer, a fault may well be missing
 FAULTS: Sequence[str] = [
     Kind.CRASH, AT_WORK, *(f"killed {point}" for point in Point), CURSOR_LOST, Disk.LOST, Disk.STALE,
     Disk.LOST_WITH_COPIES, Kind.FILL_DISK, Kind.STORE, Kind.BROKER, Kind.DROP, Kind.FREEZE, Kind.SLOW, Kind.WORKER,
-    CLOCK_FORWARD, CLOCK_BACK, *SAID.values(),
+    Kind.EXPIRE, CLOCK_FORWARD, CLOCK_BACK, *SAID.values(),
 ]  # fmt: skip
 
 

@@ -86,6 +86,8 @@ def _strike(strike: Strike) -> str:
             return f"the object store is away {for_steps}"
         case Kind.BROKER:
             return f"the broker is away {for_steps}"
+        case Kind.EXPIRE:
+            return f"the logs of tables lose what the older of two copies holds, as far as {whom} knows of them"
         case Kind.WORKER:
             return "the next fit dies"
         case Kind.SEND:

@@ -7,7 +7,7 @@ from functools import reduce
 
 import pytest
 
-from shared.contracts.control import Phase
+from shared.contracts.control import Phase, TableCopied
 from shared.contracts.envelope import NEVER_MS, Event
 from shared.contracts.platform import ModelState, Platform
 from tests import builders as b
@@ -199,3 +199,16 @@ MANUAL = b.model(rollout={**b.model().rollout.model_dump(), "approval": "manual"
 )  # fmt: skip
 def test_a_version_waits_for_a_person_until_it_or_another_goes_further(events: tuple[Event, ...], waits: int) -> None:
     assert after(*WAITS, *events).for_a_person == waits
+
+
+def copied(position: int, uri: str = "", view: str = b.VIEW) -> TableCopied:
+    return TableCopied(
+        view=view, partition=0, position=position, sequences={"task": position}, rows=1, table=b.reference(uri=uri)
+    )
+
+
+def test_of_the_copies_of_a_table_the_furthest_two_are_known_in_their_order() -> None:
+    state = fold(copied(10), copied(30), copied(20), copied(5), copied(30, "another"), copied(7, view="other"))
+    assert [(copy.position, copy.table.uri) for copy in state.tables[b.VIEW, 0]] == [(20, ""), (30, "")]
+    assert [copy.position for copy in state.tables["other", 0]] == [7]
+    assert state.tables[b.VIEW, 0][0].copied_ms == b.T0_MS

@@ -12,9 +12,11 @@ from prometheus_client import CollectorRegistry
 
 from deploy.simulation.world import ALL_FAULTS, NO_FAULTS, Faults, World
 from services.features.app import build, routers
+from services.features.settings import FeaturesSettings
 from shared.contracts.envelope import Event, Mark, Message, encode, encode_mark, rfc3339
 from shared.contracts.identity import derived_id
-from shared.contracts.topics import CONTROL, RECORDS
+from shared.contracts.topics import CONTROL, FEATURES, RECORDS
+from shared.runtime.log import TopicPartition
 from shared.runtime.tables import TableFollower
 from tests import builders as b
 from tests.unit.features.calls import HOUR_MS, record
@@ -28,7 +30,7 @@ class Features:
     """The service in the simulation; its input is written as ingestion would write it."""
 
     def __init__(self, seed: int = 1, faults: Faults = NO_FAULTS) -> None:
-        self.world = World(seed, [build], faults)
+        self.world = World(seed, [lambda: build(FeaturesSettings(entries_between_table_copies=10))], faults)
         admin = self.world.broker.admin()
         admin.create(CONTROL.name, 1, {})
         for source in (b.SOURCE, b.LABELS):
@@ -117,6 +119,22 @@ def test_a_time_that_cannot_be_read_is_said(features: Features) -> None:
     status, body = features.get(f"{PATH}/c1", at="noon")
     assert status == 422
     assert "noon" in body["error"]
+
+
+def test_nothing_is_answered_from_a_part_of_a_table(features: Features) -> None:
+    world, tp = features.world, TopicPartition(FEATURES.of(b.VIEW).name, 0)
+    [copy, *_] = world.processes["features"].history.newest.tables[b.VIEW, 0]
+    world.broker.expire(tp, copy.position)
+    world.artifacts.away = True
+    world.crash("features")
+    for _ in range(5):
+        world.clock.pass_ms(200)
+        world.turn("features")
+    status, body = features.get(f"{PATH}/c1")
+    assert status == 503
+    assert f"its log begins at {copy.position}" in body["error"]
+    world.settle()  # the store comes back
+    assert features.get(f"{PATH}/c1", at=str(b.T0_MS + 1))[1]["known"] is True
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -12,6 +12,7 @@ from shared.contracts.identity import split_hash
 from shared.contracts.topology import Definitions
 from shared.inputs.vector import InputPlan
 from shared.inputs.windows import WindowState
+from shared.runtime.log import TopicPartition
 from shared.runtime.onnx_model import OnnxModel
 from tests import builders as b
 from tests.memory_host import AtOnce, MemoryHost
@@ -249,6 +250,22 @@ def test_after_a_restart_a_model_with_versions_is_being_loaded_not_without_one()
     answer = platform.client().post(PREDICT, json=RECORD)
     assert answer.status_code == 503
     assert "is being loaded" in answer.json()["error"]
+
+
+def test_nothing_is_answered_from_a_part_of_a_table() -> None:
+    """What its log has lost is in no copy: there is no row of c2, and nobody can tell that there was one of c1."""
+    platform = Platform().with_first_version()
+    platform.windows("c1", 10.0)
+    platform.windows("c2", 20.0)
+    platform.host.broker.expire(TopicPartition(f"features.{b.VIEW}.v1", 0), 1)
+    platform.start()
+    platform.settle()
+    client = platform.client()
+    answer = client.post(PREDICT, json=RECORD)
+    assert answer.status_code == 503
+    assert "entries 0 to 0 are gone" in answer.json()["error"]
+    assert client.get("/v2/health/ready").status_code == 400
+    assert platform.predictions() == []
 
 
 def test_the_guardrails_get_the_figures_at_the_next_tick() -> None:
