@@ -14,11 +14,12 @@ from tests.chaos.launcher import Instance
 from tests.chaos.processes import Processes
 from tests.chaos.schedule import READING, Kind, Strike, names, sibling
 from tests.chaos.stream import Stream
-from tests.chaos.work_in_hand import in_hand, logs_of
+from tests.chaos.work_in_hand import in_hand, is_copied, logs_of
 from tests.e2e.evidence_of_run import task_paths
 
 AT_ONCE = 4
 WORK_WITHIN_S, CRASH_WITHIN_S, TAKEN_OVER_WITHIN_S = 60.0, 60.0, 60.0
+COPIED_WITHIN_S = 60.0
 LOOK_EVERY_S = 0.03
 FROZEN_S, GOES_ON_S = 1.5, 0.5  # before it is thawed, and before it is frozen again
 NAP_S = 2.0
@@ -100,6 +101,8 @@ class Striker:
             self._die_giving(dealt, *strike.victims)
         else:
             [victim] = strike.victims
+            if strike.point in RESTORING:
+                self._until_copied(victim)
             self._met_with_work(dealt, [victim])
             self._processes.kill([victim])
             if strike.point in RESTORING:
@@ -156,6 +159,20 @@ class Striker:
             if time.monotonic() > since_s + TAKEN_OVER_WITHIN_S:
                 raise Missed(f"{other} did not take over {', '.join(sorted(logs))} in {TAKEN_OVER_WITHIN_S:.0f} s")
             time.sleep(LOOK_EVERY_S)
+
+    def _until_copied(self, victim: str) -> None:
+        """Where nothing was copied yet there is nothing to restore, and the point is never met."""
+        until_s = time.monotonic() + COPIED_WITHIN_S
+        copied = False
+        while not copied:
+            if time.monotonic() > until_s:
+                raise Missed(f"not all tasks of {victim} were copied in {COPIED_WITHIN_S:.0f} s")
+            self._processes.await_up([victim])
+            time.sleep(GOES_ON_S)
+            self._processes.freeze([victim])
+            copied = is_copied(self._processes.data, victim)
+            self._processes.thaw([victim])
+        self._processes.await_up([victim])
 
     def _armed(self, strike: Strike, victim: str) -> tuple[Path, Instance]:
         assert strike.point is not None

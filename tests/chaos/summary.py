@@ -67,7 +67,7 @@ def show(rounds: Sequence[Round], seconds: float, terminal: Console) -> None:
     )
 
 
-def write(rounds: Sequence[Round], seed: int, seconds: float, into: Path = REPORT) -> None:
+def write(rounds: Sequence[Round], seed: int, seconds: float, commit: str, into: Path = REPORT) -> None:
     """The report that documents quote."""
     dealt = [one for found in rounds for one in found.dealt if not one.failure]
     figures: list[tuple[str, float, str, float | None, bool | None]] = [
@@ -93,13 +93,14 @@ def write(rounds: Sequence[Round], seed: int, seconds: float, into: Path = REPOR
     ]  # fmt: skip
     into.parent.mkdir(parents=True, exist_ok=True)
     report = {
-        "target": "chaos", "commit": _commit(), "seed": seed, "seconds": round(seconds, 1),
+        "target": "chaos", "commit": commit, "seed": seed, "seconds": round(seconds, 1),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}", "rows": rows,
     }  # fmt: skip
     into.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
 
 
-def _commit() -> str:
+def commit_at_hand() -> str:
+    """What is checked out: asked at the start, for a long run outlives many a commit."""
     said = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
     )

@@ -45,5 +45,5 @@ def test_a_strike_that_met_nothing_and_a_violation_fail_a_run_and_say_how_to_pla
     assert "no work came" in first
     assert again(missed) == "make chaos KILLS=5 SEED=9"
     assert "[make chaos KILLS=5 SEED=10]" in second
-    write([hit, missed, wrong], 9, 1.0, tmp_path / "chaos.json")
+    write([hit, missed, wrong], 9, 1.0, "abc1234", tmp_path / "chaos.json")
     assert '"holds": false' in (tmp_path / "chaos.json").read_text()

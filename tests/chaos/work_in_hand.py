@@ -30,6 +30,13 @@ def logs_of(data: Path, process: str) -> set[str]:
     return {"/".join(task.split("/")[2:]) for task in tasks}
 
 
+def is_copied(data: Path, process: str) -> bool:
+    """Whether each task of a frozen process has a copy in the object store, and there is one."""
+    service, _, number = process.partition("-")
+    tasks = [path for path in task_paths(data, service, number or "0") if _is_open(path)]
+    return bool(tasks) and all(any((data / "objects").glob(f"*/copies/{path.stem}/*")) for path in tasks)
+
+
 def _is_open(path: Path) -> bool:
     with path.with_suffix(".lock").open() as lock:
         try:
