@@ -20,6 +20,8 @@ LARGEST_FACT_BYTES = 900_000
 MOST_IN_FLIGHT = 1_000
 MOST_FORGOTTEN = 500
 FORGET_EVERY_S = 1.0
+# What requests log goes out in groups: each acknowledgement wakes the driver, which would send every one by itself.
+SEND_EVERY_S = 0.05
 
 
 class FactTooLarge(HeadraceError):
@@ -58,7 +60,7 @@ class RequestLog:
         self._in_flight = 0
         self._landed: list[int] = []
         self._more = True  # whether the file may hold facts beyond `_taken_to`
-        self._forgotten_s = float("-inf")
+        self._forgotten_s = self._sent_s = float("-inf")
 
     @classmethod
     def of(cls, process: Process) -> RequestLog:
@@ -129,8 +131,10 @@ class RequestLog:
         self._file.close()
 
     def _send(self) -> None:
-        if not self._more or self._in_flight >= MOST_IN_FLIGHT:
+        now_s = self._process.clock.now_s()
+        if not self._more or self._in_flight >= MOST_IN_FLIGHT or now_s < self._sent_s + SEND_EVERY_S:
             return
+        self._sent_s = now_s
         self._more = False  # before the look: whatever is written behind it sets it again
         room = MOST_IN_FLIGHT - self._in_flight
         found = self._file.after(self._taken_to, room)
