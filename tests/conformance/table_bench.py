@@ -40,7 +40,7 @@ class TableBench:
     def late_serving(self, name: str, artifacts: ArtifactStore | None = None) -> Process:
         """A replica of serving that starts now and has read its tables; `artifacts` None: from the same store."""
         service = build_serving(ServingSettings())
-        process = self._started(self.records.driver_of(service, self._folder / name, artifacts))
+        process = self._started(self.records.driver_of(service, self._folder / name, artifacts, name))
         self.turn_until(lambda: self.is_whole(process), f"{name} has read its tables")
         return process
 
