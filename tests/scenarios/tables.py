@@ -56,14 +56,14 @@ def copies_hold_their_log(evidence: Evidence) -> Iterator[str]:
     if evidence.steps is None:
         return
     history = evidence.history
-    kept = {copy.table.sha256 for copies in history.newest.tables.values() for copy in copies}
+    kept = {copy.table.uri for copies in history.newest.tables.values() for copy in copies}
     for _, copied in history.decided(TableCopied):
         tp = TopicPartition(FEATURES.of(copied.view).name, copied.partition)
         table = table_of(history, tp, copied.position)
         where = f"the copy of {tp.topic}/{tp.partition} at {copied.position}"
         if (copied.rows, copied.sequences) != (len(table.rows), table.sequences):
             yield f"{where} says {copied.rows} rows, {copied.sequences}; the log {len(table.rows)}, {table.sequences}"
-        if evidence.artifacts is not None and copied.table.sha256 in kept:
+        if evidence.artifacts is not None and copied.table.uri in kept:
             yield from _other_rows(where, evidence, copied, table)
 
 
