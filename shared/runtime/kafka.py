@@ -52,6 +52,7 @@ _log = logging.getLogger(__name__)
 
 _DELIVERY_TIMEOUT_MS = 30_000
 _BLOCK_MS = 2_000
+JOIN_WAIT_MS = 20
 MAX_RECORD_BYTES = 1_000_000  # below the 1,048,588 that Apache Kafka takes unless it is told otherwise
 _LARGEST_SANE_BATCH = 1_000_000
 _DENIED = (kafka_errors.AuthorizationError, kafka_errors.SaslAuthenticationFailedError)
@@ -362,6 +363,29 @@ def _membership(said: list[dict[str, Any]]) -> dict[str, Any]:
     return {"id": str(uuid4()), "names": names, "before": before[0][0] if before else ()}
 
 
+def _keep_joins(coordinator: Any) -> None:
+    """A join that ends between two polls counts. kafka-python drops its end, and begins another, for the whole group.
+
+    It goes on by itself on the client's own thread, and only a poll that waits at that moment takes its end: with an
+    answer that takes longer than a poll waits, a group never comes to rest.
+    """
+    join, complete = coordinator._do_join_and_sync_async, coordinator._on_join_complete_async
+    kept: list[tuple[Any, bytes]] = []  # of one generation, its end that nobody has taken yet
+
+    async def joined() -> bytes:
+        if not kept or kept[0][0] != coordinator._generation:
+            kept.clear()
+            assignment = await join()
+            kept.append((coordinator._generation, assignment))
+        return kept[0][1]
+
+    async def completed(*told: Any) -> None:
+        kept.clear()
+        await complete(*told)
+
+    coordinator._do_join_and_sync_async, coordinator._on_join_complete_async = joined, completed
+
+
 class GroupConsumer(KafkaConsumer):
     """A member of a consumer group that reads nothing: the broker notices when a member is gone, and says who is there.
 
@@ -383,18 +407,19 @@ class GroupConsumer(KafkaConsumer):
             metrics_enabled=False,
         )
         _never_create_topics(self._cluster)
+        _keep_joins(self._coordinator)
         self.subscribe([topic])
 
     def heard(self) -> dict[str, Any] | None:
         """Keep the place in the group; the newest membership that was told, None before the first.
 
-        While the group is joined it waits for up to 20 ms, for in no time at all kafka-python never comes to the end of
-        a join. Raises Unanswered where asking again may help, and AccessDenied.
+        While the group is joined it waits for up to JOIN_WAIT_MS, for in no time at all kafka-python never comes to the
+        end of a join. Raises Unanswered where asking again may help, and AccessDenied.
         """
         joining = self._coordinator.need_rejoin() or self._coordinator.rejoining
         try:
             with _answered():
-                self.poll(timeout_ms=20 if joining else 0, max_records=1)
+                self.poll(timeout_ms=JOIN_WAIT_MS if joining else 0, max_records=1)
         except _DENIED as error:
             raise AccessDenied(f"{type(error).__name__}: {error}") from error
         return self._names.told

@@ -6,11 +6,14 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from kafka.coordinator.base import BaseCoordinator
 
 from deploy.kafka.cluster import KafkaCluster
 from shared.contracts.topics import CONTROL
+from shared.runtime.kafka import JOIN_WAIT_MS
 from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.kafka_group import KafkaGroup
 from shared.runtime.kafka_settings import KafkaSettings
@@ -71,6 +74,23 @@ def test_who_comes_goes_dies_and_wakes_up(settings: KafkaSettings) -> None:
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
+    group.leave()
+
+
+def test_a_join_that_ends_between_two_looks_counts(settings: KafkaSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends, join = [0], BaseCoordinator._do_join_and_sync_async
+
+    async def late(coordinator: Any) -> Any:
+        """Its end comes later than anybody waits for it."""
+        found = await join(coordinator)
+        await coordinator._manager._net.sleep(5 * JOIN_WAIT_MS / 1000)
+        ends[0] += 1
+        return found
+
+    monkeypatch.setattr(BaseCoordinator, "_do_join_and_sync_async", late)
+    group = KafkaGroup(settings, "training", "a", SESSION_S)
+    eventually(lambda: names(group) == ("a",), 30, "it has joined")
+    assert ends == [1], "each further join would set the whole group in motion again"
     group.leave()
 
 
