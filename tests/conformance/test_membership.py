@@ -78,7 +78,8 @@ def test_who_comes_goes_dies_and_wakes_up(settings: KafkaSettings) -> None:
 
 
 def test_a_join_that_ends_between_two_looks_counts(settings: KafkaSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    ends, join = [0], BaseCoordinator._do_join_and_sync_async
+    base: Any = BaseCoordinator
+    ends, join = [0], base._do_join_and_sync_async
 
     async def late(coordinator: Any) -> Any:
         """Its end comes later than anybody waits for it."""
@@ -87,7 +88,7 @@ def test_a_join_that_ends_between_two_looks_counts(settings: KafkaSettings, monk
         ends[0] += 1
         return found
 
-    monkeypatch.setattr(BaseCoordinator, "_do_join_and_sync_async", late)
+    monkeypatch.setattr(base, "_do_join_and_sync_async", late)
     group = KafkaGroup(settings, "training", "a", SESSION_S)
     eventually(lambda: names(group) == ("a",), 30, "it has joined")
     assert ends == [1], "each further join would set the whole group in motion again"
