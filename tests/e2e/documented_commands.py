@@ -55,6 +55,7 @@ ELSEWHERE = {
 NOT_RUN = {
     "make test": "the test command itself",
     "make proof": "the test command of the long runs",
+    "headrace release features 2": "stops the features that run; of a service that does not run: test_cli.py",
     "HEADRACE_TOKEN=choose-a-secret docker compose up --build": "needs a Docker engine",
 }
 
