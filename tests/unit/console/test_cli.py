@@ -133,6 +133,16 @@ def test_apply_as_json_prints_nothing_else(headrace: Any, tmp_path: Path) -> Non
     assert "+ Model third" in ran.document["difference"]
 
 
+def test_release_says_where_it_begins(headrace: Any) -> None:
+    ran = headrace("release", "training", "2")
+    assert ran.code == 0
+    assert ran.out.startswith("release 2 of training begins at the first entry of each log that shows control position")
+    again = headrace("release", "training", "2", "--json").document
+    assert (again["service"], again["release"]) == ("training", 2)
+    refused = headrace("release", "training", "4")
+    assert (refused.code, "the next one is 3" in refused.err) == (1, True)
+
+
 def test_publish_then_status_and_rejected(headrace: Any, platform: RunningPlatform, tmp_path: Path) -> None:
     platform.until("/v1/progress", lambda found: "transactions/0" in found["ingestion"]["applied"])
     file = tmp_path / "records.ndjson"
