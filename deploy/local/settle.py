@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shared.contracts.errors import HeadraceError
+from shared.contracts.services import WITH_CONSOLE
 from shared.runtime.snapshot import Progress
 
 CONTROL_LOG = "control.v1/0"
-# As records flow: whoever comes later cannot be done before those that come earlier.
-DOWNSTREAM = ("ingestion", "features", "serving", "monitoring", "training", "registry", "console")
 _PAUSE_S = 0.004
 _LONG_PAUSE_S = 0.05
 _SLOWS_AFTER_S = 2.0
@@ -159,7 +158,8 @@ def _at_work(answers: Pictures) -> bool:
 
 def _rank(process: str) -> tuple[int, str]:
     service = process.partition("-")[0]
-    return (DOWNSTREAM.index(service) if service in DOWNSTREAM else len(DOWNSTREAM), process)
+    # Whoever comes later cannot be done before those that come earlier.
+    return (WITH_CONSOLE.index(service) if service in WITH_CONSOLE else len(WITH_CONSOLE), process)
 
 
 def _settled(pictures: Pictures) -> Settled:

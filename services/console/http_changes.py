@@ -24,6 +24,7 @@ from shared.contracts import control as c
 from shared.contracts.definition_checks import difference, refusals
 from shared.contracts.definitions import Clock
 from shared.contracts.identity import derived_id
+from shared.contracts.services import SERVICES
 from shared.runtime.http_access import asks_token
 from shared.runtime.process import Process
 
@@ -64,7 +65,7 @@ class ReleaseRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    service: Literal["ingestion", "features", "training", "registry", "serving", "monitoring"]
+    service: str
     release: int = Field(ge=2)
 
 
@@ -116,6 +117,8 @@ def router(process: Process, settings: ConsoleSettings) -> APIRouter:
     @routes.post("/v1/releases")
     def post_release(body: ReleaseRequest) -> JSONResponse:
         """Declare the next release of a service's code: its tasks stop where their logs show it."""
+        if body.service not in SERVICES:
+            raise HTTPException(422, f"there is no service {body.service!r}: it is one of {', '.join(SERVICES)}")
         newest = process.history.newest.release(body.service)
         if body.release not in (newest, newest + 1):
             raise HTTPException(422, f"{body.service} runs release {newest}: the next one is {newest + 1}")

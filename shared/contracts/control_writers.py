@@ -22,22 +22,24 @@ class NotToBeSaid(HeadraceError):
         )
 
 
+_OF_EVERY_SERVICE = (c.ReleaseDeclared,)
 CONTROL_WRITERS: Mapping[str, tuple[type[Event], ...]] = {
     "console": (
         c.ApplyDefinitions, c.RetrainModel, c.ApproveVersion, c.PromoteVersion, c.RollBackModel, c.Tick,
-        c.DeadLetterReplayed, c.ReleaseDeclared,
+        c.DeadLetterReplayed, *_OF_EVERY_SERVICE,
     ),
-    "features": (c.TableCopied, c.ReleaseDeclared),
-    "ingestion": (c.SegmentWritten, c.ReleaseDeclared),
-    "monitoring": (c.DriftDetected, c.QualityMeasured, c.VerdictReached, c.SegmentWritten, c.ReleaseDeclared),
+    "features": (c.TableCopied, *_OF_EVERY_SERVICE),
+    "ingestion": (c.SegmentWritten, *_OF_EVERY_SERVICE),
+    "monitoring": (c.DriftDetected, c.QualityMeasured, c.VerdictReached, c.SegmentWritten, *_OF_EVERY_SERVICE),
     "registry": (
         c.PlatformFounded, c.Tick, c.DefinitionsApplied, c.DefinitionsRefused, c.CommandRefused, c.VersionRegistered,
         c.VersionApproved, c.VersionWithdrawn, c.RolloutStarted, c.RolloutAdvanced, c.RolloutEnded, c.VersionPromoted,
-        c.ModelRolledBack, c.WatchEnded, c.ReleaseDeclared,
+        c.ModelRolledBack, c.WatchEnded, *_OF_EVERY_SERVICE,
     ),
-    "serving": (c.ReplicaReady, c.ReplicaFailed, c.ReplicaSeen, c.ReleaseDeclared),
+    "serving": (c.ReplicaReady, c.ReplicaFailed, c.ReplicaSeen, *_OF_EVERY_SERVICE),
     "training": (
-        c.RunRequested, c.RunStarted, c.RunProgressed, c.RunFinished, c.RunFailed, c.CommandRefused, c.ReleaseDeclared,
+        c.RunRequested, c.RunStarted, c.RunProgressed, c.RunFinished, c.RunFailed, c.CommandRefused,
+        *_OF_EVERY_SERVICE,
     ),
 }  # fmt: skip
 

@@ -13,6 +13,7 @@ from shared.contracts.definition_changes import changed_meaning, difference
 from shared.contracts.definition_problem import Problem, did_you_mean
 from shared.contracts.definitions import Aggregate, FeatureView, FieldSpec, FieldType, Model, Source
 from shared.contracts.model_checks import model_problems
+from shared.contracts.services import WITH_CONSOLE
 from shared.contracts.source_fields import SourceLookup, known_fields
 from shared.contracts.stages import entity_subject
 from shared.contracts.topics import CONTROL, FEATURES, RECORDS, REJECTED, dead_letters
@@ -22,8 +23,7 @@ __all__ = ["Problem", "changed_meaning", "difference", "problems", "refusals"]
 
 Declared = Source | FeatureView | Model
 
-SERVICES = ("ingestion", "features", "serving", "monitoring", "training", "registry", "console")
-_PLATFORM_TOPICS = frozenset({CONTROL.name, REJECTED.name, *(dead_letters(service) for service in SERVICES)})
+_PLATFORM_TOPICS = frozenset({CONTROL.name, REJECTED.name, *(dead_letters(service) for service in WITH_CONSOLE)})
 _INTERNAL = ("intake.", "records.", "scoring.", "features.", "predictions.", "joins.", "outcomes.", "entity.")
 _NUMERIC = (FieldType.NUMBER, FieldType.INTEGER, FieldType.BOOLEAN)
 _ANY_TYPE = (Aggregate.LAST, Aggregate.DISTINCT_COUNT)

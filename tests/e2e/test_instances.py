@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from deploy.local.options import BrokerKind
-from services.console.cli.local_commands import SHARING
+from shared.contracts.services import SERVICES
 from shared.contracts.topics import CONTROL, JOINS, RECORDS, SCORING
 from shared.runtime.ownership import owners
 from tests.e2e.disturbed_replay import MODEL, Course, Run, assert_as_undisturbed, assert_same, replayed
 from tests.e2e.killer import Blow
 
-TWO: dict[str, int] = dict.fromkeys(SHARING, 2)
+TWO: dict[str, int] = dict.fromkeys(SERVICES, 2)
 
 
 def with_the_work(service: str, topic: str) -> str:

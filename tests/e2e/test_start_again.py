@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.e2e import reader
-from tests.e2e.documented_commands import CLONE, HELP, ROOT, SETUP, UP_FRESH, UP_KAFKA
+from tests.e2e.documented_commands import CLONE, HELP, RELEASE, ROOT, SETUP, UP_FRESH, UP_KAFKA
 from tests.eventually import eventually
 
 CONSOLE, FEATURES, SERVING = "http://127.0.0.1:8100", "http://127.0.0.1:8102", "http://127.0.0.1:8105"
@@ -46,6 +46,11 @@ def test_apache_kafka_keeps_everything_and_fresh_sets_it_aside(tmp_path: Path) -
         publish(folder, "orders", ORDERS + 1)
         eventually(lambda: counted() > ORDERS, 60, "one more order is counted with those from before the stop")
         assert (accepted(), counted()) == (ORDERS + 1, ORDERS + 1), "the others are known by their ids"
+        reader.run(RELEASE, folder)
+        publish(folder, "orders", ORDERS + 2)
+        features = folder / ".headrace" / "logs" / "features.log"
+        eventually(lambda: "a later release goes on with the task" in features.read_text(), 60, "features stand back")
+        assert counted() == ORDERS + 1, "what comes from there on is for the next release"
     with reader.running(UP_FRESH, folder, folder / "third.log"):
         assert httpx.get(f"{CONSOLE}/v1/counts").json()["sources"] == {}
     [aside] = (folder / ".headrace").glob("aside-*")

@@ -169,14 +169,19 @@ def test_a_record_that_a_defect_kept_back_is_scored_once_the_defect_is_mended() 
     assert traces == {original.message.trace[3:35]}
 
 
-def test_a_label_that_is_replayed_behind_the_watermark_revises_as_one_that_comes_late() -> None:
-    defect = Defect(lambda step, name: (step, name) == ("key_labels", "poison-a"))
+def poisoned(step: str, name: str) -> tuple[SimulatedPlatform, Defect, Clerk, int]:
+    """A payment and its label were published now, which comes last; a step raised once on what goes by that name."""
+    defect = Defect(lambda raised_by, raised_on: (raised_by, raised_on) == (step, name))
     platform = lockstep(2, schedule=1, count=SHORT, altered=defect.in_service)
-    now_ms, clerk = platform.newest.now_ms(MODEL), Clerk(platform, times=2)
+    now_ms = platform.newest.now_ms(MODEL)
     platform.publish(PAYMENTS, {**POISON, "at": now_ms}, 0)
-    label = {"truth": "poison-a", "payment": "poison", "known_at": now_ms, "bad": True}
-    platform.publish(TRUTHS, label, 0)
+    platform.publish(TRUTHS, {"truth": "poison-a", "payment": "poison", "known_at": now_ms, "bad": True}, 0)
     settle(platform)
+    return platform, defect, Clerk(platform, times=2), now_ms
+
+
+def test_a_label_that_is_replayed_behind_the_watermark_revises_as_one_that_comes_late() -> None:
+    platform, _, clerk, now_ms = poisoned("key_labels", "poison-a")
     platform.tick(now_ms + 2 * MATURES_MS)
     settle(platform)
     [matured] = of_poison(history_of(platform), OUTCOMES.of(MODEL).name, f.OutcomeMatured)
@@ -192,13 +197,7 @@ def test_a_label_that_is_replayed_behind_the_watermark_revises_as_one_that_comes
 
 
 def test_an_outcome_whose_timer_died_is_decided_when_it_is_replayed_even_long_afterwards() -> None:
-    defect = Defect(lambda step, name: (step, name) == ("join", "due of poison"))
-    platform = lockstep(2, schedule=1, count=SHORT, altered=defect.in_service)
-    now_ms, clerk = platform.newest.now_ms(MODEL), Clerk(platform, times=2)
-    platform.publish(PAYMENTS, {**POISON, "at": now_ms}, 0)
-    label = {"truth": "poison-a", "payment": "poison", "known_at": now_ms, "bad": True}
-    platform.publish(TRUTHS, label, 0)
-    settle(platform)
+    platform, defect, clerk, now_ms = poisoned("join", "due of poison")
     platform.tick(now_ms + 100 * MATURES_MS)  # the labels of others have expired
     settle(platform)
     assert of_poison(history_of(platform), OUTCOMES.of(MODEL).name, f.OutcomeMatured) == []

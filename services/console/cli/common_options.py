@@ -19,6 +19,7 @@ ConsoleUrl = Annotated[
     str, typer.Option("--console", envvar="HEADRACE_CONSOLE_URL", help="URL of the console", metavar="URL")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON on standard output, and nothing else there")]
+Limit = Annotated[int, typer.Option(min=1, max=1_000, help="so many at most")]
 By = Annotated[str | None, typer.Option("--by", help="who asks; default: your user name", metavar="NAME")]
 
 

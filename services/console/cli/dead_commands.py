@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from services.console.cli.common_options import DEFAULT_CONSOLE, AsJson, By, ConsoleUrl, ask, connected, person
+from services.console.cli.common_options import DEFAULT_CONSOLE, AsJson, By, ConsoleUrl, Limit, ask, connected, person
 from services.console.cli.output import print_json, print_text, show, table
 
 SHORT_ID = 8
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 def list_letters(
     service: Annotated[str | None, typer.Argument(help="only this service's")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1_000, help="so many at most")] = 20,
+    limit: Limit = 20,
     as_json: AsJson = False,
     console: ConsoleUrl = DEFAULT_CONSOLE,
 ) -> None:

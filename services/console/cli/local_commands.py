@@ -11,6 +11,7 @@ import typer
 
 from services.console.cli.common_options import DEFAULT_CONSOLE, AsJson, ConsoleUrl
 from services.console.cli.failure import CommandFailed
+from shared.contracts.services import SERVICES
 
 PACE = re.compile(r"lockstep|max|[0-9]+(\.[0-9]+)?x")
 
@@ -32,7 +33,6 @@ Instances = Annotated[
     typer.Option("--instances", help="SERVICE=N: so many processes of it, which share its work", metavar="SERVICE=N"),
 ]
 MOST_INSTANCES = 16
-SHARING: tuple[str, ...] = ("ingestion", "features", "serving", "monitoring", "training", "registry")
 
 
 def register(app: typer.Typer) -> None:
@@ -75,9 +75,9 @@ def _counted(instances: list[str] | None) -> dict[str, int]:
     counted: dict[str, int] = {}
     for said in instances or ():
         service, _, number = said.partition("=")
-        if service not in SHARING or not number.isdigit() or not 1 <= int(number) <= MOST_INSTANCES:
+        if service not in SERVICES or not number.isdigit() or not 1 <= int(number) <= MOST_INSTANCES:
             raise typer.BadParameter(
-                f"{said!r} is none of {', '.join(SHARING)} with a number from 1 to {MOST_INSTANCES}, as in features=2",
+                f"{said!r} is none of {', '.join(SERVICES)} with a number from 1 to {MOST_INSTANCES}, as in features=2",
                 param_hint="--instances",
             )
         counted[service] = int(number)

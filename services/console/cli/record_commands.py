@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from services.console.cli.common_options import DEFAULT_CONSOLE, AsJson, ConsoleUrl, ask, connected
+from services.console.cli.common_options import DEFAULT_CONSOLE, AsJson, ConsoleUrl, Limit, ask, connected
 from services.console.cli.failure import CommandFailed
 from services.console.cli.output import print_json, print_text, say, show, table
 
@@ -51,7 +51,7 @@ def publish(
 
 def rejected(
     source: Annotated[str | None, typer.Argument(help="only this source")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1_000, help="so many at most")] = 20,
+    limit: Limit = 20,
     as_json: AsJson = False,
     console: ConsoleUrl = DEFAULT_CONSOLE,
 ) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from services.console.cli.common_options import DEFAULT_CONSOLE, AsJson, ConsoleUrl, connected
 from services.console.cli.output import print_json, print_text
+from shared.contracts.services import SERVICES
 
 
 def register(app: typer.Typer) -> None:
@@ -16,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 
 def release(
-    service: Annotated[str, typer.Argument(help="ingestion, features, training, registry, serving or monitoring")],
+    service: Annotated[str, typer.Argument(help=f"one of {', '.join(SERVICES)}")],
     number: Annotated[int, typer.Argument(min=2, help="the release of its code that comes next", metavar="RELEASE")],
     as_json: AsJson = False,
     console: ConsoleUrl = DEFAULT_CONSOLE,

@@ -141,6 +141,8 @@ def test_release_says_where_it_begins(headrace: Any) -> None:
     assert (again["service"], again["release"]) == ("training", 2)
     refused = headrace("release", "training", "4")
     assert (refused.code, "the next one is 3" in refused.err) == (1, True)
+    unknown = headrace("release", "trainning", "2")
+    assert (unknown.code, "there is no service 'trainning'" in unknown.err) == (1, True)
 
 
 def test_publish_then_status_and_rejected(headrace: Any, platform: RunningPlatform, tmp_path: Path) -> None:
