@@ -14,9 +14,10 @@ from shared.contracts.envelope import Event, Mark, Message, decode, encode
 from shared.contracts.identity import derived_id
 from shared.contracts.topics import CONTROL
 from shared.runtime.artifacts import ArtifactStore
+from shared.runtime.host import Host
 from shared.runtime.log import TopicPartition
 from shared.runtime.memory_log import MemoryBroker
-from shared.runtime.process import Host, Process
+from shared.runtime.process import Process
 from shared.runtime.service import Executor, Service
 from tests import builders as b
 

@@ -16,9 +16,10 @@ from deploy.simulation.virtual_time import Jobs, JumpingClock, VirtualClock
 from shared.contracts.envelope import Encoded
 from shared.contracts.platform import TABLE_COPIES, Platform
 from shared.contracts.topics import FEATURES
+from shared.runtime.host import Host
 from shared.runtime.log import BrokerAway, TopicPartition
 from shared.runtime.memory_log import Fate, MemoryBroker, MemoryWriter
-from shared.runtime.process import Host, Process
+from shared.runtime.process import Process
 from shared.runtime.service import Service
 
 __all__ = ["ALL_FAULTS", "NO_FAULTS", "DoesNotSettle", "Faults", "World"]

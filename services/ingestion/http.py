@@ -73,14 +73,14 @@ async def _body(request: Request) -> bytes | None:
 def _unready(process: Process, source: str) -> JSONResponse | None:
     platform = process.history.newest
     if not platform.definitions.sources:
-        reason = "; ".join(process.waiting.values()) or "no definition has been applied yet"
+        reason = "; ".join(process.awaited.values()) or "no definition has been applied yet"
         return _error(
             503, f"no source is known here: {reason}. Apply one with `headrace apply -f FILE`, then try again"
         )
     if source not in platform.definitions.sources:
         known = ", ".join(sorted(platform.definitions.sources))
         return _error(404, f"source {source!r} is not declared; declared are {known}")
-    if platform.definitions.sources[source].topic_name not in process.made:
+    if platform.definitions.sources[source].topic_name not in process.topics.there:
         return _error(503, f"the topic of source {source!r} is being made: try again in a second")
     return None
 

@@ -12,10 +12,10 @@ from shared.contracts.identity import derived_id
 from shared.contracts.topics import CONTROL
 from shared.contracts.topology import NO_DEFINITIONS
 from shared.runtime.history import ControlHistory
+from shared.runtime.host import Clock as ProcessClock
 from shared.runtime.log import Admin, Reader
 from shared.runtime.outside import OutsideWriter
 from shared.runtime.process import CONTROL_TP
-from shared.runtime.process import Clock as ProcessClock
 from shared.runtime.task_file import forgotten_log
 from shared.runtime.topic_settings import topic_config
 

@@ -23,6 +23,7 @@ from shared.contracts.topics import CONTROL
 from shared.runtime.about import about_of
 from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.folder_members import FolderMembers
+from shared.runtime.host import Host
 from shared.runtime.http_server import Health, build_app, serve
 from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.kafka_group import KafkaGroup
@@ -37,9 +38,9 @@ from shared.runtime.log import (
     TopicMissing,
 )
 from shared.runtime.logs import configure_logs
+from shared.runtime.lost_records import RecordsExpired
 from shared.runtime.ownership import Alone, Membership
-from shared.runtime.process import CONTROL_TP, Host, Process
-from shared.runtime.records_expired import RecordsExpired
+from shared.runtime.process import CONTROL_TP, Process
 from shared.runtime.service import Service
 from shared.runtime.set_aside_log import SetAsideLog
 from shared.runtime.settings import STOPPED_FOR_GOOD, ServiceSettings, SettingsInvalid, from_environment

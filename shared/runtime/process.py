@@ -5,107 +5,38 @@ Both drivers call the same methods: over Kafka in a loop, in the simulation one 
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Mapping, Set
-from concurrent.futures import Future, wait
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from collections.abc import Mapping, Set
+from concurrent.futures import wait
 from itertools import islice
-from pathlib import Path
-from typing import Protocol
 
 import structlog
 
 from shared.contracts.control import ReleaseDeclared
-from shared.contracts.errors import HeadraceError
 from shared.contracts.topics import CONTROL, REJECTED, dead_letters
-from shared.contracts.topology import Definitions, TaskSpec
-from shared.runtime.artifacts import ArtifactStore
+from shared.contracts.topology import Definitions
 from shared.runtime.control_task import ControlTask
-from shared.runtime.copier import Copier
 from shared.runtime.copies import Copies
 from shared.runtime.followed_logs import FollowedLogs
 from shared.runtime.head_task import HeadTask
 from shared.runtime.history import ControlHistory
-from shared.runtime.log import Broker, DamagedBatch, LogRecord, OffsetOutOfRange, TopicPartition
-from shared.runtime.open_files import HAND_OVER_S, Files, OpenFiles
+from shared.runtime.host import Host
+from shared.runtime.log import DamagedBatch, LogRecord, OffsetOutOfRange, TopicPartition
+from shared.runtime.lost_records import DamagedLog, RecordsExpired, require_whole
+from shared.runtime.open_files import HAND_OVER_S
 from shared.runtime.outside import OutsideWriter
-from shared.runtime.ownership import Alone, Members, Membership
-from shared.runtime.records_expired import RecordsExpired
-from shared.runtime.relay import Relay
-from shared.runtime.service import Executor, Follower, RawFollower, Service, WakingExecutor
-from shared.runtime.settings import COPY_EVERY_S
-from shared.runtime.step import OtherRelease, Wait
+from shared.runtime.owned_tasks import OwnedTasks, Ports
+from shared.runtime.ownership import Alone, Members
+from shared.runtime.service import Follower, RawFollower, Service, WakingExecutor
 from shared.runtime.table_copies import TableCopies
 from shared.runtime.table_starts import TableStarts
 from shared.runtime.task import Task
-from shared.runtime.task_file import DiskFull, OutboxRow
-from shared.runtime.topic_settings import topic_config
+from shared.runtime.task_file import DiskFull
+from shared.runtime.written_topics import WrittenTopics
 
 log = structlog.get_logger()
 CONTROL_TP = TopicPartition(CONTROL.name, 0)
-BATCH = 1_000
-LOOK_EARLY_EVERY_S = 1.0  # whether an earlier release has brought a task to where this one begins
 LARGEST_OUTBOX = 5_000  # beyond it a task's input pauses
 TRY_DISK_EVERY_S = 1.0
-
-
-class Clock(Protocol):
-    """Time for what is measured, coalesced or waited for; nothing that is decided reads it."""
-
-    def now_s(self) -> float: ...
-
-    def wall_ms(self) -> int: ...
-
-
-class WrongPartitions(HeadraceError):
-    """A topic that exists with another partition count than its definition says."""
-
-    def __init__(self, topic: str, found: int, expected: int) -> None:
-        super().__init__(
-            f"Topic {topic} has {found} partitions, but its definition says {expected}: "
-            f"set `partitions: {found}` in the definition under a new name, or delete the topic"
-        )
-
-
-class DamagedLog(HeadraceError):
-    """Entries of a log of ours that cannot be read: whatever stands behind them would be a gap for ever."""
-
-    def __init__(self, damage: DamagedBatch) -> None:
-        super().__init__(
-            f"{damage.topic}/{damage.partition} cannot be read from {damage.first} to {damage.following - 1}: "
-            f"{damage.reason}. Nothing that follows may be taken without them. Nothing was skipped: where a replica of "
-            "that partition is whole, make it the leader and start again"
-        )
-        self.damage = damage
-
-
-@dataclass(frozen=True)
-class Host:
-    """What a process runs on."""
-
-    broker: Broker
-    clock: Clock
-    files: Files
-    executor: Executor
-    artifacts: ArtifactStore
-    instance: str
-    folder: Path | None = None
-    largest_event_bytes: int = 1_000_000
-    batch: int = BATCH  # the most entries of a log that one turn takes, and one transaction holds
-    copy_every_s: float = COPY_EVERY_S
-    membership: Membership | None = None  # None: there is no other instance
-    set_aside: Callable[[OutboxRow], None] = lambda row: None  # told once of each dead letter and each rejected record
-    passed_over: Callable[[DamagedBatch], None] = lambda damage: None  # told of what users wrote and nobody can read
-
-
-@dataclass(frozen=True, slots=True)
-class _Early:
-    """A task that an earlier release has still to bring on: where it stood, and when its copies are looked at again."""
-
-    position: int
-    why: str
-    look_s: float
 
 
 class Process:
@@ -123,22 +54,15 @@ class Process:
         self.outside.wake = self.reader.wake
         self.writer.on_answers(self.reader.wake)
         self.executor = WakingExecutor(host.executor, self.reader.wake)
-        self.tasks: dict[str, Task] = {}
-        self.relays: dict[str, Relay] = {}
-        self.waiting: dict[str, str] = {}  # what is not there yet, and why it matters
-        self.made: set[str] = set()  # topics that are there
+        ports = Ports(self.reader, self.writer, self.admin, self.executor)
+        self.owned = OwnedTasks(service, host, ports, self.history, self._copies)
+        self.topics = WrittenTopics(self.admin)
         self.turns = 0
-        self._by_tp: dict[TopicPartition, Task] = {}
-        self._backlog: dict[TopicPartition, deque[LogRecord]] = {}
-        self._paused: set[TopicPartition] = set()
+        self._waiting: dict[str, str] = {}  # which logs are not there yet, and why it matters
         self._peak_lag: dict[str, int] = {}
         self._membership = host.membership or Alone(host.instance)
         self._members: Members | None = None
-        self._opener = OpenFiles(host.files, self._copies, self.executor, host.clock.now_s)
-        self.copier = Copier(self._copies, self.executor, host.clock.now_s, host.copy_every_s)
         self._disk: dict[str, tuple[float, str]] = {}  # by task: when its disk is tried again, and what it said
-        self._early: dict[str, _Early] = {}
-        self._passed_on: dict[str, Future[None]] = {}  # tasks that a later release goes on with, and their last copies
         self._declared = False
         self._definitions: Definitions | None = None
         self._assigned_for: tuple[Set[str], int] | None = None  # tasks, and how many logs are followed
@@ -192,9 +116,9 @@ class Process:
             self._require_whole(tp, fetched)
             if tp in self.followed:
                 self.followed.take(tp, fetched, self.history.newest)
-            if tp in self._by_tp:
-                self._backlog[tp].extend(fetched)
-                task_id = self._by_tp[tp].spec.id
+            if tp in self.owned.by_log:
+                self.owned.inputs.add(tp, fetched)
+                task_id = self.owned.by_log[tp].spec.id
                 self._peak_lag[task_id] = max(self._peak_lag.get(task_id, 0), self.lag(task_id))
         self._decided = self._decided or self.reader.end_reached_since(CONTROL_TP, self._control_opened)
         self.followed.note_ends()
@@ -203,7 +127,7 @@ class Process:
     def _poll(self, wait_s: float, records: int, only: TopicPartition | None) -> dict[TopicPartition, list[LogRecord]]:
         if only is None:
             return self.reader.poll(wait_s, records)
-        others = [tp for tp in self._assigned() if tp != only and tp not in self._paused]
+        others = [tp for tp in self._assigned() if tp != only and tp not in self.owned.inputs.paused]
         self.reader.pause(others)
         try:
             return self.reader.poll(wait_s, records)
@@ -216,11 +140,12 @@ class Process:
             raise gone  # beyond the end: that is another log, or the broker does not say
         if not self.followed.lose(gone.tp):
             raise RecordsExpired(self._reads(gone.tp), gone.tp, gone.asked, gone.beginning) from gone
-        self.waiting[f"table {gone.tp.topic}/{gone.tp.partition}"] = str(gone)
+        self._waiting[f"table {gone.tp.topic}/{gone.tp.partition}"] = str(gone)
         self._assign()
 
     def _reads(self, tp: TopicPartition) -> str:
-        return self._by_tp[tp].spec.id if tp in self._by_tp else f"{self.service.name}, which follows it,"
+        task = self.owned.by_log.get(tp)
+        return f"{self.service.name}, which follows it," if task is None else task.spec.id
 
     def _require_whole(self, tp: TopicPartition, fetched: list[LogRecord]) -> None:
         """A log of ours has no holes; users' topics may be compacted, or hold transactions. Raises RecordsExpired."""
@@ -228,14 +153,11 @@ class Process:
             return
         standing = self.followed.standing(tp)
         following = None if standing is None else standing.position
-        if tp in self._by_tp:
-            backlog = self._backlog[tp]
-            expected = backlog[-1].offset + 1 if backlog else self._by_tp[tp].position
+        if tp in self.owned.by_log:
+            expected = self._fetched(tp)
             following = expected if following is None else min(expected, following)
-        for record in fetched[:1] if fetched[-1].offset - fetched[0].offset < len(fetched) else fetched:
-            if following is not None and record.offset > following:
-                raise RecordsExpired(self._reads(tp), tp, following, record.offset)
-            following = record.offset + 1
+        if following is not None:
+            require_whole(self._reads(tp), tp, fetched, following)
 
     def _users_topics(self) -> Set[str]:
         definitions, found = self._users
@@ -248,35 +170,39 @@ class Process:
     def _pass_over(self, damage: DamagedBatch) -> None:
         if damage.topic not in self._users_topics():
             raise DamagedLog(damage)
-        task = self._by_tp.get(TopicPartition(damage.topic, damage.partition))
+        task = self.owned.by_log.get(TopicPartition(damage.topic, damage.partition))
         if task is not None:
             task.counts.damaged += damage.following - damage.first
             self._host.passed_over(damage)
 
     def _open_control(self) -> bool:
         if self.admin.partitions(CONTROL.name) is None:
-            self.waiting["control.v1"] = "the registry founds the platform; it has not yet"
+            self._waiting["control.v1"] = "the registry founds the platform; it has not yet"
             return False
-        self.waiting["control.v1"] = "its first entry has not been read yet"
+        self._waiting["control.v1"] = "its first entry has not been read yet"
         self._control_open, self._control_opened = True, self.reader.fetch_token()
         self._assign()
         return True
 
     def _assigned(self) -> dict[TopicPartition, int]:
-        positions = {tp: task.position for tp, task in self._by_tp.items()}
+        positions = {tp: task.position for tp, task in self.owned.by_log.items()}
         positions |= {tp: at for tp, at in self.followed.positions.items() if tp not in positions}
         return {CONTROL_TP: self.history.position, **positions}
 
     def _assign(self) -> None:
         self.reader.assign(self._assigned())
         self._assigned_for = self._at_work()
+        for task_id in self._disk.keys() - self.tasks.keys():
+            del self._disk[task_id]
         following = self.followed.positions
-        for tp in self._by_tp.keys() & following.keys():
+        for tp in self.owned.by_log.keys() & following.keys():
             # Task and follower may stand apart; each passes over what it has taken already.
-            backlog = self._backlog[tp]
-            wanted = min(backlog[-1].offset + 1 if backlog else self._by_tp[tp].position, following[tp])
+            wanted = min(self._fetched(tp), following[tp])
             if wanted < self.reader.position(tp):
                 self.reader.seek(tp, wanted)
+
+    def _fetched(self, tp: TopicPartition) -> int:
+        return self.owned.inputs.reached(tp, self.owned.by_log[tp].position)
 
     # --- definitions make tasks
 
@@ -291,28 +217,20 @@ class Process:
         self._declare_release()
         members = self._membership.members()
         changed = definitions is not self._definitions or members != self._members
-        if not changed and not (self.waiting and self.clock.now_s() >= self._next_look_s):
+        if not changed and not ((self._waiting or self.owned.waiting) and self.clock.now_s() >= self._next_look_s):
             return False
         self._next_look_s = self.clock.now_s() + 0.1
         # Known only once all is done: what a broker that goes away leaves undone is done by the next call.
         self._definitions = None
         specs = {spec.id: spec for spec in definitions.tasks if spec.service == self.service.name}
-        self.waiting = {}
+        self._waiting = {}
         before = self._at_work()
         if members is None:
-            self.waiting["group"] = "this instance joins the others of its service"
+            self._waiting["group"] = "this instance joins the others of its service"
         for spec in specs.values():
-            self._ensure_written(spec, definitions)
-            if self._is_passed_on(spec):
-                continue
-            if members is None or members.owner(spec, definitions) != self.instance:
-                self._let_go(spec, members)
-            elif spec.id not in self.tasks:
-                self._open(spec, definitions, members)
-            elif self.tasks[spec.id].spec != spec:
-                self.tasks[spec.id].spec = spec
-                self.tasks[spec.id].forget_said()
-        self.waiting |= self.followed.open(self.history.newest, self.admin.partitions)
+            self.topics.ensure(spec, definitions)
+        self.owned.take_up(specs, definitions, members)
+        self._waiting |= self.followed.open(self.history.newest, self.admin.partitions)
         if self._at_work() != self._assigned_for:
             self._assign()
         self._definitions, self._members = definitions, members
@@ -329,115 +247,6 @@ class Process:
         declared = ReleaseDeclared(service=service, release=release)
         event_id = declared.id_in(self.history.log_id or "")
         self.outside.publish(CONTROL, declared, event_id=event_id, time_ms=self.clock.wall_ms())
-
-    def _stand_back(self, task: Task, other: OtherRelease) -> None:
-        """The next entry is for other code: a later release goes on from here, or an earlier one has to come here."""
-        spec = task.spec
-        if other.shown > other.own:
-            log.info("a later release goes on with the task", task=spec.id, position=task.position, release=other.shown)
-            self._passed_on[spec.id] = self._last_copy(task, f"release {other.shown}")
-            self.waiting[spec.id] = "its last copy is made"
-        else:
-            self._early[spec.id] = _Early(task.position, str(other), self.clock.now_s() + LOOK_EARLY_EVERY_S)
-            self.waiting[spec.id] = str(other)
-            self._drop(task)
-        self._assign()
-
-    def _is_passed_on(self, spec: TaskSpec) -> bool:
-        copy = self._passed_on.get(spec.id)
-        if copy is None:
-            return False
-        if not copy.done():
-            self.waiting[spec.id] = "its last copy is made"
-        elif copy.exception() is not None:
-            del self._passed_on[spec.id]  # the file is here only: opened again, it is copied again
-            return False
-        return True
-
-    def _let_go(self, spec: TaskSpec, members: Members | None) -> None:
-        """The task is another instance's. What it has not sent, the other one sends."""
-        self._opener.forget(spec.id)
-        self._early.pop(spec.id, None)
-        task = self.tasks.get(spec.id)
-        if task is None:
-            return
-        if members is None:
-            self._drop(task)
-        else:
-            self._last_copy(task, members.id)
-
-    def _last_copy(self, task: Task, membership: str) -> Future[None]:
-        self._store_cursor(task)
-        copy = self.copier.hand_over(task, membership)
-        self._drop(task)
-        return copy
-
-    def _drop(self, task: Task) -> None:
-        spec = task.spec
-        del self.tasks[spec.id], self.relays[spec.id]
-        self._disk.pop(spec.id, None)
-        if not isinstance(task, ControlTask):
-            tp = TopicPartition(spec.topic, spec.partition)
-            del self._by_tp[tp], self._backlog[tp]
-            if tp in self._paused:
-                self.reader.resume([tp])
-                self._paused.discard(tp)
-        self._store_cursor(task)
-        task.close()
-
-    def _store_cursor(self, task: Task) -> None:
-        with suppress(DiskFull):  # what is not stored is done again by whoever goes on
-            task.settle_cursor()
-
-    def _ensure_written(self, spec: TaskSpec, definitions: Definitions) -> None:
-        topics = {output.topic: output.partitions for output in spec.outputs}
-        topics[dead_letters(spec.service)] = 1
-        if spec.head:
-            topics[spec.topic] = definitions.partitions[spec.topic]
-        for topic, partitions in topics.items():
-            self._ensure(topic, partitions, definitions)
-
-    def _ensure(self, topic: str, partitions: int, definitions: Definitions) -> None:
-        found = self.admin.partitions(topic)
-        if found is None:
-            self.admin.create(topic, partitions, topic_config(topic, definitions))
-        elif found != partitions:
-            raise WrongPartitions(topic, found, partitions)
-        self.made.add(topic)
-
-    def _open(self, spec: TaskSpec, definitions: Definitions, members: Members) -> None:
-        if self.admin.partitions(spec.topic) is None:
-            self.waiting[spec.id] = f"topic {spec.topic} does not exist yet"
-            return
-        early = self._early.get(spec.id)
-        if early is not None and self.clock.now_s() < early.look_s:
-            self.waiting[spec.id] = early.why
-            return
-        try:
-            former = members.former_owner(spec, definitions)
-            file = self._opener.open(spec.id, members.id if former not in (None, self.instance) else None)
-        except Wait as wait:
-            self.waiting[spec.id] = str(wait)
-            return
-        kind = HeadTask if spec.head else ControlTask if spec.topic == CONTROL.name else Task
-        tp = TopicPartition(spec.topic, spec.partition)
-        with ExitStack() as on_failure:
-            on_failure.callback(file.close)
-            file.bind(self.history.log_id or "")
-            if kind is not ControlTask and file.reached == (0, 0) and (beginning := self.reader.beginning(tp)) > 0:
-                file.begin_at(beginning)  # any other file goes on where it stands, or not at all: see _polled
-            task = kind(
-                spec, self.service.steps[spec.step], file, self.history,
-                largest_event_bytes=self._host.largest_event_bytes, release=self.service.release,
-            )  # fmt: skip
-            on_failure.pop_all()
-        if early is not None and task.position > early.position:
-            del self._early[spec.id]
-        self.tasks[spec.id] = task
-        self.relays[spec.id] = Relay(task, self.writer)
-        if kind is not ControlTask:
-            self._by_tp[tp] = task
-            self._backlog[tp] = deque()
 
     # --- tasks
 
@@ -461,7 +270,7 @@ class Process:
         self._disk[task_id] = self.clock.now_s() + TRY_DISK_EVERY_S, str(full)
         task = self.tasks[task_id]
         if not isinstance(task, ControlTask):
-            self._bound(TopicPartition(task.spec.topic, task.spec.partition), True)
+            self.owned.inputs.bound(TopicPartition(task.spec.topic, task.spec.partition), True)
 
     def _advance(self, task_id: str, limit: int) -> bool:
         if self.history.newest.definitions is not self._definitions:
@@ -476,30 +285,30 @@ class Process:
             moved = self._advance_data(task, limit, now_s)
         self._say_set_aside(task, len(task.unsent) - before)
         if task.rests is not None:
-            self._stand_back(task, task.rests)
+            self.owned.stand_back(task, task.rests)
+            self._assign()
             return True
         if isinstance(task, HeadTask):
             tp = TopicPartition(task.spec.topic, task.spec.partition)
             # What was fetched and waits in the backlog is older than the tick: it must not come behind its mark.
             task.observe(
                 self.reader.fetch_token,
-                lambda token: not self._backlog[tp] and self.reader.end_reached_since(tp, token),
+                lambda token: not self.owned.inputs.waiting(tp) and self.reader.end_reached_since(tp, token),
             )
         moved |= task.say(now_s)
-        if not moved and self.relays[task_id].idle:
+        if not moved and self.owned.relays[task_id].idle:
             task.settle_cursor()
         return moved
 
     def _advance_data(self, task: Task, limit: int, now_s: float) -> bool:
         tp = TopicPartition(task.spec.topic, task.spec.partition)
-        backlog = self._backlog[tp]
-        full = self.relays[task.spec.id].pending > LARGEST_OUTBOX
+        inputs = self.owned.inputs
+        full = self.owned.relays[task.spec.id].pending > LARGEST_OUTBOX
         taken = 0
-        if backlog and not full:
-            taken = task.process(list(islice(backlog, limit)), now_s)
-            for _ in range(taken):
-                backlog.popleft()
-        self._bound(tp, full or len(backlog) > self._host.batch)
+        if inputs.waiting(tp) and not full:
+            taken = task.process(inputs.next(tp, limit), now_s)
+            inputs.took(tp, taken)
+        inputs.bound(tp, full or inputs.waiting(tp) > self._host.batch)
         return taken > 0
 
     def _say_set_aside(self, task: Task, derived: int) -> None:
@@ -508,29 +317,26 @@ class Process:
         for row in [row for row in islice(reversed(task.unsent), derived) if row.topic in topics][::-1]:
             self._host.set_aside(row)
 
-    def _bound(self, tp: TopicPartition, full: bool) -> None:
-        if full and tp not in self._paused:
-            self.reader.pause([tp])
-            self._paused.add(tp)
-        elif not full and tp in self._paused:
-            self.reader.resume([tp])
-            self._paused.discard(tp)
-
     def work(self) -> None:
         """A turn for each worker."""
         for worker in self.workers:
             worker.turn()
         if self.history.log_id is not None:
-            self.copier.turn(self.tasks)
+            self.owned.copier.turn(self.tasks)
 
     def publish(self, wait_s: float = 0.0) -> bool:
         """Hand over what is to be sent, and take in what was acknowledged."""
-        sent = sum(relay.send() for relay in self.relays.values()) + self.outside.send(self.writer)
+        sent = sum(relay.send() for relay in self.owned.relays.values()) + self.outside.send(self.writer)
         if self.writer.in_flight():
             self.writer.drain(wait_s)
         return sent > 0
 
     # --- what others may know
+
+    @property
+    def tasks(self) -> Mapping[str, Task]:
+        """The tasks that are this process's own, by id."""
+        return self.owned.tasks
 
     @property
     def bound_to(self) -> str | None:
@@ -552,7 +358,7 @@ class Process:
     @property
     def pending(self) -> int:
         """What this process has taken or decided, and not yet finished: none of it waits for new input."""
-        rows = sum(relay.pending for relay in self.relays.values()) + sum(map(len, self._backlog.values()))
+        rows = sum(relay.pending for relay in self.owned.relays.values()) + len(self.owned.inputs)
         unsaid = sum(task.unsaid for task in self.tasks.values())
         behind = sum(task.behind for task in self.tasks.values() if isinstance(task, ControlTask))
         ticks = sum(task.awaits_tick for task in self.tasks.values() if isinstance(task, HeadTask))
@@ -560,7 +366,7 @@ class Process:
 
     def applied(self) -> Mapping[tuple[str, int], int]:
         """How far each log that is read has been applied: the offset of the next entry."""
-        ends = {(tp.topic, tp.partition): task.position for tp, task in self._by_tp.items()}
+        ends = {(tp.topic, tp.partition): task.position for tp, task in self.owned.by_log.items()}
         for tp, position in self.followed.positions.items():
             where = (tp.topic, tp.partition)
             ends[where] = min(ends.get(where, position), position)
@@ -587,8 +393,7 @@ class Process:
     @property
     def awaited(self) -> Mapping[str, str]:
         """What this process waits for, by what waits: logs, files, and disks with no room."""
-        early = {task_id: one.why for task_id, one in self._early.items()}
-        return {**self.waiting, **early, **{task_id: said for task_id, (_, said) in self._disk.items()}}
+        return {**self._waiting, **self.owned.waiting, **{task_id: said for task_id, (_, said) in self._disk.items()}}
 
     def runs(self, step: str) -> bool:
         """Whether a task of this step is this process's own."""
@@ -601,18 +406,9 @@ class Process:
         """Stop cleanly: what is acknowledged is stored, tasks are handed over, files and connections are closed."""
         for worker in self.workers:
             worker.close()
-        self._opener.close()
         self.followed.close()
-        last = [*self._passed_on.values(), *(self._closed(task) for task in self.tasks.values())]
-        wait([copy for copy in last if copy is not None], timeout=HAND_OVER_S)
+        wait(self.owned.close(self._members is not None and len(self._members.names) > 1), timeout=HAND_OVER_S)
         self._membership.leave()
         self.reader.close()
         self.writer.close()
         self.admin.close()
-
-    def _closed(self, task: Task) -> Future[None] | None:
-        self._store_cursor(task)
-        others = self._members is not None and len(self._members.names) > 1
-        copy = self.copier.hand_over(task, "left") if others else None
-        task.close()
-        return copy

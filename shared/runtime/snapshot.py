@@ -103,7 +103,7 @@ def _task_figures(process: Process, task_id: str) -> TaskFigures:
         lag=process.lag(task_id),
         peak_lag=process.take_peak_lag(task_id),
         watermark_ms=None if task.watermark_ms == NEVER_MS else task.watermark_ms,
-        outbox=process.relays[task_id].pending,
-        copy_age_s=process.copier.age_s(task_id, task.reached),
+        outbox=process.owned.relays[task_id].pending,
+        copy_age_s=process.owned.copier.age_s(task_id, task.reached),
         damaged=counts.damaged,
     )

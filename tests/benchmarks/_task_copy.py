@@ -12,11 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from shared.runtime.artifacts import ArtifactStore
+from shared.runtime.host import Host
 from shared.runtime.http_server import Health
 from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.kafka_driver import Driver, SystemClock, collect_seldom
 from shared.runtime.kafka_settings import KafkaSettings
-from shared.runtime.process import Host, Process
+from shared.runtime.process import Process
 from shared.runtime.task_folder import TaskFolder
 from tests.benchmarks._copied_log import TASK, service
 from tests.benchmarks._laps import serve_laps

@@ -25,11 +25,12 @@ from shared.contracts.envelope import Encoded, encode
 from shared.contracts.topics import CONTROL, FEATURES, RECORDS
 from shared.inputs.windows import WindowState, observe
 from shared.runtime.artifacts import ArtifactStore
+from shared.runtime.host import Host
 from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.kafka_driver import SystemClock
 from shared.runtime.kafka_settings import KafkaSettings
 from shared.runtime.log import SendError, TopicPartition
-from shared.runtime.process import Host, Process
+from shared.runtime.process import Process
 from shared.runtime.service import Service
 from shared.runtime.tables import TableFollower
 from shared.runtime.task_folder import TaskFolder

@@ -25,10 +25,11 @@ from shared.contracts.topics import CONTROL, INTAKE, RECORDS, dead_letters
 from shared.runtime.acceptance import Acceptance
 from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.folder_members import FolderMembers
+from shared.runtime.host import Host
 from shared.runtime.http_server import Health
 from shared.runtime.kafka_driver import Driver, SystemClock
 from shared.runtime.log import Broker, BrokerAway, DamagedBatch, LogRecord, SendError, TopicPartition, Writer
-from shared.runtime.process import Host, Process
+from shared.runtime.process import Process
 from shared.runtime.service import Service
 from shared.runtime.task_folder import TaskFolder
 from shared.runtime.to_the_end import to_the_end
@@ -168,7 +169,7 @@ class TaskBench:
         """Turn until then; fail with `what` after `patience_s`."""
         until_s = time.monotonic() + patience_s
         while not reached():
-            assert time.monotonic() < until_s, f"not within {patience_s} s: {what}; waiting: {self.process.waiting}"
+            assert time.monotonic() < until_s, f"not within {patience_s} s: {what}; waiting: {self.process.awaited}"
             self.turn()
 
     def turn_for(self, seconds: float) -> None:

@@ -246,7 +246,7 @@ def _take_and_send(bench: TaskBench, until: int) -> None:
     while not taken():
         pass
     for task in heads:
-        process.relays[task.spec.id].send()
+        process.owned.relays[task.spec.id].send()
 
 
 def _has_gap(numbers: list[int]) -> bool:

@@ -12,7 +12,7 @@ import pytest
 
 from shared.runtime.kafka_wire import DAMAGE_TRIES
 from shared.runtime.log import TopicPartition
-from shared.runtime.process import DamagedLog
+from shared.runtime.lost_records import DamagedLog
 from tests.conformance.networks import WireNetwork
 from tests.conformance.task_bench import TAKEN, TOPIC, TaskBench, user_record
 from tests.conformance.task_contract import A_MINUTE_S, A_MOMENT_S

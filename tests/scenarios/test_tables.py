@@ -16,9 +16,10 @@ from shared.contracts.control import TableCopied
 from shared.contracts.flow import WindowsChanged
 from shared.contracts.topics import FEATURES
 from shared.runtime.artifacts import ArtifactStore
+from shared.runtime.host import Host
 from shared.runtime.log import TopicPartition
 from shared.runtime.memory_log import MemoryBroker
-from shared.runtime.process import Host, Process
+from shared.runtime.process import Process
 from shared.runtime.service import Service
 from shared.runtime.tables import TableFollower
 from tests.memory_host import AtOnce, settle
@@ -137,7 +138,7 @@ def test_a_damaged_copy_is_passed_over_for_the_one_before_it_and_what_nobody_has
     nobody = late_reader(platform, broker, artifacts)
     run(platform, nobody)
     assert replica_of(nobody) == {}
-    assert all("sha256" in nobody.waiting[f"table {tp.topic}/{tp.partition}"] for tp in logs)
+    assert all("sha256" in nobody.awaited[f"table {tp.topic}/{tp.partition}"] for tp in logs)
     assert "sha256" in (TableFollower.of(nobody).why_unread(workload.VIEW) or "")
     # Whoever had read it all copies it anew, and everybody goes on.
     for n in range(200):

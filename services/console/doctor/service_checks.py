@@ -9,7 +9,7 @@ from services.console.doctor.facts import Facts, ServiceLook
 from services.console.doctor.finding import CannotLook, Check, Finding, Unseen, seen
 from shared.contracts.topology import TaskSpec
 
-# What a reason says, why it matters, and what mends it; see DiskFull, ArtifactMissing and Process.waiting.
+# What a reason says, why it matters, and what mends it; see DiskFull, ArtifactMissing and Process.awaited.
 _REASONS = (
     (
         "cannot be written", "the task pauses, and all behind it wait; nothing is lost",

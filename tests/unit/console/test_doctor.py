@@ -229,7 +229,7 @@ def test_a_task_that_waits_for_what_does_not_come(patient: Patient) -> None:
 
 def test_a_task_of_nobody_and_one_of_two(patient: Patient) -> None:
     process = patient.world.processes["ingestion"]
-    process.tasks.pop(ACCEPT_TASK)
+    process.owned.tasks.pop(ACCEPT_TASK)
     health = patient.running.healths["ingestion"]
     health.said(snapshot(process, "0"))
     finding = patient.finding(Check.TASKS)

@@ -13,9 +13,10 @@ from shared.contracts.envelope import Encoded, Event, Mark, Message, encode, enc
 from shared.contracts.identity import derived_id
 from shared.contracts.topics import CONTROL, PREDICTIONS, RECORDS
 from shared.runtime.artifacts import ArtifactStore
+from shared.runtime.host import Host
 from shared.runtime.log import TopicPartition
 from shared.runtime.memory_log import MemoryBroker
-from shared.runtime.process import Host, Process
+from shared.runtime.process import Process
 from shared.runtime.task_file import TaskFile
 from tests import builders as b
 

@@ -18,14 +18,17 @@ from shared.contracts.topics import CONTROL
 from shared.runtime import process as runtime
 from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.head_task import HeadTask
+from shared.runtime.host import Host
 from shared.runtime.log import BrokerAway, LogRecord, TopicPartition
 from shared.runtime.memory_log import MemoryBroker
+from shared.runtime.open_files import Files
 from shared.runtime.ownership import Members
-from shared.runtime.process import Files, Host, Process, WrongPartitions
+from shared.runtime.process import Process
 from shared.runtime.service import Executor, Service
 from shared.runtime.step import Output, Step
 from shared.runtime.task_file import OutboxRow
 from shared.runtime.task_folder import TaskFolder
+from shared.runtime.written_topics import WrongPartitions
 from tests import builders as b
 from tests.memory_host import AtOnce
 from tests.unit.runtime.test_head_task import HEAD
@@ -153,7 +156,7 @@ def bench() -> Bench:
 def test_a_process_waits_for_the_founding_and_says_so() -> None:
     bench = Bench()
     bench.turn()
-    assert bench.process.waiting == {"control.v1": "the registry founds the platform; it has not yet"}
+    assert bench.process.awaited == {"control.v1": "the registry founds the platform; it has not yet"}
     bench.found()
     bench.turn()
     assert set(bench.process.tasks) >= {TASK}
@@ -167,7 +170,7 @@ def test_a_task_whose_topic_is_missing_opens_when_it_comes() -> None:
     bench.turn()
     missing = f"records.{b.LABELS}.v1"
     assert f"monitoring/key_labels/{missing}/0" not in bench.process.tasks
-    assert any(missing in why for why in bench.process.waiting.values())
+    assert any(missing in why for why in bench.process.awaited.values())
     bench.broker.admin().create(missing, 1, {})
     bench.turn(5)
     assert f"monitoring/key_labels/{missing}/0" in bench.process.tasks
@@ -220,7 +223,7 @@ def test_what_a_broker_that_went_away_left_unopened_is_opened_later_though_its_d
     process = bench.started()
     bench.turn()
     assert not process.tasks
-    assert TASK in process.waiting
+    assert TASK in process.awaited
     while jobs.waiting:
         jobs.run()
     bench.clock.pass_ms(200)
@@ -299,7 +302,7 @@ def test_no_entry_is_taken_before_the_definitions_that_it_shows_are_worked_in(be
     bench.process.read(0.0)
     bench.process.advance(TASK, 10)
     assert any("second" in task for task in bench.process.tasks) or any(
-        "second" in why for why in bench.process.waiting.values()
+        "second" in why for why in bench.process.awaited.values()
     )
 
 

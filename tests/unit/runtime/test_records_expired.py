@@ -8,8 +8,8 @@ from shared.contracts.errors import ForeignLog
 from shared.runtime.http_server import Health
 from shared.runtime.kafka_driver import Driver
 from shared.runtime.log import LogRecord, OffsetOutOfRange, TopicPartition
+from shared.runtime.lost_records import RecordsExpired
 from shared.runtime.process import Process
-from shared.runtime.records_expired import RecordsExpired
 from shared.runtime.service import Service
 from tests import builders as b
 from tests.memory_host import MemoryHost
@@ -87,8 +87,8 @@ def test_a_follower_that_fell_behind_stops_too_and_begins_anew_at_the_next_start
     bench.put(predicted(1), tp=tp)
     bench.turn(5)
     bench.put(predicted(2), predicted(3), predicted(4), tp=tp)
-    del bench.process._by_tp[tp]
-    bench.process.tasks.clear()
+    del bench.process.owned.by_log[tp]
+    bench.process.owned.tasks.clear()
     bench.broker.expire(tp, 3)
     with pytest.raises(RecordsExpired, match=r"monitoring, which follows it, has read .* up to 1, .* begins at 3: 2"):
         bench.process.read(0.0)

@@ -32,7 +32,7 @@ def test_a_reader_begins_with_the_newest_copy_and_never_asks_for_what_stands_bef
     table.write([*many(10, first=60), ("c4", 0)])
     table.turn(late)
     assert rows_of(late) == table.rows
-    assert (why_unread(late), late.waiting) == (None, {})
+    assert (why_unread(late), late.awaited) == (None, {})
 
 
 def test_without_a_copy_the_log_is_read_from_its_beginning() -> None:
@@ -71,13 +71,13 @@ def test_a_log_that_lost_its_beginning_is_not_begun_before_a_copy_can_be_read_an
     table.store.away = True
     late = table.reader()
     assert rows_of(late) == {}
-    said = late.waiting[f"table {LOG.topic}/0"]
+    said = late.awaited[f"table {LOG.topic}/0"]
     assert said.startswith("its log begins at 20")
     assert copied.table.uri in said
     assert said in (why_unread(late) or "")
     table.store.away = False
     table.turn(late)
-    assert (rows_of(late), why_unread(late), late.waiting) == (table.rows, None, {})
+    assert (rows_of(late), why_unread(late), late.awaited) == (table.rows, None, {})
 
 
 def test_what_is_neither_in_the_log_nor_in_a_copy_is_named_and_the_next_copy_is_waited_for() -> None:
@@ -87,11 +87,11 @@ def test_what_is_neither_in_the_log_nor_in_a_copy_is_named_and_the_next_copy_is_
     table.write(many(20, first=31))
     table.host.broker.expire(LOG, 40)
     late = table.reader()
-    assert "entries 30 to 39 are gone" in late.waiting[f"table {LOG.topic}/0"]
+    assert "entries 30 to 39 are gone" in late.awaited[f"table {LOG.topic}/0"]
     assert rows_of(late) == {}
     table.copy()
     table.turn(late)
-    assert (rows_of(late), late.waiting) == (table.rows, {})
+    assert (rows_of(late), late.awaited) == (table.rows, {})
 
 
 def test_a_reader_from_whom_the_log_took_what_it_had_not_read_begins_anew() -> None:
