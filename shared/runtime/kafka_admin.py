@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from shared.runtime.kafka import AdminClient
+from shared.runtime.kafka_clients.admin_client import AdminClient
 from shared.runtime.kafka_reader import reachable
 from shared.runtime.kafka_settings import KafkaSettings
 from shared.runtime.kafka_wire import Home, Unanswered

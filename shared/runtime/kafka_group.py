@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from shared.contracts.topics import CONTROL
-from shared.runtime.kafka import GroupConsumer
+from shared.runtime.kafka_clients.group_consumer import GroupConsumer
 from shared.runtime.kafka_reader import reachable
 from shared.runtime.kafka_settings import KafkaSettings
 from shared.runtime.kafka_wire import Unanswered

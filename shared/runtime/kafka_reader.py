@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from shared.runtime.end_proof import EndProof
 from shared.runtime.fetch_wait import FetchWait
-from shared.runtime.kafka import Consumer, WirePartition
+from shared.runtime.kafka_clients.consumer import Consumer
+from shared.runtime.kafka_clients.wire_partition import WirePartition
 from shared.runtime.kafka_settings import KafkaSettings
 from shared.runtime.kafka_wire import DAMAGE_TRIES, FetchPlan, Home, PositionLost
 from shared.runtime.log import (

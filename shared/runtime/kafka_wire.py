@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from shared.runtime.kafka_clients.wire_partition import WirePartition
 from shared.runtime.log import Forked, OnDone, SendError, TopicPartition
-
-if TYPE_CHECKING:  # kafka-python's own; its topic carries the prefix
-    from shared.runtime.kafka import WirePartition
 
 DAMAGE_TRIES = 3  # what was damaged on its way is whole the next time; what is damaged at the broker is not
 

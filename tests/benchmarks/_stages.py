@@ -17,7 +17,10 @@ from kafka.record import MemoryRecords
 from shared.contracts.envelope import Encoded, Mark, Message, decode, encode
 from shared.contracts.topics import CONTROL
 from shared.runtime.history import ControlHistory
-from shared.runtime.kafka import PartitionRecords, Producer, WirePartition, _Records
+from shared.runtime.kafka_clients.accumulator import BatchRecords
+from shared.runtime.kafka_clients.partition_records import PartitionRecords
+from shared.runtime.kafka_clients.producer import Producer
+from shared.runtime.kafka_clients.wire_partition import WirePartition
 from shared.runtime.kafka_driver import collect_seldom
 from shared.runtime.kafka_records import content_of
 from shared.runtime.kafka_settings import KafkaSettings
@@ -128,25 +131,25 @@ class Wireless:
     failure = None
 
     def __init__(self) -> None:
-        self._made: list[tuple[_Records, list[Ticket]]] = []
+        self._made: list[tuple[BatchRecords, list[Ticket]]] = []
 
     def put(self, _wire: WirePartition, content: bytes, ticket: Ticket) -> bool:
         """As the producer does."""
         now_ms = time.time_ns() // 1_000_000
         if not self._made or not self._made[-1][0].take(now_ms, content):
-            self._made.append((_Records(2, 0, BATCH_BYTES), []))
+            self._made.append((BatchRecords(2, 0, BATCH_BYTES), []))
             self._made[-1][0].take(now_ms, content)
         self._made[-1][1].append(ticket)
         return True
 
-    def take(self) -> list[tuple[_Records, list[Ticket]]]:
+    def take(self) -> list[tuple[BatchRecords, list[Ticket]]]:
         """What is there; then nothing is."""
         made, self._made = self._made, []
         return made
 
 
 def _as_stored(first: int, batch: Sequence[Encoded]) -> bytes:
-    records = _Records(2, 0, 1 << 24)
+    records = BatchRecords(2, 0, 1 << 24)
     for entry in batch:
         records.take(b.T0_MS, content_of(*entry))
     records.close()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from queue import SimpleQueue
 
-from shared.runtime.kafka import Producer, WirePartition
 from shared.runtime.kafka_broker import KafkaBroker
+from shared.runtime.kafka_clients.producer import Producer
+from shared.runtime.kafka_clients.wire_partition import WirePartition
 from shared.runtime.kafka_records import content_of
 from shared.runtime.kafka_settings import KafkaSettings
 from shared.runtime.kafka_wire import Completion, Ticket

@@ -15,8 +15,8 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from deploy.kafka.cluster import KafkaCluster
 from shared.contracts.envelope import Encoded
 from shared.contracts.topics import REJECTED
-from shared.runtime.kafka import AdminClient
 from shared.runtime.kafka_broker import KafkaBroker
+from shared.runtime.kafka_clients.admin_client import AdminClient
 from shared.runtime.kafka_settings import KafkaSettings
 from shared.runtime.log import BrokerAway, FlushTimedOut, RecordTooLarge, SendError, TopicPartition
 from shared.runtime.relay import EventRefused

@@ -13,8 +13,8 @@ from kafka.coordinator.base import BaseCoordinator
 
 from deploy.kafka.cluster import KafkaCluster
 from shared.contracts.topics import CONTROL
-from shared.runtime.kafka import JOIN_WAIT_MS
 from shared.runtime.kafka_broker import KafkaBroker
+from shared.runtime.kafka_clients.group_consumer import JOIN_WAIT_MS
 from shared.runtime.kafka_group import KafkaGroup
 from shared.runtime.kafka_settings import KafkaSettings
 from tests.eventually import eventually

@@ -25,8 +25,8 @@ from services.console.doctor.whereabouts import Whereabouts, look
 from shared.contracts.control import DefinitionsApplied, PlatformFounded
 from shared.contracts.envelope import Event, Message, encode
 from shared.contracts.topics import CONTROL, RECORDS
-from shared.runtime.kafka import AdminClient
 from shared.runtime.kafka_broker import KafkaBroker
+from shared.runtime.kafka_clients.admin_client import AdminClient
 from shared.runtime.kafka_settings import KafkaSettings
 from shared.runtime.log import SendError, TopicPartition
 from shared.runtime.topic_settings import MAX_MESSAGE_BYTES

@@ -16,8 +16,8 @@ from kafka.structs import TopicPartition as Wire
 from deploy.kafka.cluster import KafkaCluster
 from deploy.local.platform import LocalPlatform
 from deploy.local.supervisor import ProcessesFailed
-from shared.runtime.kafka import AdminClient
 from shared.runtime.kafka_broker import KafkaBroker
+from shared.runtime.kafka_clients.admin_client import AdminClient
 from shared.runtime.kafka_settings import KafkaSettings
 from shared.runtime.log import SendError, TopicPartition
 from tests.e2e.visits import SOURCE, accepted, apply, publish, visit

@@ -14,7 +14,7 @@ from deploy.broker_probe import broker_ids
 from deploy.kafka import artifacts
 from deploy.kafka.cluster import KafkaCluster, KafkaFailed
 from deploy.ports import is_free
-from shared.runtime.kafka import DirectSocket
+from shared.runtime.kafka_clients.connection import DirectSocket
 from tests.eventually import eventually
 from tests.unit.deploy.processes import python, runs
 

@@ -9,7 +9,9 @@ import pytest
 from kafka.record import MemoryRecords
 from kafka.record.memory_records import MemoryRecordsBuilder
 
-from shared.runtime.kafka import Beginnings, PartitionRecords, WirePartition
+from shared.runtime.kafka_clients.beginnings import Beginnings
+from shared.runtime.kafka_clients.partition_records import PartitionRecords
+from shared.runtime.kafka_clients.wire_partition import WirePartition
 from shared.runtime.kafka_wire import DAMAGE_TRIES
 
 WIRE = WirePartition("t", 0)
