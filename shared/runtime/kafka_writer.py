@@ -7,13 +7,14 @@ from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
-from shared.runtime.kafka_clients.producer import MAX_RECORD_BYTES, Producer
+from shared.runtime.kafka_clients.producer import Producer
 from shared.runtime.kafka_clients.wire_partition import WirePartition
 from shared.runtime.kafka_reader import reachable
 from shared.runtime.kafka_records import content_of
 from shared.runtime.kafka_settings import KafkaSettings
 from shared.runtime.kafka_wire import Completion, Home, Ticket
 from shared.runtime.log import (
+    MAX_RECORD_BYTES,
     BrokerAway,
     FlushTimedOut,
     Headers,

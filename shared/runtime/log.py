@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 Headers = Sequence[tuple[str, bytes]]
+MAX_RECORD_BYTES = 1_000_000  # below the 1,048,588 that Apache Kafka takes unless it is told otherwise
 
 
 class TopicPartition(NamedTuple):

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from shared.runtime.end_proof import EndProof
 from shared.runtime.log import (
+    MAX_RECORD_BYTES,
     BrokerAway,
     DamagedBatch,
     FlushTimedOut,
@@ -30,7 +31,6 @@ from shared.runtime.log import (
 )
 
 BOOTSTRAP = "memory"
-MAX_RECORD_BYTES = 1_000_000
 
 
 class Fate(StrEnum):

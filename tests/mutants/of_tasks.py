@@ -102,7 +102,7 @@ MUTANTS = (
             ),
         ),
         falls=(5, 6, 7),
-        fast=2,
+        fast=1,
     ),
     Mutant(
         "only what failed is sent again",

@@ -10,13 +10,13 @@ import kafka.errors as kafka_errors
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from shared.runtime.kafka_clients.connection import DENIED, answered, build
+from shared.runtime.kafka_clients.connection import answered, build
 from shared.runtime.kafka_settings import KafkaSettings
-from shared.runtime.log import AccessDenied, TopicRefused
+from shared.runtime.log import TopicRefused
 
 
 class AdminClient(KafkaAdminClient):
-    """Topics by their names in the cluster. All methods raise Unanswered where asking again may help."""
+    """Topics by their names in the cluster. All methods raise AccessDenied, and Unanswered where asking may help."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         build(settings, super().__init__)
@@ -36,22 +36,17 @@ class AdminClient(KafkaAdminClient):
 
     def topic_settings(self, topic: str) -> Mapping[str, str]:
         """The settings in force, the cluster's defaults included; none of a topic that is not there."""
-        try:
-            with answered():
-                said = self.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)], config_filter="all")
-        except DENIED as error:
-            raise AccessDenied(f"{type(error).__name__}: {error}") from error
+        with answered():
+            said = self.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)], config_filter="all")
         return {name: str(one["value"]) for name, one in said["topic"].get(topic, {}).items()}
 
     def make(self, topic: str, partitions: int, replication_factor: int, config: Mapping[str, str]) -> None:
-        """Create a topic; one that exists is left as it is. Raises AccessDenied or TopicRefused."""
+        """Create a topic; one that exists is left as it is. Raises TopicRefused."""
         wanted = {"num_partitions": partitions, "replication_factor": replication_factor, "configs": dict(config)}
         try:
             with answered():
                 self.create_topics(new_topics={topic: wanted}, wait_for_metadata=True)
         except kafka_errors.TopicAlreadyExistsError:
             return
-        except DENIED as error:
-            raise AccessDenied(f"{type(error).__name__}: {error}") from error
         except kafka_errors.BrokerResponseError as error:
             raise TopicRefused(topic, f"{type(error).__name__}, {error.description}") from error

@@ -86,8 +86,10 @@ def never_create_topics(metadata: Any) -> None:
 
 @contextmanager
 def answered() -> Generator[None]:
-    """Raises Unanswered where asking again may help."""
+    """Raises Unanswered where asking again may help, and AccessDenied."""
     try:
         yield
+    except DENIED as error:
+        raise AccessDenied(f"{type(error).__name__}: {error}") from error
     except kafka_errors.RetriableError as error:
         raise Unanswered from error

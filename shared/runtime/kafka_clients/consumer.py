@@ -11,12 +11,12 @@ import kafka.errors as kafka_errors
 from kafka import KafkaConsumer
 from kafka.util import Timer
 
-from shared.runtime.kafka_clients.connection import BLOCK_MS, DENIED, build, never_create_topics
+from shared.runtime.kafka_clients.connection import BLOCK_MS, answered, build, never_create_topics
 from shared.runtime.kafka_clients.fetcher import NumberingFetcher
 from shared.runtime.kafka_clients.wire_partition import WirePartition
 from shared.runtime.kafka_settings import KafkaSettings
-from shared.runtime.kafka_wire import FetchPlan, PositionLost
-from shared.runtime.log import AccessDenied, LogRecord
+from shared.runtime.kafka_wire import FetchPlan, PositionLost, Unanswered
+from shared.runtime.log import LogRecord
 
 
 class Consumer(KafkaConsumer):
@@ -63,17 +63,15 @@ class Consumer(KafkaConsumer):
     def next_records(self, timeout_ms: int, max_records: int) -> dict[WirePartition, list[LogRecord]]:
         """Wait once: for records, for any answer, or for `wake`. Raises PositionLost where a position is refused."""
         try:
-            polled = self._poll_once(Timer(timeout_ms), max_records)
-            return cast("dict[WirePartition, list[LogRecord]]", polled)
+            with answered():
+                return cast("dict[WirePartition, list[LogRecord]]", self._poll_once(Timer(timeout_ms), max_records))
         except kafka_errors.OffsetOutOfRangeError as error:
             wire, asked = next(iter(error.args[0].items()))
             raise PositionLost(wire, asked) from error
         except kafka_errors.LogTruncationError as error:
             wire = next(iter(error.divergent_offsets))
             raise PositionLost(wire, self.where(wire) or 0) from error
-        except DENIED as error:
-            raise AccessDenied(f"{type(error).__name__}: {error}") from error
-        except kafka_errors.RetriableError:
+        except Unanswered:
             return {}
 
     def rest(self, timeout_s: float) -> None:

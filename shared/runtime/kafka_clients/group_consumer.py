@@ -8,10 +8,9 @@ from typing import Any
 
 from kafka import KafkaConsumer
 
-from shared.runtime.kafka_clients.connection import DENIED, answered, build, never_create_topics
+from shared.runtime.kafka_clients.connection import answered, build, never_create_topics
 from shared.runtime.kafka_clients.member_names import NamesOfMembers
 from shared.runtime.kafka_settings import KafkaSettings
-from shared.runtime.log import AccessDenied
 
 JOIN_WAIT_MS = 20
 
@@ -70,9 +69,6 @@ class GroupConsumer(KafkaConsumer):
         end of a join. Raises Unanswered where asking again may help, and AccessDenied.
         """
         joining = self._coordinator.need_rejoin() or self._coordinator.rejoining
-        try:
-            with answered():
-                self.poll(timeout_ms=JOIN_WAIT_MS if joining else 0, max_records=1)
-        except DENIED as error:
-            raise AccessDenied(f"{type(error).__name__}: {error}") from error
+        with answered():
+            self.poll(timeout_ms=JOIN_WAIT_MS if joining else 0, max_records=1)
         return self._names.told

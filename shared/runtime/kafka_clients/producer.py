@@ -21,7 +21,6 @@ from shared.runtime.log import RecordTooLarge, SendError, SendFailed, TopicMissi
 _log = logging.getLogger(__name__)
 
 _DELIVERY_TIMEOUT_MS = 30_000
-MAX_RECORD_BYTES = 1_000_000  # below the 1,048,588 that Apache Kafka takes unless it is told otherwise
 
 
 def _lost_offset(_: int) -> Exception:

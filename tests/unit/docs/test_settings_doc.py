@@ -7,8 +7,8 @@ import re
 import pytest
 
 from deploy.documents.generate import SERVICES, TARGET, settings_document, variables
-from shared.runtime.kafka_clients.producer import MAX_RECORD_BYTES
 from shared.runtime.kafka_settings import KafkaEnvironment, kafka_settings
+from shared.runtime.log import MAX_RECORD_BYTES
 from shared.runtime.settings import DEFAULT_PORTS, ServiceSettings
 from tests.unit.docs.markdown import DOCS, blocks, rows
 

@@ -6,8 +6,8 @@ import pytest
 
 from shared.contracts.topics import CONTROL
 from shared.runtime import memory_log
-from shared.runtime.log import RecordTooLarge, TopicPartition
-from shared.runtime.memory_log import MAX_RECORD_BYTES, Fate, MemoryBroker, MemoryWriter
+from shared.runtime.log import MAX_RECORD_BYTES, RecordTooLarge, TopicPartition
+from shared.runtime.memory_log import Fate, MemoryBroker, MemoryWriter
 from shared.runtime.outside import OutsideWriter
 from shared.runtime.relay import EventRefused
 from tests import builders as b

@@ -6,7 +6,7 @@ import pytest
 
 from services.features.settings import FeaturesSettings
 from shared.contracts.topics import CONTROL, FEATURES, INTAKE, REJECTED, dead_letters
-from shared.runtime.kafka_clients.producer import MAX_RECORD_BYTES
+from shared.runtime.log import MAX_RECORD_BYTES
 from shared.runtime.topic_settings import MAX_MESSAGE_BYTES, topic_config
 from tests import builders as b
 
