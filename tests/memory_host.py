@@ -73,11 +73,13 @@ class MemoryHost:
 
 
 def settle(process: Process, turns: int = 200) -> None:
-    """Turn until nothing moves, twice in a row."""
+    """Turn until nothing moves, twice in a row; where something is done and nothing moves, time passes."""
     still = 0
     for _ in range(turns):
         moved = process.turn(0.0)
         still = 0 if moved or process.pending or process.doing() else still + 1
         if still == 2:
             return
+        if not moved and process.doing() and isinstance(process.clock, VirtualClock):
+            process.clock.pass_ms(10)
     raise AssertionError(f"still busy after {turns} turns: {process.pending} pending, doing {process.doing()}")

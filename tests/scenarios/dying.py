@@ -25,11 +25,11 @@ def dying(point: Point, nth: int) -> Generator[list[str]]:
         met.append(in_hand)
         raise Died
 
-    def mortal(turn: Callable[[World, str], None]) -> Callable[[World, str], None]:
-        def wrapped(world: World, name: str) -> None:
+    def mortal(turn: Callable[..., None]) -> Callable[..., None]:
+        def wrapped(world: World, name: str, *given: Any) -> None:
             nonlocal alive
             try:
-                turn(world, name)
+                turn(world, name, *given)
             except Died:
                 alive = False
                 place = world._places[name]

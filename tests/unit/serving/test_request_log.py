@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.serving.request_file import Fact, RequestFile
-from services.serving.request_log import LARGEST_FACT_BYTES, FactTooLarge, LogUnwritable, RequestLog
+from services.serving.request_log import LARGEST_FACT_BYTES, SEND_EVERY_S, FactTooLarge, LogUnwritable, RequestLog
 from shared.contracts.errors import ForeignLog
 from shared.contracts.identity import record_cause
 from shared.runtime.partitioning import partition_of
@@ -36,6 +36,7 @@ def test_a_request_stands_in_the_log_as_it_was_answered(tmp_path: Path) -> None:
     assert (message.sequence, message.key, message.time_ms) == (None, "c1", b.T0_MS)
 
 
+SEND_EVERY_MS = round(SEND_EVERY_S * 1000)
 GIVEN = f"00-{'a' * 32}-{'b' * 16}-01"
 
 
@@ -105,6 +106,7 @@ def test_what_is_sent_twice_has_one_id(tmp_path: Path) -> None:
     """A crash after sending and before removing."""
     platform = Platform(MemoryHost(folder=tmp_path)).with_first_version()
     platform.client().post(f"/v1/models/{b.MODEL}/predict", json=RECORD)
+    platform.host.clock.pass_ms(SEND_EVERY_MS)
     platform.process.turn(0.0)
     platform.start()
     platform.settle()
@@ -117,6 +119,7 @@ def test_many_wait_in_the_file_and_few_in_memory(tmp_path: Path) -> None:
     platform = Platform(MemoryHost(folder=tmp_path)).with_first_version()
     log = RequestLog.of(platform.process)
     log.append([b.prediction(origin="http", request_id=f"q{i}") for i in range(2_500)], b.T0_MS, 1).result()
+    platform.host.clock.pass_ms(SEND_EVERY_MS)
     platform.process.work()
     assert platform.process.outside.pending == 1_000
     platform.settle()
