@@ -7,9 +7,10 @@ import pty
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from deploy.spawn import end, spawn
@@ -67,11 +68,21 @@ def watch(command: str, folder: Path, until_said: str, looks: int) -> None:
             assert time.monotonic() < until, seen.decode(errors="replace")
             seen += os.read(ours, 65_536)
         process.send_signal(signal.SIGINT)
+        # A terminal shows what comes to the end; one that nobody reads takes so much, and then lets nobody go on.
+        shown = threading.Thread(target=_read_to_the_end, args=(ours,))
+        shown.start()
         assert process.wait(timeout=10) == CTRL_C
+        shown.join()
     finally:
         process.kill()
         process.wait()
         os.close(ours)
+
+
+def _read_to_the_end(terminal: int) -> None:
+    with suppress(OSError):  # that is how a terminal ends
+        while os.read(terminal, 65_536):
+            pass
 
 
 CTRL_C = 130

@@ -92,7 +92,7 @@ def test_invariants_hold_under_faults_in_many_histories(seed: int) -> None:
 
 def test_the_history_holds_what_it_is_about() -> None:
     """Several entities, nobody named, somebody forgotten, late records, and definitions amid the stream."""
-    history = history_of(played(1))
+    history = history_of(played(2))
     assert [stage.entity for stage in ways(history)] == ["card", "shop", "terminal"]
     by_shop, by_terminal = rekeyed(history, 1), rekeyed(history, 2)
     assert {event.entity for _, event in by_shop} >= {None, "shop-0", "shop-1"}
@@ -110,7 +110,7 @@ def test_the_history_holds_what_it_is_about() -> None:
 
 
 def test_the_key_and_the_partition_of_what_is_scored_are_those_of_the_record() -> None:
-    history = history_of(played(1))
+    history = history_of(played(2))
     placed = {
         event.record_id: (read.message.key, read.tp.partition)
         for read, event in history.events(ways(history)[0].topic.name, f.RecordAccepted)
