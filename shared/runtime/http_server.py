@@ -90,26 +90,26 @@ class _TaskMetrics:
                 counter.add_metric(_name(task), getattr(task, name))
             yield counter
         lag_text = f"entries of the input log that a task had not applied; the most within {LAG_WINDOW_S} s"
-        lag = GaugeMetricFamily(f"{prefix}_lag_events", lag_text, labels=labels)
-        outbox = GaugeMetricFamily(
-            f"{prefix}_outbox_events", "derived events that are not acknowledged yet", labels=labels
-        )
-        for task in taken.tasks if taken else ():
-            lag.add_metric(_name(task), self._health.largest_lag(task))
-            outbox.add_metric(_name(task), task.outbox)
-        age = GaugeMetricFamily(
-            f"{prefix}_copy_age_seconds", "for how long a task has been further than its newest copy", labels=labels
-        )
-        for task in taken.tasks if taken else ():
-            age.add_metric(_name(task), task.copy_age_s)
-        yield from (lag, outbox, age)
-        watermark = GaugeMetricFamily(
-            f"{prefix}_watermark_seconds", "event time that a task has been shown", labels=labels
-        )
-        for task in taken.tasks if taken else ():
-            if task.watermark_ms is not None:
-                watermark.add_metric(_name(task), task.watermark_ms / 1000)
-        yield watermark
+        figures: tuple[tuple[str, str, Callable[[TaskFigures], float | None]], ...] = (
+            ("lag_events", lag_text, self._health.largest_lag),
+            ("outbox_events", "derived events that are not acknowledged yet", lambda task: task.outbox),
+            (
+                "copy_age_seconds", "for how long a task has been further than its newest copy",
+                lambda task: task.copy_age_s,
+            ),
+            ("disk_full", "1 while a task rests, for the disk of its file is full", lambda task: task.disk_full),
+            (
+                "watermark_seconds", "event time that a task has been shown",
+                lambda task: None if task.watermark_ms is None else task.watermark_ms / 1000,
+            ),
+        )  # fmt: skip
+        for name, text, figure in figures:
+            gauge = GaugeMetricFamily(f"{prefix}_{name}", text, labels=labels)
+            for task in taken.tasks if taken else ():
+                value = figure(task)
+                if value is not None:
+                    gauge.add_metric(_name(task), value)
+            yield gauge
 
 
 def build_app(

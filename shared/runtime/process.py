@@ -395,6 +395,10 @@ class Process:
         """What this process waits for, by what waits: logs, files, and disks with no room."""
         return {**self._waiting, **self.owned.waiting, **{task_id: said for task_id, (_, said) in self._disk.items()}}
 
+    def has_no_room(self, task_id: str) -> bool:
+        """Whether a task rests, for the disk of its file is full."""
+        return task_id in self._disk
+
     def runs(self, step: str) -> bool:
         """Whether a task of this step is this process's own."""
         return any(task.spec.step == step for task in self.tasks.values())

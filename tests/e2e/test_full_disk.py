@@ -1,0 +1,92 @@
+"""A platform whose disk is full says so and rests; once there is room it goes on by itself, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from deploy.spawn import end, spawn
+from tests.e2e.visits import SOURCE, accepted, apply, publish, readiness
+from tests.eventually import eventually
+
+HEADRACE = Path(sys.executable).with_name("headrace")
+PORT_BASE = 19_300
+# In namespaces of its own, where mounting is allowed, and what is mounted goes with the process.
+ON_A_SMALL_DISK = 'mount -t tmpfs -o size=48m tmpfs "$1" && exec "$0" up --json --data "$1" --port-base "$2"'
+
+
+@dataclass(frozen=True)
+class Running:
+    urls: dict[str, str]
+    disk: Path
+    said: Path
+
+    def fill(self) -> None:
+        """Until not a byte more goes on the disk."""
+        with (self.disk / "filler").open("wb", buffering=0) as filler:
+            for size in (1 << 20, 1 << 12, 1):
+                with suppress(OSError):
+                    while True:
+                        filler.write(bytes(size))
+
+    def disk_full(self, service: str) -> set[float]:
+        """What its metric says of its tasks."""
+        lines = httpx.get(f"{self.urls[service]}/metrics").text.splitlines()
+        return {float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"headrace_{service}_disk_full{{")}
+
+
+@contextmanager
+def running(folder: Path) -> Generator[Running]:
+    said, mounted = folder / "said.ndjson", folder / "disk"
+    mounted.mkdir()
+    with said.open("wb") as output:
+        command = ["unshare", "-rm", "sh", "-c", ON_A_SMALL_DISK, HEADRACE, mounted, str(PORT_BASE)]
+        up = spawn(command, output=output)
+    try:
+        eventually(lambda: '"event": "ready"' in said.read_text() or up.poll() is not None, 120, "it starts")
+        assert up.poll() is None, said.read_text()
+        [ready] = [line for line in said.read_text().splitlines() if '"event": "ready"' in line]
+        yield Running(json.loads(ready)["services"], Path(f"/proc/{up.pid}/root{mounted}"), said)
+        up.send_signal(signal.SIGINT)
+        assert up.wait(timeout=60) == 0, said.read_text()
+    finally:
+        end([up], grace_s=10)
+
+
+def ids(first: int, count: int) -> list[str]:
+    return [f"visit-{number}" for number in range(first, first + count)]
+
+
+@pytest.mark.timeout(400)
+def test_a_full_disk_pauses_is_told_and_costs_nothing(tmp_path: Path) -> None:
+    with running(tmp_path) as platform:
+        urls, console = platform.urls, platform.urls["console"]
+        apply(console)
+        publish(urls["ingestion"], ids(0, 50))
+        eventually(lambda: accepted(console) == 50, 60, "records flow")
+        assert platform.disk_full("ingestion") == {0.0}
+
+        platform.fill()
+        publish(urls["ingestion"], ids(50, 500))
+        eventually(lambda: 1.0 in platform.disk_full("ingestion"), 60, "the metric tells it")
+        status, reasons = readiness(urls["ingestion"])
+        assert status == 503
+        assert any("goes on by itself once there is room" in why for why in reasons.values()), reasons
+        publish(urls["ingestion"], ids(550, 50))
+        assert accepted(console) < 600
+
+        (platform.disk / "filler").unlink()
+        eventually(lambda: accepted(console) == 600, 60, "it goes on, and nothing was lost")
+        eventually(lambda: platform.disk_full("ingestion") == {0.0}, 30, "the metric tells that too")
+        eventually(lambda: readiness(urls["ingestion"])[0] == 200, 30, "it is ready again")
+        publish(urls["ingestion"], [*ids(0, 600), "one more"])
+        eventually(lambda: accepted(console) == 601, 60, "each was accepted once")
+        assert SOURCE.name in httpx.get(f"{console}/v1/counts").json()["sources"]
