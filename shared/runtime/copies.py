@@ -53,6 +53,10 @@ class Copies:
             _log.error("the copy %s is damaged and passed over for the one before it", name.uri)
         return None
 
+    def named_beyond(self, task: str, reached: tuple[int, int]) -> bool:
+        """Whether there is a copy beyond (position, outbox ordinal), whole or not."""
+        return any((name.position, name.ordinal) > reached for name in self._names(task))
+
     def hand_over(self, task: str, membership: str, copy: FileCopy) -> None:
         """Store the last copy of an owner, and say that it lets go of the task under this membership."""
         self.keep(task, copy)

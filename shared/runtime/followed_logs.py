@@ -115,12 +115,14 @@ class FollowedLogs:
         self._reading[tp] = self._reader.fetch_token()
 
     def lose(self, tp: TopicPartition) -> bool:
-        """The log has lost what this process has not read. A table is begun anew; False: the log is no table's."""
-        if tp not in self._followed or not self._tables(tp):
+        """The log has lost what this process has not read. A table, and what has read nothing, is begun anew: True."""
+        followed, table = self._followed.get(tp), bool(self._tables(tp))
+        if followed is None or not (table or followed.position == followed.began):
             return False
         del self._followed[tp]
-        self._reading.pop(tp, None)
-        self._unread[tp] = "its log has lost entries that were not read yet; it is begun anew"
+        if table:
+            self._reading.pop(tp, None)
+            self._unread[tp] = "its log has lost entries that were not read yet; it is begun anew"
         return True
 
     def _tables(self, tp: TopicPartition) -> list[TableReader]:

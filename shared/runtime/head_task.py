@@ -36,6 +36,14 @@ class HeadTask(Task):
         self._show_definition()
         return super().process(records, now_s)
 
+    def pass_to(self, position: int) -> None:
+        """Up to `position` the log holds no record: ends of transactions, say, or what was told to be damaged."""
+        if position > self.position:
+            self._write()
+            self._changes = self._no_changes()
+            self.position = position
+            self._commit()
+
     def _show_definition(self) -> None:
         self.control = max(self.control, self.history.newest.sources_at.get(self.spec.subject, 0))
 

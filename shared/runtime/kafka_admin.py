@@ -37,6 +37,10 @@ class KafkaAdmin:
         name, replicas = self._settings.topic_prefix + topic, self._settings.replication_factor
         self._ask(lambda client: client.make(name, partitions, replicas, config))
 
+    def topic_id(self, topic: str) -> str | None:
+        """Tells a topic from one that was deleted and had its name (KIP-516); the embedded broker has no such ids."""
+        return self._ask(lambda client: client.topic_id(self._settings.topic_prefix + topic))
+
     def settings(self, topic: str) -> Mapping[str, str]:
         """The settings in force for a topic; the embedded broker tells only what it was given."""
         return self._ask(lambda client: client.topic_settings(self._settings.topic_prefix + topic))

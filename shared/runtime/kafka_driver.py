@@ -127,7 +127,7 @@ class Driver:
         moved = self.process.turn(wait_s)
         self.health.turned()
         last = self.health.snapshot
-        if moved or last is None or last.progress.pending or last.progress.doing or last.progress.waiting:
+        if moved or last is None or last.progress.pending or last.progress.doing or self.health.reasons:
             self.health.said(snapshot(self.process, self.incarnation))
         now_s = time.monotonic()
         if not moved and now_s - self._looked_s > LOOK_EVERY_S:
@@ -157,6 +157,7 @@ class Driver:
     def _say_gone(self, gone: LogError) -> None:
         """The log is ours, and yet something in it is missing: it may come (a topic that is being made)."""
         self.health.turned()
+        self.health.reasons["log"] = str(gone)
         if time.monotonic() - self._gone_said_s > 10:
             self._gone_said_s = time.monotonic()
             log.warning("trying again", reason=str(gone))

@@ -307,6 +307,13 @@ class Admin(Protocol):
         """The topics under our prefix, without it. Raises BrokerAway."""
         ...
 
+    def topic_id(self, topic: str) -> str | None:
+        """Tells a topic from one that was deleted and had its name; None if there is none, or the broker has no ids.
+
+        Raises BrokerAway.
+        """
+        ...
+
     def settings(self, topic: str) -> Mapping[str, str]:
         """The settings in force for a topic, as far as the broker tells them. Raises BrokerAway or AccessDenied."""
         ...

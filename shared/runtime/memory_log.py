@@ -83,6 +83,7 @@ class MemoryBroker:
         self._now_ms = now_ms
         self._topics: dict[str, list[_Log]] = {}
         self.settings: dict[str, dict[str, str]] = {}
+        self.made: dict[str, int] = {}  # how often a topic of this name was created
         self._delayed: dict[Lane, deque[_Send]] = {}
         self._writers = 0
         self.away = False
@@ -123,6 +124,10 @@ class MemoryBroker:
         log.expired += log.records[: keep - log.beginning]
         del log.records[: keep - log.beginning]
         log.beginning = keep
+
+    def delete(self, topic: str) -> None:
+        """Forget a topic and all that stood in it."""
+        del self._topics[topic], self.settings[topic]
 
     def append(self, tp: TopicPartition, key: bytes | None, value: bytes | None, headers: Headers) -> int:
         """Put a record at the end of a log; its offset. Raises TopicMissing."""
@@ -170,12 +175,18 @@ class MemoryAdmin:
         topics = self._broker.require()
         if partitions < 1:
             raise TopicRefused(topic, f"{partitions} partitions")
-        topics.setdefault(topic, [_Log() for _ in range(partitions)])
+        if topic not in topics:
+            topics[topic] = [_Log() for _ in range(partitions)]
+            self._broker.made[topic] = self._broker.made.get(topic, 0) + 1
         self._broker.settings.setdefault(topic, dict(config))
 
     def topics(self) -> frozenset[str]:
         """All topics."""
         return frozenset(self._broker.require())
+
+    def topic_id(self, topic: str) -> str | None:
+        """Tells a topic from one that was deleted and had its name."""
+        return f"{topic} {self._broker.made[topic]}" if topic in self._broker.require() else None
 
     def settings(self, topic: str) -> Mapping[str, str]:
         """What the topic was created with, or was set to since."""

@@ -13,7 +13,7 @@ from shared.runtime.artifacts import ArtifactMissing
 from shared.runtime.copies import Copies
 from shared.runtime.service import Executor
 from shared.runtime.step import Wait
-from shared.runtime.task_file import FileCopy, TaskFile
+from shared.runtime.task_file import DiskFull, FileCopy, TaskFile
 
 log = structlog.get_logger()
 HAND_OVER_S = 5.0
@@ -34,7 +34,19 @@ class Files(Protocol):
 class _Opening:
     file: TaskFile
     until_s: float
-    looked: Future[tuple[bool, FileCopy | None]] | None = None
+    looked: Future[_Found] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the store holds: whether the former owner has handed the task over, and the furthest copy beyond the file.
+
+    `lost`: there are copies beyond it, and none of them is whole.
+    """
+
+    handed_over: bool
+    copy: FileCopy | None
+    lost: bool
 
 
 class OpenFiles:
@@ -47,18 +59,25 @@ class OpenFiles:
         self._openings: dict[str, _Opening] = {}
 
     def open(self, task: str, handed_over: str | None = None) -> TaskFile:
-        """The file, locked. Raises Wait while the store is looked into, FileInUse and what a restored file raises.
+        """The file, locked. Raises Wait while the store is looked into or the disk is full, and FileInUse.
 
         `handed_over`: the membership under which a former owner, who is still there, lets go of the task. Its last copy
         is waited for, but not for long: without it there is only more to replay.
         """
+        try:
+            return self._open(task, handed_over)
+        except DiskFull as full:
+            self.forget(task)
+            raise Wait(str(full)) from full
+
+    def _open(self, task: str, handed_over: str | None) -> TaskFile:
         opening = self._openings.get(task) or self._begin(task)
         if opening.looked is None:
             opening.looked = self._executor.submit(_look, self._copies(), task, opening.file.reached, handed_over)
         if not opening.looked.done():
             raise Wait("its newest copy is looked for in the object store")
         try:
-            there, copy = opening.looked.result()
+            found = opening.looked.result()
         except ArtifactMissing as error:
             del self._openings[task]
             if opening.file.reached == (0, 0):
@@ -66,13 +85,15 @@ class OpenFiles:
                 raise Wait(f"it has no file here, and whether there is a copy of it is not known: {error}") from error
             log.warning("going on from the file at hand, without a look at its copies", task=task, reason=str(error))
             return opening.file
-        if not there and self._now_s() < opening.until_s:
+        if not found.handed_over and self._now_s() < opening.until_s:
             opening.looked = None
             raise Wait("its former owner hands it over")
+        if found.copy is not None:
+            stood_at = opening.file.position
+            opening.file.restore(found.copy)
+            log.info("going on from a copy", task=task, position=found.copy.position, file_stood_at=stood_at)
+        opening.file.is_new &= not found.lost
         del self._openings[task]
-        if copy is not None:
-            log.info("going on from a copy", task=task, position=copy.position, file_stood_at=opening.file.position)
-            opening.file.restore(copy)
         return opening.file
 
     def forget(self, task: str) -> None:
@@ -99,6 +120,7 @@ class OpenFiles:
         return opening
 
 
-def _look(copies: Copies, task: str, reached: tuple[int, int], handed_over: str | None) -> tuple[bool, FileCopy | None]:
+def _look(copies: Copies, task: str, reached: tuple[int, int], handed_over: str | None) -> _Found:
     there = handed_over is None or copies.handed_over(task, handed_over)
-    return there, copies.beyond(task, reached)
+    copy = copies.beyond(task, reached)
+    return _Found(there, copy, copy is None and copies.named_beyond(task, reached))

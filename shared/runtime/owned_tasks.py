@@ -18,13 +18,14 @@ from shared.runtime.head_task import HeadTask
 from shared.runtime.history import ControlHistory
 from shared.runtime.host import Host
 from shared.runtime.log import Admin, Reader, TopicPartition, Writer
+from shared.runtime.lost_records import ReplacedTopic
 from shared.runtime.open_files import OpenFiles
 from shared.runtime.ownership import Members
 from shared.runtime.relay import Relay
 from shared.runtime.service import Executor, Service
 from shared.runtime.step import OtherRelease, Wait
 from shared.runtime.task import Task
-from shared.runtime.task_file import DiskFull
+from shared.runtime.task_file import DiskFull, TaskFile
 from shared.runtime.task_inputs import TaskInputs
 
 log = structlog.get_logger()
@@ -65,18 +66,20 @@ class OwnedTasks:
         self._opener = OpenFiles(host.files, copies, ports.executor, host.clock.now_s)
         self._waiting: dict[str, str] = {}
         self._early: dict[str, _Early] = {}
+        self._refused: dict[str, str] = {}  # tasks that stand still until the process is started again, and why
         self._passed_on: dict[str, Future[None]] = {}  # tasks that a later release goes on with, and their last copies
 
     @property
     def waiting(self) -> Mapping[str, str]:
         """Which tasks are not there yet, and why."""
-        return {**{task_id: early.why for task_id, early in self._early.items()}, **self._waiting}
+        early = {task_id: early.why for task_id, early in self._early.items()}
+        return {**early, **self._refused, **self._waiting}
 
     def take_up(self, specs: Mapping[str, TaskSpec], definitions: Definitions, members: Members | None) -> None:
         """Open what is this instance's, and let go what is not. `members`: None while nobody knows who is there."""
         self._waiting = {}
         for task_id, spec in specs.items():
-            if self._is_passed_on(spec):
+            if self._is_passed_on(spec) or task_id in self._refused:
                 continue
             if members is None or members.owner(spec, definitions) != self._host.instance:
                 self._let_go(spec, members)
@@ -97,6 +100,30 @@ class OwnedTasks:
             self._early[task_id] = _Early(task.position, str(other), self._host.clock.now_s() + LOOK_EARLY_EVERY_S)
             self._close(task)
         self._forget(task)
+
+    def begin_anew(self, tp: TopicPartition) -> bool:
+        """The log has lost what its task was to begin with. True: it has read nothing yet, and begins once more."""
+        task = self.by_log.get(tp)
+        if task is None or task.position != task.file.meta("began"):
+            return False
+        self._close(task)
+        self._forget(task)
+        self._waiting[task.spec.id] = "its log has lost what it was to begin with; it begins anew"
+        return True
+
+    def refuse_replaced(self, tp: TopicPartition) -> bool:
+        """Whether the log of a task is no longer the one that it has read; the task stands still then."""
+        task = self.by_log.get(tp)
+        if task is None or task.file.bind_topic(self._ports.admin.topic_id(tp.topic)):
+            return False
+        self._close(task)
+        self._forget(task)
+        self._refuse(task.spec, ReplacedTopic(task.spec.id, tp.topic, task.position))
+        return True
+
+    def _refuse(self, spec: TaskSpec, replaced: ReplacedTopic) -> None:
+        log.error(str(replaced), error=type(replaced).__name__, task=spec.id)
+        self._refused[spec.id] = str(replaced)
 
     def close(self, shared: bool) -> list[Future[None]]:
         """Close all, and hand it over where the work is `shared` with other instances; the copies that are made."""
@@ -170,16 +197,14 @@ class OwnedTasks:
             return
         kind = HeadTask if spec.head else ControlTask if spec.topic == CONTROL.name else Task
         tp = TopicPartition(spec.topic, spec.partition)
-        with ExitStack() as on_failure:
-            on_failure.callback(file.close)
-            file.bind(self._history.log_id or "")
-            if kind is not ControlTask and file.reached == (0, 0) and (begins := self._ports.reader.beginning(tp)) > 0:
-                file.begin_at(begins)  # any other file goes on where it stands, or not at all: see RecordsExpired
-            task = kind(
-                spec, self._service.steps[spec.step], file, self._history,
-                largest_event_bytes=self._host.largest_event_bytes, release=self._service.release,
-            )  # fmt: skip
-            on_failure.pop_all()
+        try:
+            task = self._task(spec, file, kind, tp)
+        except DiskFull as full:
+            self._waiting[spec.id] = str(full)
+            return
+        except ReplacedTopic as replaced:
+            self._refuse(spec, replaced)
+            return
         if early is not None and task.position > early.position:
             del self._early[spec.id]
         self.tasks[spec.id] = task
@@ -187,3 +212,18 @@ class OwnedTasks:
         if kind is not ControlTask:
             self.by_log[tp] = task
             self.inputs.open(tp)
+
+    def _task(self, spec: TaskSpec, file: TaskFile, kind: type[Task], tp: TopicPartition) -> Task:
+        with ExitStack() as on_failure:
+            on_failure.callback(file.close)
+            file.bind(self._history.log_id or "")
+            if not file.bind_topic(self._ports.admin.topic_id(spec.topic)):
+                raise ReplacedTopic(spec.id, spec.topic, file.position)
+            if kind is not ControlTask and file.is_new and (begins := self._ports.reader.beginning(tp)) > file.position:
+                file.begin_at(begins)  # any other file goes on where it stands, or not at all: see RecordsExpired
+            task = kind(
+                spec, self._service.steps[spec.step], file, self._history,
+                largest_event_bytes=self._host.largest_event_bytes, release=self._service.release,
+            )  # fmt: skip
+            on_failure.pop_all()
+        return task

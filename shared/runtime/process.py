@@ -135,12 +135,17 @@ class Process:
             self.reader.resume(others)
 
     def _begin_anew(self, gone: OffsetOutOfRange) -> None:
-        """A table is begun anew behind what its log has lost. Raises RecordsExpired for any other log of ours."""
+        """A table, and what has read nothing yet, begins anew behind what its log lost. Raises RecordsExpired."""
+        if self.owned.refuse_replaced(gone.tp):
+            self._assign()
+            return
         if gone.beginning is None or gone.asked >= gone.beginning:
             raise gone  # beyond the end: that is another log, or the broker does not say
-        if not self.followed.lose(gone.tp):
+        followed, owned = self.followed.lose(gone.tp), self.owned.begin_anew(gone.tp)
+        if not (followed or owned):
             raise RecordsExpired(self._reads(gone.tp), gone.tp, gone.asked, gone.beginning) from gone
-        self._waiting[f"table {gone.tp.topic}/{gone.tp.partition}"] = str(gone)
+        if followed:
+            self._waiting[f"table {gone.tp.topic}/{gone.tp.partition}"] = str(gone)
         self._assign()
 
     def _reads(self, tp: TopicPartition) -> str:
@@ -308,6 +313,8 @@ class Process:
         if inputs.waiting(tp) and not full:
             taken = task.process(inputs.next(tp, limit), now_s)
             inputs.took(tp, taken)
+        if isinstance(task, HeadTask) and not inputs.waiting(tp):
+            task.pass_to(self.reader.position(tp))
         inputs.bound(tp, full or inputs.waiting(tp) > self._host.batch)
         return taken > 0
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import itertools
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -49,9 +51,9 @@ class LostOwnership(HeadraceError):
 
 
 class DiskFull(HeadraceError):
-    """The disk takes no more; nothing of the batch was written, and the file is as it was before."""
+    """The disk takes no more; nothing of what was tried is written, and the file is as it was before."""
 
-    def __init__(self, task: str, path: Path | None, error: sqlite3.OperationalError) -> None:
+    def __init__(self, task: str, path: Path | None, error: Exception) -> None:
         super().__init__(
             f"{task}: {path or 'its file'} cannot be written: {error}. The task pauses, nothing is lost, and it goes "
             "on by itself once there is room: free some on that disk, or move --data to a larger one"
@@ -116,31 +118,58 @@ class TaskFile:
     """One open file. `path` None keeps it in memory (the simulation), where `connection` outlives a crash.
 
     A file that SQLite finds damaged is set aside beside its place, which `set_aside` names, and an empty one opened.
+    `is_new`: nothing was ever read into the file, nor into one that was set aside.
     """
 
     def __init__(self, task: str, path: Path | None, connection: sqlite3.Connection | None = None) -> None:
         self.task = task
         self._path = path
-        self._lock = _locked(path) if path else None
         self.set_aside: Path | None = None
+        with ExitStack() as on_failure, self._room():
+            self._lock = _locked(path) if path else None
+            if self._lock:
+                on_failure.callback(self._lock.close)
+            self._open(connection)
+            on_failure.pop_all()
+        was_damaged = path is not None and _aside(path, 1).exists()
+        self.is_new = not was_damaged and (self.reached == (0, 0) or self.position == self.meta("began"))
+
+    def _open(self, connection: sqlite3.Connection | None) -> None:
         try:
             self._connect(connection)
             self._check()
         except sqlite3.DatabaseError as error:
             # An operational error is the disk's or ours, and says nothing of the file.
-            if path is None or isinstance(error, sqlite3.OperationalError):
+            if self._path is None or isinstance(error, sqlite3.OperationalError):
                 raise
             self.connection.close()
-            self.set_aside = _set_aside(path)
+            self.set_aside = _set_aside(self._path)
             self._connect()
+
+    @contextmanager
+    def _room(self) -> Generator[None]:
+        """Raises DiskFull for what fails within because the disk is full."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+                raise
+            raise DiskFull(self.task, self._path, error) from error
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise DiskFull(self.task, self._path, error) from error
 
     def _connect(self, connection: sqlite3.Connection | None = None) -> None:
         self.connection = connection or sqlite3.connect(self._path or ":memory:", isolation_level=None)
-        if self._path:
-            self.connection.execute("PRAGMA journal_mode=WAL")
-            # After a power cut the file may be older, never inconsistent: replay covers the rest.
-            self.connection.execute("PRAGMA synchronous=NORMAL")
-        self.connection.executescript(_TABLES)
+        with ExitStack() as on_failure:
+            if self._path:
+                on_failure.callback(self.connection.close)
+                self.connection.execute("PRAGMA journal_mode=WAL")
+                # After a power cut the file may be older, never inconsistent: replay covers the rest.
+                self.connection.execute("PRAGMA synchronous=NORMAL")
+            self.connection.executescript(_TABLES)
+            on_failure.pop_all()
 
     def _check(self) -> None:
         [[found], *_] = self.connection.execute("PRAGMA quick_check(1)").fetchall()
@@ -156,31 +185,47 @@ class TaskFile:
         return lambda: _copied_from(path)
 
     def restore(self, copy: FileCopy) -> None:
-        """Go on from a copy in place of what the file holds."""
+        """Go on from a copy in place of what the file holds. Raises DiskFull: then the file is as it was."""
         if self._path is None:
             self.connection.deserialize(copy.data)
+            self.is_new = False
             return
-        self.connection.close()
-        for suffix in _BESIDE:
-            Path(f"{self._path}{suffix}").unlink(missing_ok=True)
         unfinished = self._path.with_suffix(".new")
-        unfinished.write_bytes(copy.data)
-        unfinished.replace(self._path)
-        self._connect()
+        with self._room():
+            try:
+                unfinished.write_bytes(copy.data)
+            except OSError:
+                unfinished.unlink(missing_ok=True)
+                raise
+            self.connection.close()
+            for suffix in _BESIDE:
+                Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+            unfinished.replace(self._path)
+            self._connect()
+        self.is_new = False
 
     def bind(self, log_id: str) -> None:
-        """Write the log's id into a new file. Raises ForeignLog for one that was made beside another log."""
+        """Write the log's id into a new file. Raises DiskFull, and ForeignLog for one made beside another log."""
         held = self.meta("log_id")
         if held is None:
-            self.connection.execute("INSERT INTO meta VALUES ('log_id', ?)", (log_id,))
+            with self._room():
+                self.connection.execute("INSERT INTO meta VALUES ('log_id', ?)", (log_id,))
         elif held != log_id:
             raise foreign_log(f"the state of {self.task}", str(held), log_id)
 
+    def bind_topic(self, topic_id: str | None) -> bool:
+        """Write the id of the task's topic into a file that has none; False if the file was made of another topic."""
+        held = self.meta("topic_id")
+        if held is None and topic_id is not None:
+            with self._room():
+                self.connection.execute("INSERT INTO meta VALUES ('topic_id', ?)", (topic_id,))
+        return held is None or topic_id is None or held == topic_id
+
     def begin_at(self, position: int) -> None:
         """Let a new file begin where its log does: what stood before is gone, and first numbers are baselines."""
-        with self.connection:
+        with self._room(), self.connection:
             self.connection.execute("BEGIN IMMEDIATE")
-            for name, value in (("position", position), ("begins_late", 1)):
+            for name, value in (("position", position), ("began", position), ("begins_late", 1)):
                 self.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
     def meta(self, name: str) -> int | str | None:
@@ -244,12 +289,8 @@ class TaskFile:
 
         Raises LostOwnership, and DiskFull, after which the same changes may be committed again.
         """
-        try:
+        with self._room():
             self._commit(changes)
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-                raise
-            raise DiskFull(self.task, self._path, error) from error
 
     def _commit(self, changes: Changes) -> None:
         run, many = self.connection.execute, self.connection.executemany
@@ -333,11 +374,15 @@ def _copied(connection: sqlite3.Connection) -> FileCopy:
 
 
 def _set_aside(path: Path) -> Path:
-    aside = next(p for n in itertools.count(1) if not (p := path.with_suffix(f".damaged-{n}")).exists())
+    aside = next(p for n in itertools.count(1) if not (p := _aside(path, n)).exists())
     for suffix in ("", *_BESIDE):
         if (part := Path(f"{path}{suffix}")).exists():
             part.rename(f"{aside}{suffix}")
     return aside
+
+
+def _aside(path: Path, number: int) -> Path:
+    return path.with_suffix(f".damaged-{number}")
 
 
 def _locked(path: Path) -> IO[str]:
@@ -348,8 +393,11 @@ def _locked(path: Path) -> IO[str]:
     except BlockingIOError:
         lock.close()
         raise FileInUse(path) from None
-    lock.write(str(os.getpid()))
-    lock.flush()
+    with ExitStack() as on_failure:
+        on_failure.callback(lock.close)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        on_failure.pop_all()
     return lock
 
 

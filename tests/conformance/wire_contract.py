@@ -109,6 +109,23 @@ class WireContract:
         assert "crc" in damage.reason
         assert [task.counts.damaged for task in bench.process.tasks.values() if task.counts.damaged] == [1]
 
+    def test_damage_at_the_end_of_a_users_topic_leaves_nothing_to_be_read(
+        self, bench: TaskBench, network: WireNetwork
+    ) -> None:
+        """Nor are the ends of transactions records, of which this is the like: a log may end without a record."""
+        network.proxy.answers = Flipper(in_users_topic(7))
+        for numbers in (range(7), [7]):
+            bench.publish(numbers)
+        bench.run_dry()
+        [damage] = bench.passed_over
+        [head] = [task for task in bench.process.tasks.values() if task.counts.damaged]
+        assert (head.position, bench.process.lag(head.spec.id)) == (damage.following, 0)
+        bench.kill()
+        bench.start()
+        bench.run_dry()
+        [again] = [task for task in bench.process.tasks.values() if task.spec == head.spec]
+        assert again.position == damage.following
+
     def test_what_stays_damaged_in_a_log_of_ours_stops_the_service_until_it_is_whole(
         self, bench: TaskBench, network: WireNetwork
     ) -> None:

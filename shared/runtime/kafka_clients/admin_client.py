@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
 
 import kafka.errors as kafka_errors
 from kafka import KafkaAdminClient
@@ -13,6 +15,8 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from shared.runtime.kafka_clients.connection import answered, build
 from shared.runtime.kafka_settings import KafkaSettings
 from shared.runtime.log import TopicRefused
+
+_NO_ID = UUID(int=0)
 
 
 class AdminClient(KafkaAdminClient):
@@ -23,11 +27,19 @@ class AdminClient(KafkaAdminClient):
 
     def partition_count(self, topic: str) -> int | None:
         """Number of partitions, or None if there is no such topic."""
+        said = self._described(topic)
+        return None if said is None else len(said["partitions"])
+
+    def topic_id(self, topic: str) -> str | None:
+        """Tells a topic from one that was deleted and had its name; None if there is none, or the broker has no ids."""
+        said = self._described(topic)
+        found = None if said is None else UUID(str(said.get("topic_id", _NO_ID)))
+        return None if found in (None, _NO_ID) else str(found)
+
+    def _described(self, topic: str) -> dict[str, Any] | None:
         with answered():
             [said] = self.describe_topics([topic])
-        if said["error_code"] == kafka_errors.UnknownTopicOrPartitionError.errno:
-            return None
-        return len(said["partitions"])
+        return None if said["error_code"] == kafka_errors.UnknownTopicOrPartitionError.errno else said
 
     def topic_names(self) -> list[str]:
         """All topics, Kafka's own included."""

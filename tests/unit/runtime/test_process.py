@@ -103,6 +103,7 @@ class Bench:
         self.clock = VirtualClock()
         self.broker = MemoryBroker(self.clock.wall_ms)
         self.files: Files = MemoryFiles()
+        self.artifacts = ArtifactStore.at("memory:")
         self.set_aside: list[OutboxRow] = []
         self.membership = OneOfMany()
         self.executor: Executor = AtOnce()
@@ -117,7 +118,7 @@ class Bench:
                 self.clock,
                 self.files,
                 self.executor,
-                ArtifactStore.at("memory:"),
+                self.artifacts,
                 "0",
                 set_aside=self.set_aside.append,
                 membership=self.membership,

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from shared.contracts.errors import ForeignLog
+from shared.runtime.copies import Copies
 from shared.runtime.http_server import Health
 from shared.runtime.kafka_driver import Driver
 from shared.runtime.log import LogRecord, OffsetOutOfRange, TopicPartition
 from shared.runtime.lost_records import RecordsExpired
 from shared.runtime.process import Process
 from shared.runtime.service import Service
+from shared.runtime.task_file import FileCopy
+from shared.runtime.task_folder import TaskFolder
 from tests import builders as b
 from tests.memory_host import MemoryHost
 from tests.unit.runtime.test_head_task import HEAD
@@ -165,3 +170,85 @@ def test_in_a_log_that_is_not_ours_nothing_is_said_of_retention() -> None:
     process.turn = expired  # pyright: ignore[reportAttributeAccessIssue]
     with pytest.raises(ForeignLog, match="forgotten log"):
         driver._turn_on_our_log(0.0)
+
+
+def test_what_has_read_nothing_yet_begins_anew_where_retention_overtakes_it(bench: Bench) -> None:
+    bench.put(predicted(1), labelled(1), predicted(2), predicted(3), labelled(2), predicted(4))
+    bench.broker.expire(JOINS_TP, 3)
+    bench.process.read(0.0)
+    bench.process.reconcile()
+    assert bench.process.tasks[TASK].position == 3
+    bench.broker.expire(JOINS_TP, 4)
+    bench.turn(5)
+    assert seen(bench.process.tasks[TASK]) == ["l2", "r4"]
+    bench.put(predicted(5), predicted(6))
+    bench.started()
+    bench.broker.expire(JOINS_TP, 7)
+    with pytest.raises(RecordsExpired, match=r"up to 6, .* begins at 7"):
+        bench.turn(5)
+
+
+def test_it_begins_anew_after_a_restart_too(bench: Bench) -> None:
+    bench.put(*[predicted(n) for n in range(1, 7)])
+    bench.broker.expire(JOINS_TP, 3)
+    bench.process.read(0.0)
+    bench.process.reconcile()
+    bench.broker.expire(JOINS_TP, 5)
+    bench.started()
+    bench.turn(5)
+    assert seen(bench.process.tasks[TASK]) == ["r6"]
+
+
+@pytest.mark.parametrize("copies", ["none", "damaged"])
+def test_a_task_whose_file_was_damaged_is_not_new(copies: str, tmp_path: Path) -> None:
+    bench = Bench()
+    bench.files = TaskFolder(tmp_path)
+    bench.found()
+    bench.put(predicted(1), predicted(2))
+    bench.started()
+    bench.turn(5)
+    bench.process.close()
+    [path] = [path for path in tmp_path.glob("*.sqlite") if "join" in path.name]
+    if copies == "damaged":
+        store = Copies(bench.process.artifacts, str(bench.process.history.log_id))
+        store.keep(TASK, FileCopy(2, 0, path.read_bytes()))
+        [uri] = bench.process.artifacts.names(store.folder(TASK))
+        bench.process.artifacts.write(uri, b"other bytes")
+        path.unlink()
+    else:
+        path.write_bytes(b"no database at all, but long enough to be looked at" * 100)
+    bench.put(predicted(3), predicted(4))
+    bench.broker.expire(JOINS_TP, 3)
+    for _ in range(2):  # the damaged file is evidence after a restart as well
+        bench.started()
+        with pytest.raises(RecordsExpired, match=r"up to 0, .* begins at 3: 3 records"):
+            bench.turn(8)
+        bench.process.close()
+
+
+# --- a topic that was deleted and made anew
+
+
+def replaced(bench: Bench, entries: int) -> None:
+    bench.broker.delete(JOINS)
+    bench.broker.admin().create(JOINS, 1, {})
+    bench.put(*[predicted(n) for n in range(11, 11 + entries)])
+
+
+@pytest.mark.parametrize(("restart", "entries"), [(True, 1), (True, 6), (False, 1)])
+def test_a_topic_that_was_made_anew_is_not_read_on(bench: Bench, restart: bool, entries: int) -> None:
+    bench.put(predicted(1), predicted(2), predicted(3))
+    bench.turn(5)
+    replaced(bench, entries)
+    if restart:
+        bench.started()
+    bench.turn(5)
+    assert TASK not in bench.process.tasks
+    assert f"{TASK} has read the topic {JOINS} up to 3, but that was deleted" in bench.process.awaited[TASK]
+    others = {task.spec.topic for task in bench.process.tasks.values()}
+    assert others, "the others go on"
+    labels = TopicPartition(f"records.{b.LABELS}.v1", 0)
+    assert labels.topic in others
+    before = len(bench.outcomes())
+    bench.turn(5)
+    assert len(bench.outcomes()) == before
