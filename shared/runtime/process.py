@@ -9,14 +9,13 @@ from collections.abc import Mapping, Set
 from concurrent.futures import wait
 from itertools import islice
 
-import structlog
-
 from shared.contracts.control import ReleaseDeclared
 from shared.contracts.topics import CONTROL, REJECTED, dead_letters
 from shared.contracts.topology import Definitions
 from shared.runtime.control_task import ControlTask
 from shared.runtime.copies import Copies
 from shared.runtime.followed_logs import FollowedLogs
+from shared.runtime.full_disks import FullDisks
 from shared.runtime.head_task import HeadTask
 from shared.runtime.history import ControlHistory
 from shared.runtime.host import Host
@@ -33,10 +32,8 @@ from shared.runtime.task import Task
 from shared.runtime.task_file import DiskFull
 from shared.runtime.written_topics import WrittenTopics
 
-log = structlog.get_logger()
 CONTROL_TP = TopicPartition(CONTROL.name, 0)
 LARGEST_OUTBOX = 5_000  # beyond it a task's input pauses
-TRY_DISK_EVERY_S = 1.0
 
 
 class Process:
@@ -62,7 +59,7 @@ class Process:
         self._peak_lag: dict[str, int] = {}
         self._membership = host.membership or Alone(host.instance)
         self._members: Members | None = None
-        self._disk: dict[str, tuple[float, str]] = {}  # by task: when its disk is tried again, and what it said
+        self.full_disks = FullDisks(host.clock.now_s)
         self._declared = False
         self._definitions: Definitions | None = None
         self._assigned_for: tuple[Set[str], int] | None = None  # tasks, and how many logs are followed
@@ -197,8 +194,7 @@ class Process:
     def _assign(self) -> None:
         self.reader.assign(self._assigned())
         self._assigned_for = self._at_work()
-        for task_id in self._disk.keys() - self.tasks.keys():
-            del self._disk[task_id]
+        self.full_disks.keep(self.tasks.keys())
         following = self.followed.positions
         for tp in self.owned.by_log.keys() & following.keys():
             # Task and follower may stand apart; each passes over what it has taken already.
@@ -257,38 +253,32 @@ class Process:
 
     def advance(self, task_id: str, limit: int) -> bool:
         """Let one task take up to `limit` entries, say what it has seen, and store its cursor."""
-        tried_s, _ = self._disk.get(task_id, (float("-inf"), ""))
-        if self.clock.now_s() < tried_s:
+        if self.full_disks.rests(task_id):
             return False
-        try:
-            moved = self._advance(task_id, limit)
-        except DiskFull as full:
-            self._rest(task_id, full)
-            return False
-        if self._disk.pop(task_id, None):
-            log.info("the disk takes writes again", task=task_id)
-        return moved
-
-    def _rest(self, task_id: str, full: DiskFull) -> None:
-        if task_id not in self._disk:
-            log.error(str(full), error=type(full).__name__, task=task_id)
-        self._disk[task_id] = self.clock.now_s() + TRY_DISK_EVERY_S, str(full)
-        task = self.tasks[task_id]
-        if not isinstance(task, ControlTask):
-            self.owned.inputs.bound(TopicPartition(task.spec.topic, task.spec.partition), True)
-
-    def _advance(self, task_id: str, limit: int) -> bool:
         if self.history.newest.definitions is not self._definitions:
             self.reconcile()  # no entry is taken under definitions whose outputs the task does not know yet
-        task, now_s = self.tasks.get(task_id), self.clock.now_s()
+        task = self.tasks.get(task_id)
         if task is None:
             return True  # it was let go, and there is more to look at than it
         before = len(task.unsent)
+        try:
+            moved = self._advance(task, limit)
+        except DiskFull as full:
+            self.full_disks.full(task_id, full)
+            if not isinstance(task, ControlTask):
+                self.owned.inputs.bound(TopicPartition(task.spec.topic, task.spec.partition), True)
+            return False
+        finally:
+            self._say_set_aside(task, len(task.unsent) - before)
+        self.full_disks.written(task_id)
+        return moved
+
+    def _advance(self, task: Task, limit: int) -> bool:
+        now_s = self.clock.now_s()
         if isinstance(task, ControlTask):
             moved = task.advance(limit, now_s) > 0
         else:
             moved = self._advance_data(task, limit, now_s)
-        self._say_set_aside(task, len(task.unsent) - before)
         if task.rests is not None:
             self.owned.stand_back(task, task.rests)
             self._assign()
@@ -301,7 +291,7 @@ class Process:
                 lambda token: not self.owned.inputs.waiting(tp) and self.reader.end_reached_since(tp, token),
             )
         moved |= task.say(now_s)
-        if not moved and self.owned.relays[task_id].idle:
+        if not moved and self.owned.relays[task.spec.id].idle:
             task.settle_cursor()
         return moved
 
@@ -400,11 +390,7 @@ class Process:
     @property
     def awaited(self) -> Mapping[str, str]:
         """What this process waits for, by what waits: logs, files, and disks with no room."""
-        return {**self._waiting, **self.owned.waiting, **{task_id: said for task_id, (_, said) in self._disk.items()}}
-
-    def has_no_room(self, task_id: str) -> bool:
-        """Whether a task rests, for the disk of its file is full."""
-        return task_id in self._disk
+        return {**self._waiting, **self.owned.waiting, **self.full_disks.said}
 
     def runs(self, step: str) -> bool:
         """Whether a task of this step is this process's own."""

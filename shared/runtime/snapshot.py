@@ -107,5 +107,5 @@ def _task_figures(process: Process, task_id: str) -> TaskFigures:
         outbox=process.owned.relays[task_id].pending,
         copy_age_s=process.owned.copier.age_s(task_id, task.reached),
         damaged=counts.damaged,
-        disk_full=process.has_no_room(task_id),
+        disk_full=task_id in process.full_disks.said,
     )

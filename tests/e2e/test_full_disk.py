@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -27,7 +29,7 @@ ON_A_SMALL_DISK = 'mount -t tmpfs -o size=48m tmpfs "$1" && exec "$0" up --json 
 class Running:
     urls: dict[str, str]
     disk: Path
-    said: Path
+    process_id: int
 
     def fill(self) -> None:
         """Until not a byte more goes on the disk."""
@@ -42,6 +44,20 @@ class Running:
         lines = httpx.get(f"{self.urls[service]}/metrics").text.splitlines()
         return {float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"headrace_{service}_disk_full{{")}
 
+    def process_ids(self, service: str) -> list[int]:
+        """Of a service's processes, as far as they run."""
+        found = subprocess.run(
+            ["pgrep", "-P", str(self.process_id), "-f", f"services.{service}$"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        return [int(line) for line in found.stdout.split()]
+
+
+def no_room(url: str) -> bool:
+    """Whether a service is not ready, and says that it goes on once there is room."""
+    status, reasons = readiness(url)
+    return status == 503 and any("goes on by itself once there is room" in why for why in reasons.values())
+
 
 @contextmanager
 def running(folder: Path) -> Generator[Running]:
@@ -54,7 +70,7 @@ def running(folder: Path) -> Generator[Running]:
         eventually(lambda: '"event": "ready"' in said.read_text() or up.poll() is not None, 120, "it starts")
         assert up.poll() is None, said.read_text()
         [ready] = [line for line in said.read_text().splitlines() if '"event": "ready"' in line]
-        yield Running(json.loads(ready)["services"], Path(f"/proc/{up.pid}/root{mounted}"), said)
+        yield Running(json.loads(ready)["services"], Path(f"/proc/{up.pid}/root{mounted}"), up.pid)
         up.send_signal(signal.SIGINT)
         assert up.wait(timeout=60) == 0, said.read_text()
     finally:
@@ -77,16 +93,21 @@ def test_a_full_disk_pauses_is_told_and_costs_nothing(tmp_path: Path) -> None:
         platform.fill()
         publish(urls["ingestion"], ids(50, 500))
         eventually(lambda: 1.0 in platform.disk_full("ingestion"), 60, "the metric tells it")
-        status, reasons = readiness(urls["ingestion"])
-        assert status == 503
-        assert any("goes on by itself once there is room" in why for why in reasons.values()), reasons
+        assert no_room(urls["ingestion"])
         publish(urls["ingestion"], ids(550, 50))
         assert accepted(console) < 600
+
+        [died] = platform.process_ids("ingestion")
+        os.kill(died, signal.SIGKILL)
+        eventually(lambda: platform.process_ids("ingestion") not in ([], [died]), 60, "it is started again")
+        eventually(lambda: no_room(urls["ingestion"]), 60, "it waits for room to open its files, and lives")
+        again = platform.process_ids("ingestion")
 
         (platform.disk / "filler").unlink()
         eventually(lambda: accepted(console) == 600, 60, "it goes on, and nothing was lost")
         eventually(lambda: platform.disk_full("ingestion") == {0.0}, 30, "the metric tells that too")
-        eventually(lambda: readiness(urls["ingestion"])[0] == 200, 30, "it is ready again")
+        eventually(lambda: readiness(urls["ingestion"])[0] == 200, 60, "it is ready again")
+        assert platform.process_ids("ingestion") == again
         publish(urls["ingestion"], [*ids(0, 600), "one more"])
         eventually(lambda: accepted(console) == 601, 60, "each was accepted once")
         assert SOURCE.name in httpx.get(f"{console}/v1/counts").json()["sources"]

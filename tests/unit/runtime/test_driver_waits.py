@@ -9,6 +9,7 @@ from shared.runtime.kafka_driver import IDLE_S, SHARING_S, WORKING_S, Driver
 from shared.runtime.ownership import Members
 from shared.runtime.process import Process
 from shared.runtime.service import Service
+from shared.runtime.task_file import DiskFull
 from tests import builders as b
 from tests.memory_host import MemoryHost
 
@@ -40,5 +41,5 @@ def test_it_waits_long_only_where_every_change_is_told() -> None:
     assert wait_s(alone) == IDLE_S
     shared = Process(SERVICE, replace(alone._host, membership=Shared()))
     assert wait_s(shared) == SHARING_S <= 0.1
-    alone._disk["task"] = (0.0, "no room")
+    alone.full_disks.full("task", DiskFull("task", None, OSError("no room")))
     assert wait_s(alone) == WORKING_S
