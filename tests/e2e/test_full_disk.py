@@ -70,7 +70,7 @@ def running(folder: Path) -> Generator[Running]:
         eventually(lambda: '"event": "ready"' in said.read_text() or up.poll() is not None, 120, "it starts")
         assert up.poll() is None, said.read_text()
         [ready] = [line for line in said.read_text().splitlines() if '"event": "ready"' in line]
-        yield Running(json.loads(ready)["services"], Path(f"/proc/{up.pid}/root{mounted}"), up.pid)
+        yield Running(json.loads(ready)["services"], Path("/proc", str(up.pid), "root", *mounted.parts[1:]), up.pid)
         up.send_signal(signal.SIGINT)
         assert up.wait(timeout=60) == 0, said.read_text()
     finally:
