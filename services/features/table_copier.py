@@ -29,19 +29,24 @@ TRY_AGAIN_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class CopyPolicy:
-    """When the next copy of a log is due."""
+    """When the next copy of a log is due: after so many entries, after so long, and never too soon after the last."""
 
     entries: int
     every_ms: float
+    apart_ms: float
 
     def due(self, position: int, rows: int, copied: TableCopy | None, now_ms: int) -> bool:
         """Of a log that is read up to `position` and has given `rows` rows. The first copy is due with the first entry.
 
-        After as many entries as there are rows, so that copying costs no more than a row for each entry.
+        After as many entries as there are rows, so that copying costs no more than a row for each entry. Not within
+        `apart_ms`, so that what is told of copies in control.v1 does not grow with the traffic.
         """
         if copied is None or position <= copied.position:
             return copied is None and position > 0
-        return position - copied.position >= max(self.entries, rows) or now_ms - copied.copied_ms >= self.every_ms
+        age_ms = now_ms - copied.copied_ms
+        if 0 <= age_ms < self.apart_ms:  # one that is dated ahead of our clock holds up nothing
+            return False
+        return position - copied.position >= max(self.entries, rows) or age_ms >= self.every_ms
 
 
 @dataclass(slots=True)
