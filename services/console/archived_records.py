@@ -1,17 +1,14 @@
 """The accepted records of a source as they are archived: what a platform can be rebuilt from.
 
 Needs no broker and no service: segments lie in the object store, and the newest records, which do not fill a segment
-yet, in the files of ingestion.
+yet, in the files of ingestion and in their copies.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import json
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,27 +22,38 @@ _ORDER = ("time_ms", "topic_partition", "topic_offset")
 
 
 class NoSuchLog(HeadraceError):
-    """It is not clear whose archive is wanted."""
+    """It is not clear whose archive is wanted. `whence`: what was asked for the ids of logs."""
 
-    def __init__(self, store: str, found: list[str]) -> None:
-        held = f"holds those of the logs {', '.join(found)}: choose one with --log" if found else "holds none"
-        super().__init__(f"the object store at {store} {held}; another folder is named with --data, another store with "
+    def __init__(self, whence: str, found: list[str]) -> None:
+        held = f"of the logs {', '.join(found)}: choose one with --log" if found else "of no log"
+        super().__init__(f"{whence} {held}; another folder is named with --data, another object store with "
                          "HEADRACE_OBJECT_STORE")  # fmt: skip
 
 
 def log_of(data: Path, store: ArtifactStore, url: str) -> str:
     """The log to which the state of ingestion in a folder belongs, else the only one that the store knows. Raises
     NoSuchLog."""
-    markers = {marker.read_text().strip() for marker in data.glob("state/ingestion/*/log_id")}
-    found = sorted(markers or {name.partition("/")[0] for name in store.names("")})
+    whence = f"{data / 'state' / 'ingestion'} holds state"
+    found = {marker.read_text().strip() for marker in data.glob("state/ingestion/*/log_id")}
+    if not found:
+        whence = f"the object store at {url} holds archives"
+        found = {name.partition("/")[0] for name in store.names("")}
     if len(found) != 1:
-        raise NoSuchLog(url, found)
-    return found[0]
+        raise NoSuchLog(whence, sorted(found))
+    return found.pop()
 
 
-def archived_records(store: ArtifactStore, log_id: str, data: Path, topic: str) -> Iterator[str]:
-    """Each record once, as JSON, in the order of their times. Raises ArtifactMissing and ArtifactDamaged."""
-    parts = [*_segments(store, log_id, topic), _not_in_segments(data, topic)]
+def archived_records(
+    store: ArtifactStore, log_id: str, topic: str, unarchived: Sequence[Sequence[Any]]
+) -> Iterator[str]:
+    """Each record once, as JSON, in the order of their times. Raises ArtifactMissing and ArtifactDamaged.
+
+    `unarchived`: rows that fill no segment yet. They are read before the segments: what is moved into one meanwhile
+    then stands in both.
+    """
+    schema = {name: pl.Int64 if name in _ORDER else pl.Boolean if name == "late" else pl.String for name in _COLUMNS}
+    newest = pl.DataFrame(unarchived, schema=schema, orient="row").filter(pl.col("topic") == topic)
+    parts = [*_segments(store, log_id, topic), newest]
     records = pl.concat([part.select("record_id", "value", *_ORDER) for part in parts], how="vertical_relaxed")
     once = records.sort(_ORDER).unique("record_id", keep="first", maintain_order=True)
     yield from once["value"]
@@ -58,13 +66,3 @@ def _segments(store: ArtifactStore, log_id: str, topic: str) -> Iterator[pl.Data
         if found != named:
             raise ArtifactDamaged(uri, named, found)
         yield pl.read_parquet(io.BytesIO(data)).filter(pl.col("topic") == topic)
-
-
-def _not_in_segments(data: Path, topic: str) -> pl.DataFrame:
-    rows: list[list[Any]] = []
-    for file in sorted(data.glob("state/ingestion/*/ingestion~accept~*.sqlite")):
-        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
-            query = "SELECT row FROM buffers WHERE name = 'archive' ORDER BY ordinal"
-            rows += [json.loads(row) for (row,) in connection.execute(query)]
-    schema = {name: pl.Int64 if name in _ORDER else pl.Boolean if name == "late" else pl.String for name in _COLUMNS}
-    return pl.DataFrame(rows, schema=schema, orient="row").filter(pl.col("topic") == topic)

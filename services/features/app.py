@@ -19,7 +19,10 @@ from shared.runtime.tables import TableFollower
 
 def build(settings: FeaturesSettings) -> Service:
     step = compute_step()
-    policy = CopyPolicy(settings.entries_between_table_copies, settings.copy_tables_every_s * 1_000)
+    policy = CopyPolicy(
+        settings.entries_between_table_copies, settings.copy_tables_every_s * 1_000,
+        settings.table_copies_apart_s * 1_000,
+    )  # fmt: skip
     copier = partial(TableCopier, policy=policy)
     return Service("features", {step.name: step}, workers=(copier,), followers=(TableFollower,))
 

@@ -21,7 +21,7 @@ from shared.runtime.followed_logs import Standing
 from shared.runtime.log import TopicPartition
 from shared.runtime.process import Process
 from shared.runtime.table_copies import Rows, TableCopies
-from shared.runtime.tables import TableFollower
+from shared.runtime.tables import TableFollower, view_of
 
 log = structlog.get_logger()
 TRY_AGAIN_S = 1.0
@@ -29,19 +29,24 @@ TRY_AGAIN_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class CopyPolicy:
-    """When the next copy of a log is due."""
+    """When the next copy of a log is due: after so many entries, after so long, and never too soon after the last."""
 
     entries: int
     every_ms: float
+    apart_ms: float
 
     def due(self, position: int, rows: int, copied: TableCopy | None, now_ms: int) -> bool:
         """Of a log that is read up to `position` and has given `rows` rows. The first copy is due with the first entry.
 
-        After as many entries as there are rows, so that copying costs no more than a row for each entry.
+        After as many entries as there are rows, so that copying costs no more than a row for each entry. Not within
+        `apart_ms`, so that what is told of copies in control.v1 does not grow with the traffic.
         """
         if copied is None or position <= copied.position:
             return copied is None and position > 0
-        return position - copied.position >= max(self.entries, rows) or now_ms - copied.copied_ms >= self.every_ms
+        age_ms = now_ms - copied.copied_ms
+        if 0 <= age_ms < self.apart_ms:  # one that is dated ahead of our clock holds up nothing
+            return False
+        return position - copied.position >= max(self.entries, rows) or age_ms >= self.every_ms
 
 
 @dataclass(slots=True)
@@ -136,7 +141,7 @@ class TableCopier:
     def _removing(self, job: _Job, copies: Sequence[TableCopy]) -> _Job | None:
         if len(copies) < TABLE_COPIES:
             return None
-        view, partition, oldest = _view(job.tp), job.tp.partition, copies[0].position
+        view, partition, oldest = view_of(job.tp), job.tp.partition, copies[0].position
         job.removed = self._process.executor.submit(self._store().remove_before, view, partition, oldest)
         return job
 
@@ -157,16 +162,12 @@ class TableCopier:
     def _tell(self, job: _Job, table: Reference) -> None:
         position = job.standing.position
         copied = TableCopied(
-            view=_view(job.tp), partition=job.tp.partition, position=position, sequences=dict(job.standing.sequences),
+            view=view_of(job.tp), partition=job.tp.partition, position=position, sequences=dict(job.standing.sequences),
             rows=job.rows, table=table,
         )  # fmt: skip
         event_id = derived_id(f"{job.tp.topic}/{job.tp.partition}", copied.ce_type, "", position)
         self._process.outside.publish(CONTROL, copied, event_id=event_id, time_ms=self._process.clock.wall_ms())
 
 
-def _view(tp: TopicPartition) -> str:
-    return FEATURES.subject(tp.topic) or ""
-
-
 def _stored(store: TableCopies, tp: TopicPartition, standing: Standing, rows: Rows) -> Reference:
-    return store.keep(_view(tp), tp.partition, standing.position, rows)
+    return store.keep(view_of(tp), tp.partition, standing.position, rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 
 from services.serving.request_file import Fact, RequestFile
 from shared.contracts.errors import HeadraceError
@@ -15,6 +15,7 @@ from shared.contracts.topics import PREDICTIONS
 from shared.contracts.trace_context import begun, carried_on
 from shared.runtime.partitioning import partition_of
 from shared.runtime.process import Process
+from shared.runtime.service import WakingExecutor
 
 LARGEST_FACT_BYTES = 900_000
 MOST_IN_FLIGHT = 1_000
@@ -46,12 +47,15 @@ class LogUnwritable(HeadraceError):
 class RequestLog:
     """The file is written in groups, beside the event loop; the driver's thread sends what stands in it.
 
-    A fact is removed once the log has it. After a crash the rest is sent again under the same ids.
+    On a thread of its own, for those that all share may be busy for minutes with an object store that is away. A fact
+    is removed once the log has it. After a crash the rest is sent again under the same ids.
     """
 
     def __init__(self, process: Process) -> None:
         self._process = process
         self._file = RequestFile(None if process.folder is None else process.folder / "requests.sqlite")
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="request-log")
+        self._writer = WakingExecutor(self._thread, process.reader.wake)
         self._lock = threading.Lock()
         self._group: tuple[list[Fact], Future[None]] = ([], Future())
         self._writing = False
@@ -83,7 +87,12 @@ class RequestLog:
             starts = not self._writing
             self._writing = True
         if starts:
-            self._process.executor.submit(self._write)
+            try:
+                self._writer.submit(self._write)
+            except RuntimeError:
+                if not self._closed:
+                    raise
+                # It was closed in between, and `close` writes what waits.
         return done
 
     def _write(self) -> None:
@@ -124,6 +133,8 @@ class RequestLog:
         """Keep what waits, let go of what was sent."""
         with self._lock:
             self._closed = True
+        self._thread.shutdown()
+        with self._lock:
             (facts, done), self._group = self._group, ([], Future())
         self._file.add(facts, self._landed)
         if facts:
@@ -168,7 +179,7 @@ class RequestLog:
             return
         self._forgotten_s = now_s
         landed, self._landed = self._landed, []
-        self._process.executor.submit(self._file.add, (), landed)
+        self._writer.submit(self._file.add, (), landed)
 
 
 def _trace(fact: Fact, event: PredictionMade, source: str, event_id: str) -> str:

@@ -33,7 +33,10 @@ class Code(BaseModel):
 
 
 class About(BaseModel):
-    """`GET /about`. `now_ms` is the machine's wall clock; `code` as it was when the process started."""
+    """`GET /about`. `now_ms` is the machine's wall clock; `code` as it was when the process started.
+
+    `release`: of the service's code, see ReleaseDeclared.
+    """
 
     service: str
     instance: str
@@ -41,6 +44,7 @@ class About(BaseModel):
     copy_every_s: float
     disk: Disk
     code: Code
+    release: int = 1  # an earlier version of Headrace does not say it
 
 
 def code_of(service: str) -> Code:
@@ -53,12 +57,12 @@ def code_of(service: str) -> Code:
     )
 
 
-def about_of(service: str, instance: str, copy_every_s: float, folder: Path) -> Callable[[], About]:
+def about_of(service: str, instance: str, copy_every_s: float, folder: Path, release: int = 1) -> Callable[[], About]:
     """What says it whenever it is asked; the code is looked at once, now."""
     code = code_of(service)
     return lambda: About(
         service=service, instance=instance, now_ms=time.time_ns() // 1_000_000, copy_every_s=copy_every_s,
-        disk=disk_of(folder), code=code,
+        disk=disk_of(folder), code=code, release=release,
     )  # fmt: skip
 
 

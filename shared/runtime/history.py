@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.contracts.control import PlatformFounded
 from shared.contracts.envelope import Mark, Message, decode, origin
@@ -30,11 +30,16 @@ class Entry:
 
 
 class ControlHistory:
-    """Reads `control.v1` from its first entry. Positions count entries: `at(n)` is the platform after the first n."""
+    """Reads `control.v1` from its first entry. Positions count entries: `at(n)` is the platform after the first n.
+
+    Copies of tables are known of `newest` only: what an older one was is nothing that is decided, and to keep it for
+    each entry would take memory for ever.
+    """
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self._platforms: list[Platform] = [Platform()]
+        self._newest = self._platforms[0]
         self._last: dict[str, int] = {}
         self._outside: set[str] = set()
         self._accepted: dict[str, int] = {}
@@ -45,14 +50,14 @@ class ControlHistory:
 
     @property
     def newest(self) -> Platform:
-        return self._platforms[-1]
+        return self._newest
 
     @property
     def log_id(self) -> str | None:
         return self.newest.log_id
 
     def at(self, position: int) -> Platform:
-        """The platform after the first `position` entries; all of them must have been read."""
+        """The platform after the first `position` entries, without tables; all of them must have been read."""
         return self._platforms[position]
 
     def position_of(self, event_id: str) -> int | None:
@@ -68,7 +73,8 @@ class ControlHistory:
         message = self._accept(record)
         entry = Entry(record, message)
         self.entries.append(entry)
-        self._platforms.append(self.newest.skipped() if message is None else self.newest.after(message))
+        self._newest = self._newest.skipped() if message is None else self._newest.after(message)
+        self._platforms.append(replace(self._newest, tables={}) if self._newest.tables else self._newest)
         if message is not None:
             self._accepted[message.id] = self.position
         return entry

@@ -225,7 +225,7 @@ def run(service: Service, settings: ServiceSettings, routers: Routers) -> int:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, driver.stop)
             port = settings.port_of(service.name)
-            about = about_of(service.name, settings.instance, settings.copy_every_s, folder)
+            about = about_of(service.name, settings.instance, settings.copy_every_s, folder, service.release)
             stop_http = serve(build_app(health, metrics, routers(process, metrics), about), settings.host, port)
             log.info("started", port=port, pid=os.getpid(), folder=str(folder))
             driver.run()

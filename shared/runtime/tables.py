@@ -13,6 +13,11 @@ from shared.runtime.process import Process
 from shared.runtime.table_copies import Rows, TableRow
 
 
+def view_of(tp: TopicPartition) -> str:
+    """The view whose table a log is; empty for a log of another kind."""
+    return FEATURES.subject(tp.topic) or ""
+
+
 class TableFollower:
     """Follows the tables of every view. Rows are replaced whole, so any thread may read while the driver writes.
 
@@ -41,17 +46,17 @@ class TableFollower:
 
     def reads(self, tp: TopicPartition) -> bool:
         """Whether this is a log of a table."""
-        return FEATURES.subject(tp.topic) is not None
+        return bool(view_of(tp))
 
     def copies(self, tp: TopicPartition, platform: Platform) -> Sequence[TableCopy]:
         """The copies of a log's rows, in the order of their positions."""
-        return platform.tables.get((FEATURES.subject(tp.topic) or "", tp.partition), ())
+        return platform.tables.get((view_of(tp), tp.partition), ())
 
     def begin(self, tp: TopicPartition, rows: Rows) -> None:
         """Hold these rows of a log, and no others."""
         self._logs[tp] = rows
         logs = tuple(held for log, held in self._logs.items() if log.topic == tp.topic)
-        self._views[FEATURES.subject(tp.topic) or ""] = logs
+        self._views[view_of(tp)] = logs
 
     def on_message(self, tp: TopicPartition, message: Message) -> None:
         """Take a row in."""

@@ -76,7 +76,8 @@ class Bootstraps:
 
     def copied(self) -> int:
         """Let features copy what is written; the position of the copy."""
-        features = self._process(build_features(FeaturesSettings(entries_between_table_copies=1)), "features")
+        settings = FeaturesSettings(entries_between_table_copies=1, table_copies_apart_s=0)
+        features = self._process(build_features(settings), "features")
         position, until_s = 0, time.monotonic() + PATIENCE_S
         while position < self.written:
             assert time.monotonic() < until_s, "features does not copy its table"

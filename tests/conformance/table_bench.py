@@ -33,7 +33,7 @@ class TableBench:
         self._ends = ExitStack()
         self.records = TaskBench(broker, client, folder, (b.view(),))
         self._ends.callback(self.records.close)
-        settings = FeaturesSettings(entries_between_table_copies=ENTRIES_BETWEEN_COPIES)
+        settings = FeaturesSettings(entries_between_table_copies=ENTRIES_BETWEEN_COPIES, table_copies_apart_s=0)
         self._drivers: list[Driver] = []
         self.features = self._started(self.records.driver_of(build_features(settings), folder / "features"))
 

@@ -29,10 +29,11 @@ def archive(
 ) -> None:
     """The archived records of a source, newline-delimited JSON in the order of their times, to publish them again.
 
-    Reads the object store (HEADRACE_OBJECT_STORE, else objects in the folder of data) and the files of ingestion in the
-    folder, in which the newest ones lie. Nothing has to run.
+    Reads the object store (HEADRACE_OBJECT_STORE, else objects in the folder of data). The newest records lie in the
+    files of ingestion in the folder, or in the copies of these files in the store. Nothing has to run.
     """
     from services.console.archived_records import archived_records, log_of
+    from services.console.unarchived_rows import unarchived_rows
     from shared.runtime.artifacts import ArtifactStore
     from shared.runtime.settings import ServiceSettings, from_environment
 
@@ -43,7 +44,10 @@ def archive(
         raise CommandFailed(f"there is no folder {url}: name the folder of data with --data, or HEADRACE_OBJECT_STORE")
     store = ArtifactStore.at(url)
     found = log_id or log_of(folder, store, url)
-    records = list(archived_records(store, found, folder, source))
+    newest = unarchived_rows(store, found, folder, source)
+    records = list(archived_records(store, found, source, newest.rows))
+    for warning in newest.warnings:
+        say(f"warning: {warning}")
     if as_json:
         print_json({"log": found, "source": source, "records": [json.loads(record) for record in records]})
         return

@@ -16,7 +16,7 @@ _SHOWN_PACKAGES = 5
 
 def clocks(facts: Facts) -> Iterator[Finding]:
     """Nobody's clock is far from ours, and no entry of control.v1 comes from the future."""
-    apart = {look.name: look.apart_s for look in facts.answering if look.apart_s is not None}
+    apart = {look.name: look.ahead_s for look in facts.answering if look.ahead_s is not None}
     if not apart and isinstance(facts.log, Unseen):
         raise CannotLook("neither a service nor the broker shows a clock")
     for name, seconds in apart.items():
@@ -45,18 +45,22 @@ def _apart(subject: str, happened: str) -> Finding:
 
 
 def code(facts: Facts) -> Iterator[Finding]:
-    """All instances of a service run one code on one set of packages, and all services the same contracts."""
+    """All instances of a service run one code on one set of packages, and all services the same contracts.
+
+    A service of which two releases run side by side is left out: for as long they differ.
+    """
     told = [look for look in facts.answering if look.about is not None]
     if not told:
         raise CannotLook("no service answers with the code that it runs")
-    for one, other in combinations(told, 2):
+    alike = [look for look in told if look.service not in facts.of_two_releases]
+    for one, other in combinations(alike, 2):
         if one.service == other.service and (differences := _differences(one, other)):
             yield _differs(
                 f"{one.name} and {other.name}", f"they differ in {', '.join(differences)}",
                 "a task that moves from one to the other may derive other events from the same input, and a replay "
                 "would not give what readers have accepted",
             )  # fmt: skip
-    yield from _other_contracts(told)
+    yield from _other_contracts(alike)
 
 
 def _differences(one: ServiceLook, other: ServiceLook) -> list[str]:
@@ -73,6 +77,8 @@ def _differences(one: ServiceLook, other: ServiceLook) -> list[str]:
 
 def _other_contracts(told: Sequence[ServiceLook]) -> Iterator[Finding]:
     counted = Counter(look.about.code.shared for look in told if look.about)
+    if not counted:
+        return
     usual = counted.most_common(1)[0][0]
     others = [look.name for look in told if look.about and look.about.code.shared != usual]
     if others:
@@ -101,5 +107,6 @@ def dead(facts: Facts) -> Iterator[Finding]:
             f"{newest.facts['error']}: {newest.facts['reason']}",
             "a handler could not take them, so what would follow from them is missing",
             f"see `headrace dead list {service}`; when its cause is mended, replay each with "
-            f"`headrace dead replay {newest.id[:8]}`",
+            f"`headrace dead replay {newest.id[:8]}`. One that it refuses cannot be mended so: it says why, and what "
+            "may be done instead; the letter stands until its topic lets go of it, seven days after it was written",
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +30,7 @@ class TaskLook:
 class ServiceLook:
     """One process over HTTP. `away`: why nothing was heard; `log_line`: the last error in its log, where that is here.
 
-    `apart_s`: how far its clock is ahead of ours, 0 within the time that the answer took.
+    `ahead_s`: how far its clock is ahead of ours, 0 within the time that the answer took.
     """
 
     name: str
@@ -42,7 +43,7 @@ class ServiceLook:
     progress: Mapping[str, Any] | None = None
     tasks: Sequence[TaskLook] = ()
     about: About | None = None
-    apart_s: float | None = None
+    ahead_s: float | None = None
 
     @property
     def service(self) -> str:
@@ -72,11 +73,14 @@ class LogLook:
 
 @dataclass(frozen=True, slots=True)
 class StateFolder:
-    """The files of one process: the log beside which they were made, and how far each task got."""
+    """The files of one process: the log beside which they were made, and how far each task got.
+
+    `reached`: (position, outbox ordinal), as of copies; (0, 0) is a task that has never done anything.
+    """
 
     path: Path
     log_id: str | None
-    positions: Mapping[str, int]
+    reached: Mapping[str, tuple[int, int]]
 
     @property
     def process(self) -> str:
@@ -114,6 +118,12 @@ class Facts:
     @property
     def answering(self) -> list[ServiceLook]:
         return [look for look in self.services.values() if look.away is None]
+
+    @property
+    def of_two_releases(self) -> set[str]:
+        """Services whose processes are of different releases: each release has all tasks, and code of its own."""
+        told = {(look.service, look.about.release) for look in self.answering if look.about is not None}
+        return {service for service, count in Counter(service for service, _ in told).items() if count > 1}
 
     def earlier(self, look: ServiceLook) -> ServiceLook | None:
         """The same process at the first look, if it answered and was not started again since."""

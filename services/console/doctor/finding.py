@@ -42,7 +42,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class NotMade:
-    """A check that could not be made, wholly or for one `subject`, and why."""
+    """A check that could not be made, or not to its end, and why."""
 
     check: Check
     reason: str

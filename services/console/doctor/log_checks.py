@@ -72,9 +72,10 @@ def lost_records(facts: Facts) -> Iterator[Finding]:
     if not reached and log.history.newest.definitions.sources:
         raise CannotLook("no service answers, and neither files nor copies are here: how far tasks got is not known")
     for task in log.history.newest.definitions.tasks:
-        position = reached.get(task.id, 0)
+        position, ordinal = reached.get(task.id, (0, 0))
         beginning = log.beginnings.get(TopicPartition(task.topic, task.partition), 0)
-        if 0 < position < beginning:
+        # One that has never done anything begins where its log does.
+        if (position, ordinal) != (0, 0) and position < beginning:
             yield Finding(
                 Check.LOST_RECORDS, task.id,
                 f"it has read {task.topic}/{task.partition} up to {position}, and what that log still holds begins at "
@@ -85,14 +86,13 @@ def lost_records(facts: Facts) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _reached(facts: Facts) -> dict[str, int]:
-    """How far each task got, by whatever tells most of it."""
-    copies = {} if isinstance(facts.copies, Unseen) else facts.copies
-    found = {task: position for task, (position, _) in copies.items()}
+def _reached(facts: Facts) -> dict[str, tuple[int, int]]:
+    """How far each task got (position, outbox ordinal), by whatever tells most of it; HTTP tells of positions only."""
+    found = {} if isinstance(facts.copies, Unseen) else dict(facts.copies)
     folders = [] if isinstance(facts.folders, Unseen) else facts.folders
-    told = [(task.id, task.position) for look in facts.answering for task in look.tasks]
-    for task, position in [*(item for folder in folders for item in folder.positions.items()), *told]:
-        found[task] = max(found.get(task, 0), position)
+    told = [(task.id, (task.position, 0)) for look in facts.answering for task in look.tasks]
+    for task, reached in [*(item for folder in folders for item in folder.reached.items()), *told]:
+        found[task] = max(found.get(task, (0, 0)), reached)
     return found
 
 

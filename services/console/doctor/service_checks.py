@@ -9,6 +9,13 @@ from services.console.doctor.facts import Facts, ServiceLook
 from services.console.doctor.finding import CannotLook, Check, Finding, Unseen, seen
 from shared.contracts.topology import TaskSpec
 
+# By what waits; its reason may name a topic or the object store as well. See FollowedLogs.
+_TABLE = (
+    "nothing is answered from a part of a table: what needs it is refused until it is whole",
+    "bring the object store back, or check HEADRACE_OBJECT_STORE: it goes on by itself with a copy that can be read; "
+    "where entries are in no copy and in no log any more, declare the view under a new name, see docs/operations.md, "
+    "Copies",
+)
 # What a reason says, why it matters, and what mends it; see DiskFull, ArtifactMissing and Process.awaited.
 _REASONS = (
     (
@@ -65,8 +72,14 @@ def _waits(facts: Facts, look: ServiceLook) -> Iterator[Finding]:
     for what, reason in look.reasons.items():
         lasting = before is not None and what in before.reasons
         if lasting and not (what == "kafka" and isinstance(facts.log, Unseen)):
-            matters, mend = next(((m, d) for said, m, d in _REASONS if said in reason), _OTHERWISE)
+            matters, mend = _advice(what, reason)
             yield Finding(Check.SERVICES, look.name, f"{what} waits: {reason}", matters, mend)
+
+
+def _advice(what: str, reason: str) -> tuple[str, str]:
+    if what.startswith("table "):
+        return _TABLE
+    return next(((matters, mend) for said, matters, mend in _REASONS if said in reason), _OTHERWISE)
 
 
 def tasks(facts: Facts) -> Iterator[Finding]:
@@ -102,7 +115,7 @@ def _misowned(facts: Facts) -> Iterator[Finding]:
     definitions = seen(facts.log).history.newest.definitions
     now, then = _owners(facts.services), _owners(facts.before)
     waiting = {what for look in facts.services.values() for what in look.reasons}
-    whole = _answer_in_full(facts)
+    whole = _answer_in_full(facts) - facts.of_two_releases
     for spec in definitions.tasks:
         if spec.service not in whole:
             continue

@@ -35,11 +35,11 @@ def _look(client: httpx.Client, name: str, url: str, logs: Path | None) -> Servi
         reasons = client.get(f"{url}/readyz").json()["reasons"]
         progress = client.get(f"{url}/progress")
         tasks = client.get(f"{url}/tasks").json()["tasks"]
-        about, apart_s = _about(client, url)
+        about, ahead_s = _about(client, url)
         return ServiceLook(
             name, url, silent_s=livez["silent_seconds"], live=livez["live"], reasons=reasons,
             progress=progress.json() if progress.is_success else None, tasks=[_task(task) for task in tasks],
-            about=about, apart_s=apart_s,
+            about=about, ahead_s=ahead_s,
         )  # fmt: skip
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return ServiceLook(name, url, away=f"nothing answers at {url}: {error}", log_line=_last_error(name, logs))

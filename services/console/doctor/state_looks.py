@@ -24,7 +24,7 @@ def look_at_state(data: Path) -> list[StateFolder] | Unseen:
     folders = sorted(folder for folder in data.glob("state/*/*") if folder.is_dir())
     if not folders:
         return Unseen(f"{data / 'state'} holds no state of services: they run elsewhere, or another --data is theirs")
-    return [StateFolder(folder, _marker(folder), _positions(folder)) for folder in folders]
+    return [StateFolder(folder, _marker(folder), _reached(folder)) for folder in folders]
 
 
 def look_at_copies(
@@ -67,14 +67,14 @@ def _marker(folder: Path) -> str | None:
     return marker.read_text().strip() if marker.exists() else None
 
 
-def _positions(folder: Path) -> dict[str, int]:
+def _reached(folder: Path) -> dict[str, tuple[int, int]]:
     """Of the files that can be read: one that a process is just making, or a damaged one, is left out."""
-    found: dict[str, int] = {}
+    found: dict[str, tuple[int, int]] = {}
     for file in folder.glob("*~*.sqlite"):
         try:
             with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
-                row = connection.execute("SELECT value FROM meta WHERE name = 'position'").fetchone()
+                meta = dict(connection.execute("SELECT name, value FROM meta WHERE name IN ('position', 'ordinal')"))
         except sqlite3.Error:
             continue
-        found[file.stem.replace("~", "/")] = 0 if row is None else int(row[0])
+        found[file.stem.replace("~", "/")] = int(meta.get("position", 0)), int(meta.get("ordinal", 0))
     return found

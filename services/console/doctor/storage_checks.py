@@ -94,6 +94,7 @@ def state(facts: Facts) -> Iterator[Finding]:
                 "one of the two is another platform's, or the broker has begun anew and forgotten the log",
                 f"point HEADRACE_KAFKA_BOOTSTRAP at the same broker for all; if it began anew: {_FRESH}",
             )  # fmt: skip
+    yield from _beyond(facts, log)  # before the folders, which may not be here
     for folder in seen(facts.folders):
         if folder.log_id is not None and folder.log_id != held:
             yield Finding(
@@ -102,7 +103,6 @@ def state(facts: Facts) -> Iterator[Finding]:
                 "the two never mix: that service stops as soon as it is started",
                 f"point HEADRACE_KAFKA_BOOTSTRAP at the broker that it belongs to, or set it aside with {_FRESH}",
             )  # fmt: skip
-    yield from _beyond(facts, log)
 
 
 def _beyond(facts: Facts, log: LogLook) -> Iterator[Finding]:

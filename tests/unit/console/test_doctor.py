@@ -22,17 +22,20 @@ from services.console.cli import main
 from services.console.doctor.diagnosis import CHECKS, diagnose
 from services.console.doctor.facts import Limits
 from services.console.doctor.finding import Check, Diagnosis, Finding
+from services.console.doctor.service_checks import services
 from services.console.doctor.state_looks import look_at_copies
 from services.console.doctor.whereabouts import Whereabouts, look
 from shared.contracts.envelope import encode
 from shared.contracts.topics import CONTROL
 from shared.runtime import about as about_module
 from shared.runtime.about import About, about_of, code_of
+from shared.runtime.artifacts import ArtifactMissing
 from shared.runtime.http_server import Health, build_app, serve
 from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.kafka_settings import KafkaSettings
 from shared.runtime.log import TopicPartition
 from shared.runtime.snapshot import snapshot
+from shared.runtime.task_file import Changes
 from shared.runtime.task_folder import TaskFolder
 from tests import builders as b
 from tests.unit.console.running import LOG_ID, RunningPlatform
@@ -175,6 +178,22 @@ def test_records_that_a_task_needs_and_its_log_has_let_go_of(patient: Patient) -
     assert "headrace archive" in finding.mend
 
 
+def test_records_before_the_first_that_a_task_has_read(patient: Patient) -> None:
+    """It has said something at position 0, so it does not begin anew where its log does now: RecordsExpired."""
+    patient.running.drive(300, pass_ms=50)
+    for copy in (patient.where.data / "objects" / LOG_ID / "copies").rglob("*-*-*"):
+        copy.unlink()
+    folder = TaskFolder(patient.where.data / "state" / "ingestion" / "0")
+    file = folder.open(ACCEPT_TASK)
+    patient.broker.expire(TopicPartition(INTAKE, 0), 1)
+    assert patient.diagnosis(services={}).findings == []  # it has never done anything
+    file.commit(Changes(0, 0, meta={"ordinal": 1}))
+    file.close()
+    [finding] = patient.diagnosis(services={}).findings
+    assert (finding.check, finding.subject) == (Check.LOST_RECORDS, ACCEPT_TASK)
+    assert "up to 0, and what that log still holds begins at 1" in finding.happened
+
+
 # --- services and their tasks
 
 
@@ -225,6 +244,17 @@ def test_a_task_that_waits_for_what_does_not_come(patient: Patient) -> None:
     assert finding.subject == ACCEPT_TASK
     assert "needs control.v1 up to 99" in finding.happened
     assert finding.mend == "bring what it waits for"
+
+
+def test_a_table_that_waits_for_its_copy_is_no_task_that_waits_for_its_file(patient: Patient) -> None:
+    facts = look(patient.where, 0.0)
+    table = f"table features.{b.VIEW}.v1/0"
+    waits = {table: f"no copy that holds what stood before can be read: {ArtifactMissing('x', 'away')}"}
+    waiting = {name: replace(one, reasons=waits) for name, one in facts.services.items() if name == "ingestion"}
+    [finding] = services(replace(facts, services=waiting, before=waiting))
+    assert finding.happened.startswith(f"{table} waits: ")
+    assert "part of a table" in finding.matters
+    assert "declare the view under a new name" in finding.mend
 
 
 def test_a_task_of_nobody_and_one_of_two(patient: Patient) -> None:
@@ -309,10 +339,13 @@ def test_a_broker_that_has_forgotten_what_services_and_files_know(patient: Patie
     assert all("holds none" in finding.happened for finding in state)
 
 
-def test_entries_of_control_that_a_service_has_read_and_the_broker_lost(patient: Patient) -> None:
+@pytest.mark.parametrize("state_is_here", [True, False])
+def test_entries_of_control_that_a_service_has_read_and_the_broker_lost(patient: Patient, state_is_here: bool) -> None:
     patient.broker.log(TopicPartition(CONTROL.name, 0)).records.pop()
-    found = patient.diagnosis().findings
-    assert {finding.subject for finding in found if finding.check == Check.STATE} == {*patient.running.urls}
+    data = patient.where.data if state_is_here else patient.where.data / "elsewhere"
+    found = patient.diagnosis(data=data)
+    assert {finding.subject for finding in found.findings if finding.check == Check.STATE} == {*patient.running.urls}
+    assert (Check.STATE in found.made) == state_is_here
 
 
 # --- what must be the same everywhere
@@ -323,10 +356,10 @@ def also(patient: Patient) -> Iterator[Callable[[str, Callable[[], About]], dict
     """Serves one more process, which says of itself what a test wants; the URLs with it."""
     stops: list[Callable[[], None]] = []
 
-    def served(name: str, about: Callable[[], About]) -> dict[str, str]:
+    def served(name: str, about: Callable[[], About], process: str = "console") -> dict[str, str]:
         [port] = free_ports(1)
         health = Health(name.partition("-")[0])
-        health.said(snapshot(patient.world.processes["console"], "1"))
+        health.said(snapshot(patient.world.processes[process], "1"))
         stops.append(serve(build_app(health, CollectorRegistry(), (), about), "127.0.0.1", port))
         return {**patient.running.urls, name: f"http://127.0.0.1:{port}"}
 
@@ -388,6 +421,15 @@ def test_instances_with_other_packages_and_services_with_other_contracts(patient
     assert "another shared/ than 3 of the 4" in found[1].happened
 
 
+def test_two_releases_side_by_side_differ_and_each_has_all_tasks(patient: Patient, also: Any) -> None:
+    right = about_of("ingestion", "1", 300.0, patient.where.data, release=2)
+    other = code_of("ingestion").model_copy(update={"service": "other", "shared": "other"})
+    urls = also("ingestion-1", lambda: right().model_copy(update={"code": other}), "ingestion")
+    assert patient.diagnosis(services=urls).findings == []
+    same = also("ingestion-1", lambda: right().model_copy(update={"code": other, "release": 1}), "ingestion")
+    assert {finding.check for finding in patient.diagnosis(services=same).findings} == {Check.CODE, Check.TASKS}
+
+
 def test_dead_letters_that_stand_until_they_are_replayed(patient: Patient, defect: Defect) -> None:
     patient.publish("poison-1")
     patient.running.drive(100)
@@ -396,6 +438,7 @@ def test_dead_letters_that_stand_until_they_are_replayed(patient: Patient, defec
     assert "1 dead letter stands" in finding.happened
     assert "cannot take poison-1" in finding.happened
     assert "headrace dead replay" in finding.mend
+    assert "One that it refuses cannot be mended so" in finding.mend
 
 
 # --- the command

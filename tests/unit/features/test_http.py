@@ -30,7 +30,8 @@ class Features:
     """The service in the simulation; its input is written as ingestion would write it."""
 
     def __init__(self, seed: int = 1, faults: Faults = NO_FAULTS) -> None:
-        self.world = World(seed, [lambda: build(FeaturesSettings(entries_between_table_copies=10))], faults)
+        settings = FeaturesSettings(entries_between_table_copies=10, table_copies_apart_s=0)
+        self.world = World(seed, [lambda: build(settings)], faults)
         admin = self.world.broker.admin()
         admin.create(CONTROL.name, 1, {})
         for source in (b.SOURCE, b.LABELS):

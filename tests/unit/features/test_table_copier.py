@@ -19,7 +19,7 @@ from tests import builders as b
 from tests.memory_host import MemoryHost, settle
 from tests.unit.features.calls import record
 
-DAY_MS = 86_400_000
+DAY_MS, MINUTE_MS = 86_400_000, 60_000
 INPUT = RECORDS.of(b.SOURCE).name
 WRITER = f"ingestion/accept/intake.{b.SOURCE}.v1/0"
 LOG = TopicPartition(FEATURES.of(b.VIEW).name, 0)
@@ -28,7 +28,8 @@ LOG = TopicPartition(FEATURES.of(b.VIEW).name, 0)
 class Copying:
     """Features, with its input written as ingestion would write it. A copy every ten entries, or every day."""
 
-    def __init__(self) -> None:
+    def __init__(self, apart_s: float = 0.0) -> None:
+        self.apart_s = apart_s
         self.store = SimulatedStore()
         self.host = MemoryHost(artifacts=self.store)
         self.host.broker.admin().create(INPUT, 1, {})
@@ -37,7 +38,7 @@ class Copying:
         self.process = self.start()
 
     def start(self) -> Process:
-        settings = FeaturesSettings(entries_between_table_copies=10)
+        settings = FeaturesSettings(entries_between_table_copies=10, table_copies_apart_s=self.apart_s)
         process = self.host.start(build(settings))
         settle(process)
         return process
@@ -86,7 +87,17 @@ class Copying:
 )
 def test_when_a_copy_is_due(position: int, rows: int, copied: int | None, later_ms: int, due: bool) -> None:
     copy = None if copied is None else TableCopy(copied, {}, 1, b.reference(), b.T0_MS)
-    assert CopyPolicy(10, DAY_MS).due(position, rows, copy, b.T0_MS + later_ms) == due
+    assert CopyPolicy(10, DAY_MS, 0).due(position, rows, copy, b.T0_MS + later_ms) == due
+
+
+@pytest.mark.parametrize(
+    ("later_ms", "due"),
+    [(0, False), (MINUTE_MS - 1, False), (MINUTE_MS, True), (-1, True)],
+    ids=["at once", "within the minute", "after it", "the clock of who made the last one is ahead"],
+)
+def test_copies_are_apart_however_fast_the_log_grows(later_ms: int, due: bool) -> None:
+    copy = TableCopy(10, {}, 1, b.reference(), b.T0_MS)
+    assert CopyPolicy(10, DAY_MS, MINUTE_MS).due(1_000_000, 5, copy, b.T0_MS + later_ms) == due
 
 
 def test_copies_come_with_the_first_entry_after_so_many_and_after_a_day() -> None:
@@ -107,6 +118,15 @@ def test_copies_come_with_the_first_entry_after_so_many_and_after_a_day() -> Non
     newest = made.copied()[-1]
     assert (newest.rows, newest.sequences) == (1, {f"features/compute/{INPUT}/0": 12})
     assert decoded(made.store.get(newest.table)) == TableFollower.of(made.process).rows(LOG)
+
+
+def test_traffic_makes_no_more_than_a_copy_a_minute() -> None:
+    made = Copying(apart_s=FeaturesSettings().table_copies_apart_s)
+    for _ in range(11):
+        made.take(20)
+        assert made.process.doing() == []  # it has settled: nothing waits for the minute to be over
+        made.host.clock.pass_ms(10_000 - 1_100)
+    assert len(made.positions()) == 2
 
 
 def test_the_furthest_two_are_kept_and_what_nobody_was_told_of_goes_with_the_older_ones() -> None:
@@ -157,7 +177,7 @@ def test_of_two_owners_the_first_copy_of_a_position_counts_and_they_are_the_same
     made.take(1)
     made.take(15)
     first = made.copied()[-1]
-    other = made.host.start(build(FeaturesSettings(entries_between_table_copies=10)), "1")
+    other = made.host.start(build(FeaturesSettings(entries_between_table_copies=10, table_copies_apart_s=0)), "1")
     settle(other)
     job = next(worker for worker in other.workers if isinstance(worker, TableCopier))._begun(LOG)
     assert job is not None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from shared.contracts.control import TableCopied
 from shared.contracts.envelope import Encoded, encode
 from shared.runtime.history import ControlHistory, ControlLogGap
 from tests import builders as b
@@ -50,6 +53,16 @@ def test_positions_count_entries_and_earlier_ones_stay() -> None:
     message = known.entries[1].message
     assert message is not None
     assert known.position_of(message.id) == 2
+
+
+def test_copies_of_tables_are_known_of_the_newest_platform_only() -> None:
+    copied = [
+        TableCopied(view=b.VIEW, partition=0, position=n, sequences={}, rows=1, table=b.reference()) for n in (1, 2)
+    ]
+    known = history(*copied, b.tick())
+    assert [copy.position for copy in known.newest.tables[b.VIEW, 0]] == [1, 2]
+    assert [known.at(n).tables for n in range(known.position + 1)] == [{}] * 6
+    assert known.at(known.position) == replace(known.newest, tables={})
 
 
 def test_what_was_read_already_is_ignored_and_a_gap_is_an_error() -> None:

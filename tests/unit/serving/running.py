@@ -134,18 +134,18 @@ class Platform:
         """Events of a kind that stand in control.v1."""
         return [message.event for message in self.host.events("control.v1") if isinstance(message.event, kind)]
 
-    def client(self) -> Client:
+    def client(self, within_s: float | None = None) -> Client:
         app = FastAPI()
         for router in routers(self.process, CollectorRegistry()):
             app.include_router(router)
-        return Client(app)
+        return Client(app, within_s)
 
 
 class Client:
-    """Asks an application without a server."""
+    """Asks an application without a server. Raises TimeoutError for an answer that takes longer than `within_s`."""
 
-    def __init__(self, app: FastAPI) -> None:
-        self._app = app
+    def __init__(self, app: FastAPI, within_s: float | None = None) -> None:
+        self._app, self._within_s = app, within_s
 
     def get(self, path: str) -> httpx.Response:
         return self.ask("GET", path)
@@ -156,6 +156,6 @@ class Client:
     def ask(self, method: str, path: str, **body: Any) -> httpx.Response:
         async def answer() -> httpx.Response:
             async with httpx.AsyncClient(transport=httpx.ASGITransport(self._app), base_url="http://serving") as http:
-                return await http.request(method, path, **body)
+                return await asyncio.wait_for(http.request(method, path, **body), self._within_s)
 
         return asyncio.run(answer())

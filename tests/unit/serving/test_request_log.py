@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,7 @@ from shared.contracts.errors import ForeignLog
 from shared.contracts.identity import record_cause
 from shared.runtime.partitioning import partition_of
 from tests import builders as b
-from tests.memory_host import MemoryHost
+from tests.memory_host import AtOnce, MemoryHost
 from tests.unit.serving.running import PREDICTED, Platform
 
 RECORD = {"card_id": "c1", "transaction_id": "t1", "amount": 12.5, "category": "food"}
@@ -87,6 +89,32 @@ def test_what_was_sent_is_removed(tmp_path: Path) -> None:
     platform.settle()
     platform.host.clock.pass_ms(2_000)
     platform.settle()
+    platform.process.close()
+    assert len(file_of(tmp_path).after(0, 10)) == 0
+
+
+class Busy:
+    """What threads there are wait for an object store that does not answer; whatever else is asked for waits behind."""
+
+    def __init__(self) -> None:
+        self.at_once, self.away = AtOnce(), False
+
+    def submit(self, fn: Any, /, *args: Any) -> Future[Any]:
+        return Future() if self.away else self.at_once.submit(fn, *args)
+
+
+def test_requests_are_answered_while_the_object_store_is_away(tmp_path: Path) -> None:
+    busy = Busy()
+    platform = Platform(MemoryHost(folder=tmp_path, executor=busy)).with_first_version()
+    busy.away = True
+    client = platform.client(within_s=10.0)
+    answers = [client.post(f"/v1/models/{b.MODEL}/predict", json=RECORD) for _ in range(3)]
+    assert {answer.status_code for answer in answers} == {200}
+    platform.settle()
+    assert [made.request_id for made in platform.predictions()] == [answer.json()["request_id"] for answer in answers]
+    platform.host.clock.pass_ms(2_000)
+    platform.settle()
+    platform.process.close()
     assert len(file_of(tmp_path).after(0, 10)) == 0
 
 
