@@ -41,6 +41,7 @@ from shared.runtime.service import Service
 
 ROWS_PER_SEGMENT = 100
 ENTRIES_BETWEEN_TABLE_COPIES = 25
+FEATURES = FeaturesSettings(entries_between_table_copies=ENTRIES_BETWEEN_TABLE_COPIES, table_copies_apart_s=0)
 TICK_MS = 10_000
 CONTROL_TP = TopicPartition(CONTROL.name, 0)
 
@@ -56,7 +57,7 @@ def all_services(
     return [
         partial(build_registry, RegistrySettings(tick_ms=TICK_MS), new_id),
         partial(build_ingestion, IngestionSettings(rows_per_segment=rows_per_segment)),
-        partial(build_features, FeaturesSettings(entries_between_table_copies=ENTRIES_BETWEEN_TABLE_COPIES)),
+        partial(build_features, FEATURES),
         partial(build_serving, ServingSettings()),
         partial(build_monitoring, MonitoringSettings(outcomes_per_segment=rows_per_segment)),
         partial(build_training, lambda: fits),
