@@ -22,7 +22,7 @@ from tests.scenarios.workload import MATURES_MS, MODEL, PAYMENTS, TRUTHS, Record
 
 SEND_EVERY_S, ASK_EVERY_S, AGAIN_AFTER_S = 0.3, 0.1, 0.1
 ANSWER_WITHIN_S = 3.0
-ACKNOWLEDGED_WITHIN_S = 90.0
+ACKNOWLEDGED_WITHIN_S, VERSION_WITHIN_S = 90.0, 90.0
 REFUSED = (0, 404, 503, 507)  # it is away, not as far yet, or short of memory: another time it may be taken
 OURS = "h"  # with it begin the ids of its records; none of the stream's do
 MISSING_VERSION = 1_000_000
@@ -40,7 +40,7 @@ class Told:
     records: dict[str, tuple[str, Record]] = field(default_factory=dict[str, tuple[str, Record]])
     attempts: dict[str, int] = field(default_factory=dict[str, int])
     acknowledged: set[str] = field(default_factory=set[str])
-    answers: dict[str, dict[str, Any] | None] = field(default_factory=dict[str, dict[str, Any] | None])
+    answers: dict[str, Mapping[str, Any] | None] = field(default_factory=dict[str, "Mapping[str, Any] | None"])
     commands: set[str] = field(default_factory=set[str])  # by request id, each refused as it has to be
     ends: dict[str, int] = field(default_factory=dict[str, int])  # of the topics, as acknowledgements name them
     tried_again: int = 0
@@ -83,6 +83,12 @@ class HttpClient:
             if not command.answered.wait(ACKNOWLEDGED_WITHIN_S):
                 raise Unacknowledged(f"command {command.request_id} is not answered: {command.said}")
             self.told.commands.add(command.request_id)
+
+    def await_answer(self) -> None:
+        """Return once a question was answered: in a short round the first version may come after the last strike."""
+        until_s = time.monotonic() + VERSION_WITHIN_S
+        while not self.told.answered and time.monotonic() < until_s:
+            time.sleep(AGAIN_AFTER_S)
 
     def close(self) -> None:
         """Ask no more, whatever is not taken yet."""

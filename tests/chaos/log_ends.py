@@ -1,4 +1,6 @@
 """How far logs reach at the broker itself: not what some process last heard of it."""
+# The stubs are of kafka-python 2.
+# pyright: reportCallIssue=false
 
 from __future__ import annotations
 
@@ -6,7 +8,8 @@ import os
 import threading
 from collections.abc import Collection, Mapping
 
-import kafka
+from kafka import KafkaConsumer
+from kafka.structs import TopicPartition
 
 DIRECT = "direct://"  # no proxy
 
@@ -17,7 +20,7 @@ class LogEnds:
     def __init__(self, bootstrap: str, prefix: str) -> None:
         self._bootstrap, self._prefix = bootstrap, prefix
         self._lock = threading.Lock()
-        self._consumer: kafka.KafkaConsumer | None = None
+        self._consumer: KafkaConsumer | None = None
 
     @classmethod
     def of_environment(cls) -> LogEnds:
@@ -28,7 +31,7 @@ class LogEnds:
         """By `topic/partition`, the offset after the last entry that all may read. The topics must exist."""
         with self._lock:
             if self._consumer is None:
-                self._consumer = kafka.KafkaConsumer(bootstrap_servers=self._bootstrap, proxy_url=DIRECT)
+                self._consumer = KafkaConsumer(bootstrap_servers=self._bootstrap, proxy_url=DIRECT)
             asked = {self._wire(log): log for log in logs}
             return {asked[wire]: end for wire, end in self._consumer.end_offsets(list(asked)).items()}
 
@@ -38,6 +41,6 @@ class LogEnds:
                 self._consumer.close()
                 self._consumer = None
 
-    def _wire(self, log: str) -> kafka.TopicPartition:
+    def _wire(self, log: str) -> TopicPartition:
         topic, _, partition = log.rpartition("/")
-        return kafka.TopicPartition(self._prefix + topic, int(partition))
+        return TopicPartition(self._prefix + topic, int(partition))

@@ -134,6 +134,7 @@ def _play(
                 try:
                     strikes = schedule(found.seed, found.kills)
                     found.dealt = Striker(processes, client, ends, folder, told).deal(strikes)
+                    client.await_answer()
                 finally:
                     stream.stop()
                 client.stop()

@@ -170,7 +170,7 @@ class Striker:
         dealt.woke = Woke(frozenset(tasks), woke, self._all_ends())
 
     def _all_ends(self) -> Mapping[str, int]:
-        return self._ends.of(self._processes.ends.keys())
+        return self._ends.of([log for log, end in self._processes.ends.items() if end])  # of topics that are there
 
     def _die_giving(self, dealt: Dealt, giver: str, taker: str) -> None:
         """Again, if none of the tasks that it gave away had anything left to do."""
