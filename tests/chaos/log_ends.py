@@ -33,7 +33,11 @@ class LogEnds:
             if self._consumer is None:
                 self._consumer = KafkaConsumer(bootstrap_servers=self._bootstrap, proxy_url=DIRECT)
             asked = {self._wire(log): log for log in logs}
-            return {asked[wire]: end for wire, end in self._consumer.end_offsets(list(asked)).items()}
+            try:
+                ends = self._consumer.end_offsets(list(asked))
+            except KeyError:  # it passes over one of several whose leader it does not know yet, and stumbles over that
+                ends = {wire: self._consumer.end_offsets([wire])[wire] for wire in asked}
+            return {asked[wire]: end for wire, end in ends.items()}
 
     def close(self) -> None:
         with self._lock:
