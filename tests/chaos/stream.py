@@ -25,8 +25,9 @@ from tests.scenarios.workload import PAYMENTS, STEP_MS, T0_MS, TRUTHS, Block, Se
 BLOCK = 6  # payments; about as many truths come with them
 BLOCK_EVERY_S = 0.4
 MOST_BEHIND = 1_500  # entries, of all logs together
-TURNS_EVERY = 600  # payments
-OPENING_MS = 1
+TURNS_EVERY = 1_200  # payments: time for a rollout to be judged, though decisions lag where somebody is always dead
+DEADLINE_H = 3  # of a rollout, for the same reason: an hour of events goes by in 24 s
+OPENING_MS, HOUR_MS = 1, 3_600_000
 
 
 class Stream(threading.Thread):
@@ -100,7 +101,7 @@ class Stream(threading.Thread):
         last = self._stream.last_truths()
         settled = settling.settle(self._publisher.ends)
         self._publish(last, settled.control)
-        for after_ms in UNTIL_ALL_IS_DECIDED:
+        for after_ms in (*UNTIL_ALL_IS_DECIDED, (DEADLINE_H + 1) * HOUR_MS):
             settled = settling.settle(self._publisher.ends)
             self._tick(last.end_ms + OPENING_MS + after_ms, settled.control)
         settling.settle(self._publisher.ends)

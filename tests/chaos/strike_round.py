@@ -35,13 +35,14 @@ from tests.chaos.launcher import PreparedServices
 from tests.chaos.log_ends import LogEnds
 from tests.chaos.processes import Processes
 from tests.chaos.schedule import INSTANCES, schedule
-from tests.chaos.stream import Stream
+from tests.chaos.stream import DEADLINE_H, Stream
 from tests.chaos.striker import Dealt, Striker, Woke
 from tests.e2e.evidence_of_run import EvidenceOfRun, gathered_from
 from tests.scenarios.set_aside import letters
 from tests.scenarios.topic_history import TopicHistory
 from tests.scenarios.workload import PAYMENTS, TRUTHS, definitions
 
+ROLLOUT = {"steps": [20, 100], "alpha": 0.2, "deadline": f"{DEADLINE_H}h", "watch": "5m", "split": "record"}
 FAILURE = "failure.txt"  # in the folder of a round that could not be played to its end
 
 
@@ -125,7 +126,7 @@ def _play(
             for name in process_names(INSTANCES):
                 processes.start(name)
             processes.await_up(process_names(INSTANCES))
-            put_in_force(ports.urls["console"], definitions(), by="chaos")
+            put_in_force(ports.urls["console"], definitions(rollout=ROLLOUT), by="chaos")
             processes.await_up(process_names(INSTANCES))
         with closing(HttpClient(found.seed, ports.urls, lambda: stream.now)) as client:
             stream.start()
