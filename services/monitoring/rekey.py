@@ -15,7 +15,8 @@ def key_prediction(state: None, message: Message, context: Context) -> tuple[Non
     """A prediction by its record id. One without is a question about no record: no label can answer it.
 
     A request that comes so late (its replica was cut off, or it asked about a time long ago) that an outcome of its
-    record may have been forgotten makes none.
+    record may have been forgotten makes none. Nor does one that comes before this log has shown its model: a replica
+    follows control.v1 itself, and may be further. No version can have answered it.
     """
     event = message.event
     assert isinstance(event, PredictionMade)
@@ -23,6 +24,8 @@ def key_prediction(state: None, message: Message, context: Context) -> tuple[Non
         return None, []
     time_ms = message.time_ms
     if event.origin == "http":
+        if event.model not in context.platform.definitions.models:
+            return None, []
         if time_ms + remembered_ms(event.model, context) < context.watermark_ms:
             return None, []
         time_ms = _request_ms(event.model, time_ms, context)

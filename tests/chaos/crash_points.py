@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -26,6 +27,7 @@ from shared.runtime.task_file import Changes, FileCopy, TaskFile
 Met = Callable[[str], None]  # told of each moment: what is in hand, empty if nothing is
 Hook = Callable[..., str]
 Undo = Callable[[], None]
+Ends = Callable[[Collection[str]], Mapping[str, int]]  # of logs, as `topic/partition`, how far they reach now
 
 
 class Point(StrEnum):
@@ -60,17 +62,21 @@ class Armed:
     nth: int
     ashes: Path
 
-    def arm(self) -> None:
-        """From now on, in this process."""
-        install(self.point, self.nth, self._die)
+    def arm(self, ends: Ends | None = None) -> None:
+        """From now on, in this process. `ends`: see `install`."""
+        install(self.point, self.nth, self._die, ends)
 
     def _die(self, in_hand: str) -> None:
         self.ashes.write_text(in_hand)
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def install(point: Point, nth: int, die: Met) -> Undo:
-    """Wrap the method of a point; the others stay as they are. What it returns takes the wrapping away."""
+def install(point: Point, nth: int, die: Met, ends: Ends | None = None) -> Undo:
+    """Wrap the method of a point; the others stay as they are. What it returns takes the wrapping away.
+
+    `ends`: a task that moves counts only if it has something to send, or entries before it that stand in its log by
+    then. Without it each counts.
+    """
     lock, left = threading.Lock(), [nth]  # copies are made on threads of their own
 
     def met(in_hand: str) -> None:
@@ -81,7 +87,7 @@ def install(point: Point, nth: int, die: Met) -> Undo:
             if left[0] == 0:
                 die(in_hand)
 
-    return _INSTALL[point](met)
+    return _MOVING[point](met, ends) if point in _MOVING else _INSTALL[point](met)
 
 
 def _before(owner: type, name: str, hook: Hook) -> Callable[[Met], Undo]:
@@ -155,18 +161,53 @@ def _written(beside: Path, place: Path) -> str:
     return f"{place.stem}: {beside.stat().st_size} bytes in {beside.name}" if place.suffix == ".sqlite" else ""
 
 
-def _giving(_: Copier, task: Task, membership: str) -> str:
-    return f"{task.spec.id}: at position {task.position}, {len(task.unsent)} to be sent"
+def _undone(task_id: str, position: int, unsent: int, ends: Ends | None) -> str:
+    """What is left to do of a task that moves; empty if nothing is."""
+    _, _, topic, partition = task_id.split("/")
+    log = f"{topic}/{partition}"
+    behind = 0 if ends is None else max(0, ends([log])[log] - position)
+    if ends is not None and not behind and not unsent:
+        return ""
+    return f"{task_id}: at position {position}, {behind} entries not applied, {unsent} to be sent"
 
 
-def _given(_: ArtifactStore, uri: str, data: bytes) -> str:
-    return f"{uri.split('/')[-2]}: its last copy is stored" if "/handed_over/" in uri else ""
+def _handing_over(met: Met, ends: Ends | None) -> Undo:
+    def giving(_: Copier, task: Task, membership: str) -> str:
+        return _undone(task.spec.id, task.position, len(task.unsent), ends)
+
+    return _before(Copier, "hand_over", giving)(met)
 
 
-def _taken(file: TaskFile, _: OpenFiles, task: str, handed_over: str | None = None) -> str:
-    return f"{task}: taken over at position {file.position}" if handed_over else ""
+def _handed_over(met: Met, ends: Ends | None) -> Undo:
+    """What a task had in hand when it was given away it has when its copy is stored: it does nothing in between."""
+    left: dict[str, str] = {}
+
+    def giving(_: Copier, task: Task, membership: str) -> str:
+        left[task.spec.id.replace("/", "~")] = _undone(task.spec.id, task.position, len(task.unsent), ends)
+        return ""
+
+    def given(_: ArtifactStore, uri: str, data: bytes) -> str:
+        said = left.get(uri.split("/")[-2], "" if ends else uri) if "/handed_over/" in uri else ""
+        return f"{said}; its last copy is stored" if said else ""
+
+    undo = ExitStack()
+    undo.callback(_before(Copier, "hand_over", giving)(met))
+    undo.callback(_before(ArtifactStore, "write", given)(met))
+    return undo.close
 
 
+def _taken_over(met: Met, ends: Ends | None) -> Undo:
+    def taken(file: TaskFile, _: OpenFiles, task: str, handed_over: str | None = None) -> str:
+        return _undone(task, file.position, len(file.outbox()), ends) if handed_over else ""
+
+    return _after(OpenFiles, "open", taken)(met)
+
+
+_MOVING: Mapping[Point, Callable[[Met, Ends | None], Undo]] = {
+    Point.HANDING_OVER: _handing_over,
+    Point.HANDED_OVER: _handed_over,
+    Point.TAKEN_OVER: _taken_over,
+}
 _INSTALL: Mapping[Point, Callable[[Met], Undo]] = {
     Point.BEFORE_COMMIT: _before(TaskFile, "commit", _batch),
     Point.IN_COMMIT: _after(TaskFile, "_write", _of_batch),
@@ -178,7 +219,4 @@ _INSTALL: Mapping[Point, Callable[[Met], Undo]] = {
     Point.COPY_FOUND: _before(TaskFile, "restore", _to_restore),
     Point.COPY_WRITTEN: _before(Path, "replace", _written),
     Point.COPY_RESTORED: _after(TaskFile, "restore", _restored),
-    Point.HANDING_OVER: _before(Copier, "hand_over", _giving),
-    Point.HANDED_OVER: _before(ArtifactStore, "write", _given),
-    Point.TAKEN_OVER: _after(OpenFiles, "open", _taken),
 }

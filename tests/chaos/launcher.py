@@ -19,6 +19,7 @@ from deploy.spawn import end, spawn
 from tests.chaos.crash_points import Armed
 
 CONNECTED_WITHIN_S = 180.0
+STOPPED = frozenset("TtZXx")  # proc(5)
 Ended = Callable[["Instance"], None]
 
 
@@ -36,6 +37,14 @@ class Instance:
         if not self.ended.is_set():
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
+
+    def moves(self) -> bool:
+        """Whether any of its threads is neither stopped nor dead."""
+        for thread in Path(f"/proc/{self.pid}/task").glob("*/stat"):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                if thread.read_text().rpartition(")")[2].split()[0] not in STOPPED:
+                    return True
+        return False
 
 
 class PreparedService:

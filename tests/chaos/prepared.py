@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.crash_points import Armed, Point
+from tests.chaos.log_ends import LogEnds
 
 _DIE_WITH_PARENT = 1  # prctl(PR_SET_PDEATHSIG)
 
@@ -95,7 +96,7 @@ def _become(request: dict[str, Any]) -> None:
     # What becomes of a group is decided between its members and the broker: their logs alone do not tell.
     logging.getLogger("kafka.coordinator").setLevel(logging.INFO)
     if armed := request["armed"]:
-        Armed(Point[armed["point"]], armed["nth"], Path(armed["ashes"])).arm()
+        Armed(Point[armed["point"]], armed["nth"], Path(armed["ashes"])).arm(LogEnds.of_environment().of)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from tests.chaos.launcher import Instance, PreparedServices
 from tests.chaos.schedule import in_a_group
 
 ASK_EVERY_S, ANSWER_WITHIN_S = 0.1, 0.5
-UP_WITHIN_S = 120.0
+UP_WITHIN_S, STOPS_WITHIN_S = 120.0, 10.0
 REGISTRY = "registry"
 # So that copies are there to be restored, segments are written, and control.v1 always has something new.
 HASTE = {
@@ -93,10 +93,16 @@ class Processes:
         self._silent.difference_update(names)
 
     def freeze(self, names: Collection[str]) -> None:
-        """SIGSTOP."""
+        """SIGSTOP; returns when none of their threads moves."""
         self._silent.update(names)
-        for name in names:
-            self._running[name].send(signal.SIGSTOP)
+        frozen = [self._running[name] for name in names]
+        for instance in frozen:
+            instance.send(signal.SIGSTOP)
+        until_s = time.monotonic() + STOPS_WITHIN_S
+        for instance in frozen:
+            while instance.moves():
+                assert time.monotonic() < until_s, f"{instance.name} goes on in spite of SIGSTOP"
+                time.sleep(0.001)
 
     def thaw(self, names: Collection[str]) -> None:
         """SIGCONT."""

@@ -23,7 +23,7 @@ class Kind(StrEnum):
     """KILL: one process. SEVERAL: of different services or all of one, at once. DISK: its files go with it.
 
     CRASH: a killed process dies once more, at a named point. FREEZE: SIGSTOP, then SIGCONT; where a consumer group
-    tells who lives, not before the other instance has its tasks.
+    tells who lives (every other one is there), not before the other instance has its tasks.
     """
 
     KILL = "kill -9"
@@ -74,6 +74,7 @@ def schedule(seed: int, kills: int) -> list[Strike]:
     points = _dealt(draw, list(Point))
     of_points = {point: _dealt(draw, _may_meet(point)) for point in Point}
     of_kinds = {kind: _dealt(draw, _may_suffer(kind)) for kind in Kind}
+    of_kinds[Kind.FREEZE] = _by_turns(_dealt(draw, names(in_a_group(seed))), of_kinds[Kind.FREEZE])
     found: list[Strike] = []
     dead = 0
     while dead < kills:
@@ -97,6 +98,12 @@ def _dealt(draw: random.Random, cards: Sequence[Card]) -> Iterator[Card]:
     """All cards in any order, again and again."""
     while True:
         yield from draw.sample(cards, len(cards))
+
+
+def _by_turns(*dealers: Iterator[Card]) -> Iterator[Card]:
+    """One of each, again and again."""
+    while True:
+        yield from map(next, dealers)
 
 
 def _may_meet(point: Point) -> list[str]:

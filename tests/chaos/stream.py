@@ -20,13 +20,14 @@ from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.kafka_settings import KafkaSettings
 from tests.chaos.processes import Processes
 from tests.scenarios.acts import UNTIL_ALL_IS_DECIDED
-from tests.scenarios.workload import PAYMENTS, STEP_MS, TRUTHS, Block, Sent, endless
+from tests.scenarios.workload import PAYMENTS, STEP_MS, T0_MS, TRUTHS, Block, Sent, endless
 
 BLOCK = 6  # payments; about as many truths come with them
 BLOCK_EVERY_S = 0.4
 MOST_BEHIND = 1_500  # entries, of all logs together
-TURNS_EVERY = 600  # payments
-OPENING_MS = 1
+TURNS_EVERY = 1_200  # payments: time for a rollout to be judged, though decisions lag where somebody is always dead
+DEADLINE_H = 3  # of a rollout, for the same reason: an hour of events goes by in 24 s
+OPENING_MS, HOUR_MS = 1, 3_600_000
 
 
 class Stream(threading.Thread):
@@ -40,7 +41,13 @@ class Stream(threading.Thread):
         self._over = threading.Event()
         self._failure: Exception | None = None
         self._applied: dict[str, int] = {}
-        self.begun = self.done = 0  # blocks
+        self._published_ms: int | None = None
+
+    @property
+    def now(self) -> tuple[int, bool] | None:
+        """Event time of the newest block and whether what was good is bad then; None before the first one."""
+        now_ms = self._published_ms
+        return None if now_ms is None else (now_ms, (now_ms - T0_MS) // (TURNS_EVERY * STEP_MS) % 2 == 1)
 
     @property
     def published(self) -> Mapping[str, int]:
@@ -51,9 +58,9 @@ class Stream(threading.Thread):
         try:
             while not self._over.wait(BLOCK_EVERY_S):
                 if self._behind() < MOST_BEHIND:
-                    self.begun += 1
-                    self._publish(self._stream.block(BLOCK), adopt=self._processes.control)
-                    self.done += 1
+                    block = self._stream.block(BLOCK)
+                    self._publish(block, adopt=self._processes.control)
+                    self._published_ms = block.end_ms
         except Exception as failure:
             self._failure = failure
             raise
@@ -84,12 +91,17 @@ class Stream(threading.Thread):
         if self._failure is not None:
             raise self._failure
 
-    def finish(self, settling: Settling) -> None:
-        """The labels still held back, and ticks until all have matured and every deadline has passed."""
+    def finish(self, settling: Settling, others: Mapping[str, int]) -> None:
+        """The labels still held back, and ticks until all have matured and every deadline has passed.
+
+        `others`: how far logs reach by what another client sent.
+        """
+        for log, end in others.items():
+            self._publisher.ends[log] = max(self._publisher.ends.get(log, 0), end)
         last = self._stream.last_truths()
         settled = settling.settle(self._publisher.ends)
         self._publish(last, settled.control)
-        for after_ms in UNTIL_ALL_IS_DECIDED:
+        for after_ms in (*UNTIL_ALL_IS_DECIDED, (DEADLINE_H + 1) * HOUR_MS):
             settled = settling.settle(self._publisher.ends)
             self._tick(last.end_ms + OPENING_MS + after_ms, settled.control)
         settling.settle(self._publisher.ends)

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import time
 from collections.abc import Callable
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from shared.runtime.artifacts import ArtifactStore
+from shared.runtime.copier import Copier
 from shared.runtime.copies import Copies
+from shared.runtime.open_files import OpenFiles
+from shared.runtime.step import Wait
 from shared.runtime.task_file import Changes, FileCopy, OutboxRow, TaskFile
-from tests.chaos.crash_points import Armed, Point
+from tests.chaos.crash_points import Armed, Point, install
+from tests.eventually import eventually
 
 TASK = "features/compute/records.visits.v1/0"
 
@@ -119,3 +127,40 @@ def test_a_hand_over_dies_with_its_copy_stored_and_nobody_told(tmp_path: Path) -
     copies = copies_in(tmp_path)
     assert copies.reached() == {TASK: (10, 1)}
     assert not copies.handed_over(TASK, "m1")
+
+
+@pytest.mark.parametrize("point", [Point.HANDING_OVER, Point.HANDED_OVER, Point.TAKEN_OVER], ids=str)
+def test_a_task_at_rest_that_moves_is_no_work(point: Point, tmp_path: Path) -> None:
+    """It moves twice: when it has applied all that stands in its log, and when three more entries do."""
+    met: list[str] = []
+    reach = iter((10, 13))
+    undo = install(point, 1, met.append, lambda logs: dict.fromkeys(logs, next(reach)))
+    try:
+        moves(tmp_path, "m1")
+        assert met == []
+        moves(tmp_path, "m2")
+    finally:
+        undo()
+    [said] = met
+    assert said.startswith(f"{TASK}: at position 10, 3 entries not applied, 0 to be sent")
+
+
+def moves(folder: Path, membership: str) -> None:
+    """A task is given away under this membership, and its next owner opens it."""
+    copies, executor = copies_in(folder), ThreadPoolExecutor(1)
+    files = SimpleNamespace(open=partial(TaskFile, path=folder / "new.sqlite"))
+    opener = OpenFiles(cast("Any", files), lambda: copies, executor, time.monotonic)
+    with executor, closing(TaskFile(TASK, folder / "old.sqlite")) as file:
+        if file.position == 0:
+            file.commit(Changes(0, 10))
+        task = SimpleNamespace(spec=SimpleNamespace(id=TASK), file=file, position=file.position, unsent=())
+        Copier(lambda: copies, executor, time.monotonic, 1.0).hand_over(cast("Any", task), membership).result()
+        opened: list[TaskFile] = []
+
+        def taken() -> bool:
+            with suppress(Wait):
+                opened.append(opener.open(TASK, membership))
+            return bool(opened)
+
+        eventually(taken, 5, "it is taken over")
+        opened[0].close()

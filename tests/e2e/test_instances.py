@@ -1,6 +1,7 @@
 """Two instances of each service share its tasks, and take them over from each other: the decisions are those of one.
 
-Killed is each time the instance that has the work; the other goes on with it, and gives it back.
+Killed is each time the instance that has the work; the other goes on with it, and gives it back. Two instances run on
+the embedded broker and on Apache Kafka; the one that they are compared with, on the embedded broker.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ FEATURES, MONITORING = (
 )
 # Before the first model; the whole story takes longer.
 SLICE = Course(168, (MODEL,), (Blow(72, (FEATURES,)), Blow(120, (MONITORING,))))
+SHORTER = Course(120, (MODEL,), (Blow(48, (FEATURES,)), Blow(72, (MONITORING,))))
 WHOLE = Course(
     480, (MODEL,),
     (
@@ -46,9 +48,9 @@ Patch = pytest.MonkeyPatch
 Capture = pytest.CaptureFixture[str]
 
 
-def both(course: Course, folder: Path, capsys: Capture, monkeypatch: Patch) -> tuple[Run, Run]:
+def both(course: Course, broker: BrokerKind, folder: Path, capsys: Capture, monkeypatch: Patch) -> tuple[Run, Run]:
     """With two instances of each service and the course's blows, each of which hits; and with one and no blow."""
-    shared = replayed(course, folder / "two", BrokerKind.EMBEDDED, capsys, monkeypatch, TWO)
+    shared = replayed(course, folder / "two", broker, capsys, monkeypatch, TWO)
     alone = replayed(replace(course, blows=()), folder / "one", BrokerKind.EMBEDDED, capsys, monkeypatch)
     assert [hit.victims for hit in shared.hits] == [blow.victims for blow in course.blows]
     assert shared.violations == alone.violations == []
@@ -58,11 +60,19 @@ def both(course: Course, folder: Path, capsys: Capture, monkeypatch: Patch) -> t
 
 
 @pytest.mark.timeout(600)
-def test_two_instances_of_each_service_say_the_same_as_one(tmp_path: Path, capsys: Capture, monkeypatch: Patch) -> None:
-    both(SLICE, tmp_path, capsys, monkeypatch)
+@pytest.mark.parametrize(
+    ("course", "broker"), [(SLICE, BrokerKind.EMBEDDED), (SHORTER, BrokerKind.KAFKA)], ids=["embedded", "kafka"]
+)
+def test_two_instances_of_each_service_say_the_same_as_one(
+    course: Course, broker: BrokerKind, tmp_path: Path, capsys: Capture, monkeypatch: Patch
+) -> None:
+    both(course, broker, tmp_path, capsys, monkeypatch)
 
 
 @pytest.mark.proof
 @pytest.mark.timeout(900)
-def test_two_instances_of_each_service_decide_as_one(tmp_path: Path, capsys: Capture, monkeypatch: Patch) -> None:
-    assert_as_undisturbed(*both(WHOLE, tmp_path, capsys, monkeypatch))
+@pytest.mark.parametrize("broker", BrokerKind)
+def test_two_instances_of_each_service_decide_as_one(
+    broker: BrokerKind, tmp_path: Path, capsys: Capture, monkeypatch: Patch
+) -> None:
+    assert_as_undisturbed(*both(WHOLE, broker, tmp_path, capsys, monkeypatch))

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.monitoring.rekey import key_prediction
 from shared.contracts.envelope import Message
 from shared.contracts.flow import (
     LabelFate,
@@ -19,6 +20,9 @@ from shared.contracts.flow import (
     OutcomeScored,
     RecordStreamed,
 )
+from shared.contracts.topics import PREDICTIONS
+from shared.contracts.topology import TaskSpec
+from shared.runtime.step import Context
 from tests import builders as b
 from tests.unit.monitoring.stepping import At, Stepping, history
 
@@ -294,3 +298,11 @@ def test_a_request_that_comes_when_its_record_may_be_forgotten_makes_no_outcome(
     assert len(stepping.feed(T + FORGOTTEN, At(T, http, "c1"))) == 1
     assert stepping.feed(T + FORGOTTEN + 1, At(T, http, "c1")) == []
     assert len(stepping.feed(At(T, b.prediction(record_id="t2"), "c1"))) == 1
+
+
+def test_a_request_that_comes_before_its_log_has_shown_the_model_makes_no_outcome_and_no_dead_letter() -> None:
+    known, task = history(), TaskSpec("monitoring", "key_predictions", b.MODEL, PREDICTIONS.of(b.MODEL).name, 0, ())
+    early, late = (Context(known.at(position), T, task) for position in (1, known.position))
+    asked = Message("q1", "serving/http/r1", T, "c1", b.prediction(origin="http", answered_by=None, outputs={}))
+    assert key_prediction(None, asked, early) == (None, [])
+    assert len(key_prediction(None, asked, late)[1]) == 1
