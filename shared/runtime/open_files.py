@@ -13,10 +13,11 @@ from shared.runtime.artifacts import ArtifactMissing
 from shared.runtime.copies import Copies
 from shared.runtime.service import Executor
 from shared.runtime.step import Wait
-from shared.runtime.task_file import FileCopy, TaskFile
+from shared.runtime.task_file import DiskFull, FileCopy, TaskFile
 
 log = structlog.get_logger()
 HAND_OVER_S = 5.0
+TRY_DISK_EVERY_S = 1.0
 
 
 class Files(Protocol):
@@ -34,6 +35,7 @@ class Files(Protocol):
 class _Opening:
     file: TaskFile
     until_s: float
+    not_before_s: float = float("-inf")  # the disk had no room
     looked: Future[tuple[bool, FileCopy | None]] | None = None
 
 
@@ -47,7 +49,9 @@ class OpenFiles:
         self._openings: dict[str, _Opening] = {}
 
     def open(self, task: str, handed_over: str | None = None) -> TaskFile:
-        """The file, locked. Raises Wait while the store is looked into, FileInUse and what a restored file raises.
+        """The file, locked. Raises Wait while the store is looked into, or while there is no room for a copy from it.
+
+        Raises DiskFull where there is none for a new file, FileInUse, and what a restored file raises.
 
         `handed_over`: the membership under which a former owner, who is still there, lets go of the task. Its last copy
         is waited for, but not for long: without it there is only more to replay.
@@ -69,11 +73,21 @@ class OpenFiles:
         if not there and self._now_s() < opening.until_s:
             opening.looked = None
             raise Wait("its former owner hands it over")
-        del self._openings[task]
         if copy is not None:
-            log.info("going on from a copy", task=task, position=copy.position, file_stood_at=opening.file.position)
-            opening.file.restore(copy)
+            self._restore(task, opening, copy)
+        del self._openings[task]
         return opening.file
+
+    def _restore(self, task: str, opening: _Opening, copy: FileCopy) -> None:
+        if self._now_s() < opening.not_before_s:
+            raise Wait("there is no room for its copy on the disk, which is tried again every second")
+        stood_at = opening.file.position
+        try:
+            opening.file.restore(copy)
+        except DiskFull as full:
+            opening.not_before_s = self._now_s() + TRY_DISK_EVERY_S
+            raise Wait(str(full)) from full
+        log.info("going on from a copy", task=task, position=copy.position, file_stood_at=stood_at)
 
     def forget(self, task: str) -> None:
         """The task is opened elsewhere."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import itertools
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -51,7 +53,7 @@ class LostOwnership(HeadraceError):
 class DiskFull(HeadraceError):
     """The disk takes no more; nothing of the batch was written, and the file is as it was before."""
 
-    def __init__(self, task: str, path: Path | None, error: sqlite3.OperationalError) -> None:
+    def __init__(self, task: str, path: Path | None, error: sqlite3.OperationalError | OSError) -> None:
         super().__init__(
             f"{task}: {path or 'its file'} cannot be written: {error}. The task pauses, nothing is lost, and it goes "
             "on by itself once there is room: free some on that disk, or move --data to a larger one"
@@ -116,13 +118,24 @@ class TaskFile:
     """One open file. `path` None keeps it in memory (the simulation), where `connection` outlives a crash.
 
     A file that SQLite finds damaged is set aside beside its place, which `set_aside` names, and an empty one opened.
+    Whatever writes, the opening of a new file too, raises DiskFull where the disk takes no more.
     """
 
     def __init__(self, task: str, path: Path | None, connection: sqlite3.Connection | None = None) -> None:
         self.task = task
         self._path = path
-        self._lock = _locked(path) if path else None
+        self._lock: IO[str] | None = None
         self.set_aside: Path | None = None
+        try:
+            with self._room():
+                self._lock = _locked(path) if path else None
+                self._open(path, connection)
+        except BaseException:
+            if self._lock:
+                self._lock.close()
+            raise
+
+    def _open(self, path: Path | None, connection: sqlite3.Connection | None) -> None:
         try:
             self._connect(connection)
             self._check()
@@ -133,6 +146,17 @@ class TaskFile:
             self.connection.close()
             self.set_aside = _set_aside(path)
             self._connect()
+
+    @contextmanager
+    def _room(self) -> Generator[None]:
+        """Raises DiskFull where the disk takes no more."""
+        try:
+            yield
+        except (sqlite3.OperationalError, OSError) as error:
+            if not _is_full(error):
+                raise
+            full = DiskFull(self.task, self._path, error)
+            raise full from error
 
     def _connect(self, connection: sqlite3.Connection | None = None) -> None:
         self.connection = connection or sqlite3.connect(self._path or ":memory:", isolation_level=None)
@@ -157,28 +181,37 @@ class TaskFile:
 
     def restore(self, copy: FileCopy) -> None:
         """Go on from a copy in place of what the file holds."""
-        if self._path is None:
-            self.connection.deserialize(copy.data)
-            return
+        with self._room():
+            if self._path is None:
+                self.connection.deserialize(copy.data)
+            else:
+                self._put_in_place(self._path, copy)
+
+    def _put_in_place(self, path: Path, copy: FileCopy) -> None:
+        unfinished = path.with_suffix(".new")
+        try:
+            unfinished.write_bytes(copy.data)
+        except OSError:
+            unfinished.unlink(missing_ok=True)
+            raise
         self.connection.close()
         for suffix in _BESIDE:
-            Path(f"{self._path}{suffix}").unlink(missing_ok=True)
-        unfinished = self._path.with_suffix(".new")
-        unfinished.write_bytes(copy.data)
-        unfinished.replace(self._path)
+            Path(f"{path}{suffix}").unlink(missing_ok=True)
+        unfinished.replace(path)
         self._connect()
 
     def bind(self, log_id: str) -> None:
         """Write the log's id into a new file. Raises ForeignLog for one that was made beside another log."""
         held = self.meta("log_id")
         if held is None:
-            self.connection.execute("INSERT INTO meta VALUES ('log_id', ?)", (log_id,))
+            with self._room():
+                self.connection.execute("INSERT INTO meta VALUES ('log_id', ?)", (log_id,))
         elif held != log_id:
             raise foreign_log(f"the state of {self.task}", str(held), log_id)
 
     def begin_at(self, position: int) -> None:
         """Let a new file begin where its log does: what stood before is gone, and first numbers are baselines."""
-        with self.connection:
+        with self._room(), self.connection:
             self.connection.execute("BEGIN IMMEDIATE")
             for name, value in (("position", position), ("begins_late", 1)):
                 self.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
@@ -247,7 +280,7 @@ class TaskFile:
         try:
             self._commit(changes)
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+            if not _is_full(error):
                 raise
             raise DiskFull(self.task, self._path, error) from error
 
@@ -315,6 +348,12 @@ def forgotten_log(why: str, log: str) -> ForeignLog:
         "embedded broker, it forgets all when it stops: start again with `headrace up --fresh`; otherwise point "
         "HEADRACE_KAFKA_BOOTSTRAP at the broker that holds the log"
     )
+
+
+def _is_full(error: sqlite3.OperationalError | OSError) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
 def _copied_from(path: Path) -> FileCopy:

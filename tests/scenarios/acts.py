@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from deploy.simulation.platform import SimulatedPlatform
 from shared.contracts.control import ApplyDefinitions
 from shared.contracts.definitions import FeatureView, Model, Source
+from tests.scenarios.later_release import later_release
 from tests.scenarios.workload import MATURES_MS, Block, Sent
 
 SETTLING = 3_000  # rounds
@@ -28,6 +29,24 @@ class Tick:
     """A tick of the sources' clock."""
 
     time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Time goes by, until the broker's clock shows `time_ms`; `ticked`: until one of the registry's does.
+
+    Clocks that jumped stay ahead or behind.
+    """
+
+    time_ms: int
+    ticked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Somebody starts the next release of a service, beside the one that runs."""
+
+    service: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +74,7 @@ class Act:
     """`steps` of the scheduler go by before it."""
 
     steps: int
-    what: Publish | Tick | Define | Settle | Call
+    what: Publish | Tick | Pass | Define | Release | Settle | Call
 
 
 def of_blocks(
@@ -92,6 +111,11 @@ def play(platform: SimulatedPlatform, acts: Iterable[Act]) -> None:
                 platform.publish(sent.source, sent.record, sent.partition)
             case Tick(time_ms):
                 platform.tick(time_ms)
+            case Pass(time_ms, ticked):
+                clocks = platform.world.clocks("registry") if ticked else [platform.world.clock]
+                platform.world.clock.pass_ms(max(0, time_ms - max(clock.wall_ms() for clock in clocks)))
+            case Release(service):
+                platform.world.release(service, later_release)
             case Define(definitions):
                 based_on = platform.newest.definitions_at
                 command = ApplyDefinitions(request_id="later", based_on=based_on, definitions=definitions, by="ann")

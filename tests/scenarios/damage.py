@@ -43,7 +43,7 @@ def good() -> TopicHistory:
 
 
 def files() -> Mapping[str, TaskFile]:
-    return {task_id: task.file for p in played().world.processes.values() for task_id, task in p.tasks.items()}
+    return played().world.files
 
 
 def decided(kind: type[E], number: int = 0, where: Callable[[E], bool] = lambda event: True) -> tuple[Read, E]:

@@ -66,9 +66,8 @@ def _steps(platform: SimulatedPlatform, history: TopicHistory) -> MakeSteps:
 
 def _violations(platform: SimulatedPlatform) -> list[Violation]:
     history = history_of(platform)
-    files = {task_id: task.file for p in platform.world.processes.values() for task_id, task in p.tasks.items()}
     steps = _steps(platform, history)
-    return check(history, platform.world.artifacts, files, steps=steps, at_most=10_000)
+    return check(history, platform.world.artifacts, platform.world.files, steps=steps, at_most=10_000)
 
 
 def _computed(platform: SimulatedPlatform) -> list[tuple[Message, InputsComputed]]:

@@ -10,9 +10,10 @@ from typing import TypeVar
 
 from deploy.simulation.faults import ALL_FAULTS, Faults, Strike
 from deploy.simulation.platform import SimulatedPlatform
-from shared.contracts.definitions import FeatureView, Model, Source
-from tests.scenarios import entity_workload, workload
-from tests.scenarios.acts import Act, Call, at_the_end, of_blocks, settling
+from shared.contracts.definitions import Clock, FeatureView, Model, Source
+from tests.scenarios import acts as by_events
+from tests.scenarios import by_the_wall, entity_workload, workload
+from tests.scenarios.acts import Act, Call, Release, settling
 from tests.scenarios.poison import Clerk
 
 T = TypeVar("T")
@@ -53,6 +54,8 @@ SHORT, MEDIUM, LONG = Length(range(2, 6), 6), Length(range(9, 13), 12, 60, 80), 
 MIXES = {Mix.PLAIN: 30, Mix.ENTITIES: 10, Mix.LATER: 20, Mix.POISON: 25, Mix.POISON_ON_THE_WAY: 15}
 LENGTHS = {SHORT: 78, MEDIUM: 19, LONG: 3}
 INSTANCES = {1: 40, 2: 40, 3: 20}
+CLOCKS = {Clock.EVENTS: 70, Clock.WALL: 30}
+RELEASED = {None: 80, "features": 8, "serving": 6, "monitoring": 6}  # which service has its next release half-way
 # Steps of the scheduler between two records, at most, and before all comes to rest: a record on its way from its topic
 # to its outcome takes some hundreds.
 GAPS = {40: 30, 80: 45, 200: 25}
@@ -69,6 +72,7 @@ class Plan:
     instances: int
     faults: Faults
     length: Length
+    clock: Clock
     opening_steps: int
     acts: tuple[Act, ...]
     strikes: tuple[Strike, ...] | None = None
@@ -84,12 +88,18 @@ class Plan:
         declared = {
             Mix.PLAIN: workload.definitions, Mix.POISON: workload.definitions, Mix.LATER: entity_workload.first_half,
         }.get(self.mix, entity_workload.definitions)()  # fmt: skip
-        return [
+        fitted = [
             Model.written({**one.model_dump(mode="json"), "training": training})
             if isinstance(one, Model) and one.name == workload.MODEL
             else one
             for one in declared
         ]
+        return fitted if self.clock is Clock.EVENTS else [by_the_wall.defined(one) for one in fitted]
+
+    @property
+    def released(self) -> Sequence[str]:
+        """The services of which there is a second release."""
+        return [act.what.service for act in self.acts if isinstance(act.what, Release)]
 
 
 def plan_of(seed: int) -> Plan:
@@ -99,10 +109,12 @@ def plan_of(seed: int) -> Plan:
     gap, weather = _one_of(draw, GAPS), _one_of(draw, WEATHER)
     if length is not SHORT:
         gap //= 3  # more is on its way at once
-    return Plan(
-        seed, mix, instances, _heavier(ALL_FAULTS, weather), length, draw.randrange(0, 120),
-        tuple(_acts(seed, draw, mix, length, gap)),
-    )  # fmt: skip
+    opening_steps, further = draw.randrange(0, 120), random.Random(f"clock and releases of {seed}")
+    clock, released = _one_of(further, CLOCKS), _one_of(further, RELEASED)
+    acts = _acts(seed, draw, mix, length, gap, clock)
+    if released is not None:
+        acts.insert(further.randrange(len(acts) // 2), Act(further.randrange(gap), Release(released)))
+    return Plan(seed, mix, instances, _heavier(ALL_FAULTS, weather), length, clock, opening_steps, tuple(acts))
 
 
 def _one_of(draw: random.Random, shares: dict[T, int]) -> T:
@@ -119,17 +131,19 @@ def _heavier(faults: Faults, times: float) -> Faults:
     return replace(faults, **{name: getattr(faults, name) * times for name in by_step})
 
 
-def _acts(seed: int, draw: random.Random, mix: Mix, length: Length, gap: int) -> list[Act]:
+def _acts(seed: int, draw: random.Random, mix: Mix, length: Length, gap: int, clock: Clock) -> list[Act]:
+    time = by_events if clock is Clock.EVENTS else by_the_wall
     made = entity_workload.blocks if mix.several else workload.blocks
     blocks = made(seed, draw.choice(length.blocks), length.size, careless=True)
+    blocks = blocks if clock is Clock.EVENTS else by_the_wall.dated(blocks)
     later = entity_workload.later() if mix is Mix.LATER else ()
-    acts = list(of_blocks(blocks, draw, gap, later))
+    acts = list(time.of_blocks(blocks, draw, gap, later))
     if mix.poisoned:
         for place in sorted(draw.sample(range(len(acts) + 1), 2), reverse=True):
             acts.insert(place, Act(draw.randrange(gap), REPLAY))
         # What raises in one log raises in the next as well: once for each of them.
         acts += [act for _ in range(3) for act in (settling(draw, STORMY), Act(0, REPLAY))]
-    return [*acts, settling(draw, STORMY), *at_the_end(blocks[-1].end_ms, draw, STORMY)]
+    return [*acts, settling(draw, STORMY), *time.at_the_end(blocks[-1].end_ms, draw, STORMY)]
 
 
 def _replay_letters(platform: SimulatedPlatform) -> None:
