@@ -1,4 +1,4 @@
-"""The workloads by the wall clock: records are dated today, time goes by between them, and the registry writes ticks."""
+"""The workloads by the wall clock: records are dated today, time goes by between them, and the registry ticks."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -38,7 +38,7 @@ class Reached(StrEnum):
     ROLL_BACK = "a roll-back"
     SECOND_RUN = "a second run of a model"
     WALL = "sources by the wall clock"
-    RELEASE = "a release in force"
+    RELEASE = "a later release at work"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def told(plan: Plan, altered: Altered = as_it_is, *, only: str = "") -> Told:
         play(platform, plan.acts)
         played_s = time.process_time() - began_s
         history = TopicHistory.of_memory(platform.world.broker)
-        records, reached = sum(map(len, history.logs.values())), frozenset(_reached(plan, history))
+        records, reached = sum(map(len, history.logs.values())), frozenset(_reached(plan, platform, history))
         broken = tuple(_broken(plan, platform, history, defect, only))
     except DoesNotSettle as moves:
         broken = (Broken(DOES_NOT_SETTLE, str(moves)),)
@@ -122,10 +122,9 @@ def _broken(
         yield from (Broken(REPLICAS, text) for text in replicas_hold_their_logs(platform, history))
 
 
-def _reached(plan: Plan, history: TopicHistory) -> Iterator[Reached]:
+def _reached(plan: Plan, platform: SimulatedPlatform, history: TopicHistory) -> Iterator[Reached]:
     kinds = {
         Reached.VERSION: c.VersionRegistered, Reached.ROLLOUT: c.RolloutStarted, Reached.ROLL_BACK: c.ModelRolledBack,
-        Reached.RELEASE: c.ReleaseDeclared,
     }  # fmt: skip
     yield from (what for what, kind in kinds.items() if any(history.decided(kind)))
     if any(promoted.rollout_id is not None for _, promoted in history.decided(c.VersionPromoted)):
@@ -134,6 +133,8 @@ def _reached(plan: Plan, history: TopicHistory) -> Iterator[Reached]:
         yield Reached.SECOND_RUN
     if plan.clock is Clock.WALL:
         yield Reached.WALL
+    if any("@" in name and process.tasks for name, process in platform.world.processes.items()):
+        yield Reached.RELEASE
 
 
 def invariant(number: int) -> str:
