@@ -56,7 +56,7 @@ class MemoryFiles:
 
     def image(self) -> Mapping[str, bytes]:
         """Every file as it stands."""
-        return {task: connection.serialize() for task, connection in self._connections.items()}
+        return {task: connection.image() for task, connection in self._connections.items()}
 
     @property
     def tasks(self) -> list[str]:
@@ -97,6 +97,11 @@ class _Connection(sqlite3.Connection):
         if self.disk.full:
             self._refuse()
         super().deserialize(data, name=name)
+
+    def image(self) -> bytes:
+        """The file as it stands: empty if there was never room for anything."""
+        [[pages]] = self.execute("PRAGMA page_count").fetchall()
+        return self.serialize() if pages else b""
 
     def put_back(self, data: bytes) -> None:
         """What nobody wrote: the disk is another one."""

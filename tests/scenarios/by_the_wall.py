@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from operator import itemgetter
 
 from deploy.simulation.virtual_time import EPOCH_MS
 from shared.contracts.definitions import Clock, FeatureView, Model, Source
@@ -50,13 +51,22 @@ def of_blocks(
     for number, block in enumerate(blocks):
         if later and number == len(blocks) // 2:
             yield Act(draw.randrange(gap), Define(tuple(later)))
-        for place, sent in enumerate(block.records, 1):
-            yield Act(draw.randrange(gap), Pass(began_ms + (block.end_ms - began_ms) * place // len(block.records)))
+        for at_ms, sent in sorted(_timed(block, began_ms), key=itemgetter(0)):
+            yield Act(draw.randrange(gap), Pass(at_ms))
             yield Act(0, Publish(sent))
         yield Act(draw.randrange(gap), Pass(block.end_ms))
-        for sent in block.truths:
-            yield Act(draw.randrange(gap), Publish(sent))
         began_ms = block.end_ms
+
+
+def _timed(block: Block, began_ms: int) -> Iterator[tuple[int, Sent]]:
+    """Records come evenly from the beginning of a block to its end, and truths when they are known."""
+    for place, sent in enumerate(block.records, 1):
+        yield began_ms + (block.end_ms - began_ms) * place // len(block.records), sent
+    for sent in block.truths:
+        assert isinstance(sent.record, dict)
+        known_ms = sent.record["known_at"]
+        assert isinstance(known_ms, int)
+        yield min(max(known_ms, began_ms), block.end_ms), sent
 
 
 def at_the_end(end_ms: int, draw: random.Random, steps: range = STORMY) -> Iterator[Act]:

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from deploy.simulation.faults import ALL_FAULTS, Faults, Strike
 from deploy.simulation.platform import SimulatedPlatform
+from shared.contracts import control as c
 from shared.contracts.definitions import Clock, FeatureView, Model, Source
 from tests.scenarios import acts as by_events
 from tests.scenarios import by_the_wall, entity_workload, workload
@@ -50,9 +51,10 @@ class Length:
     window: int = 100_000
 
 
-SHORT, MEDIUM, LONG = Length(range(2, 6), 6), Length(range(9, 13), 12, 60, 80), Length(range(20, 27), 12, 120, 140)
+SHORT, EARLY = Length(range(2, 6), 6), Length(range(7, 9), 12, 50, 60)  # the earliest fit that there may be
+MEDIUM, LONG = Length(range(9, 13), 12, 50, 60), Length(range(20, 27), 12, 120, 140)
 MIXES = {Mix.PLAIN: 30, Mix.ENTITIES: 10, Mix.LATER: 20, Mix.POISON: 25, Mix.POISON_ON_THE_WAY: 15}
-LENGTHS = {SHORT: 78, MEDIUM: 19, LONG: 3}
+LENGTHS = {SHORT: 66, EARLY: 14, MEDIUM: 17, LONG: 3}
 INSTANCES = {1: 40, 2: 40, 3: 20}
 CLOCKS = {Clock.EVENTS: 70, Clock.WALL: 30}
 RELEASED = {None: 80, "features": 8, "serving": 6, "monitoring": 6}  # which service has its next release half-way
@@ -128,7 +130,8 @@ def _heavier(faults: Faults, times: float) -> Faults:
         "crash", "crash_within", "drop", "freeze", "fill_disk", "store", "broker", "slow", "worker", "clock",
     )  # fmt: skip
     assert {*by_step} <= {field.name for field in fields(Faults)}
-    return replace(faults, **{name: getattr(faults, name) * times for name in by_step})
+    heavier = replace(faults, **{name: getattr(faults, name) * times for name in by_step})
+    return replace(heavier, worker=heavier.worker / 10)  # whatever fits next dies: the first fit should not always
 
 
 def _acts(seed: int, draw: random.Random, mix: Mix, length: Length, gap: int, clock: Clock) -> list[Act]:
@@ -138,12 +141,48 @@ def _acts(seed: int, draw: random.Random, mix: Mix, length: Length, gap: int, cl
     blocks = blocks if clock is Clock.EVENTS else by_the_wall.dated(blocks)
     later = entity_workload.later() if mix is Mix.LATER else ()
     acts = list(time.of_blocks(blocks, draw, gap, later))
+    if length is not SHORT:
+        _insert_rests(acts, random.Random(f"rests of {seed}"))
     if mix.poisoned:
         for place in sorted(draw.sample(range(len(acts) + 1), 2), reverse=True):
             acts.insert(place, Act(draw.randrange(gap), REPLAY))
         # What raises in one log raises in the next as well: once for each of them.
         acts += [act for _ in range(3) for act in (settling(draw, STORMY), Act(0, REPLAY))]
     return [*acts, settling(draw, STORMY), *time.at_the_end(blocks[-1].end_ms, draw, STORMY)]
+
+
+def _insert_rests(acts: list[Act], draw: random.Random) -> None:
+    """Where a model is fitted: now and then what is on its way comes to rest, so that more comes behind its versions.
+
+    And a person may ask for something then.
+    """
+    last = len(acts)
+    for share, asked in reversed(RESTS):
+        place = int(last * share)
+        if asked is not None and draw.random() < 0.5:
+            acts.insert(place, Act(draw.randrange(20), asked))
+        acts.insert(place, settling(draw))
+
+
+def _ask_for_a_run(platform: SimulatedPlatform) -> None:
+    platform.say(c.RetrainModel(model=workload.MODEL, by="ann", request_id="run"), "run")
+
+
+def _promote_the_newest(platform: SimulatedPlatform) -> None:
+    newest = max(platform.newest.model(workload.MODEL).versions, default=1)
+    asked = c.PromoteVersion(model=workload.MODEL, version=newest, by="ann", request_id="promote")
+    platform.say(asked, "promote")
+
+
+def _roll_back(platform: SimulatedPlatform) -> None:
+    platform.say(c.RollBackModel(model=workload.MODEL, by="ann", request_id="back"), "back")
+
+
+RESTS = (
+    (0.45, None), (0.55, None), (0.65, Call("somebody asks for a run", _ask_for_a_run)), (0.75, None),
+    (0.85, Call("somebody lets the newest version answer", _promote_the_newest)),
+    (0.95, Call("somebody asks for the version before", _roll_back)),
+)  # fmt: skip
 
 
 def _replay_letters(platform: SimulatedPlatform) -> None:
