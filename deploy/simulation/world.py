@@ -70,6 +70,7 @@ class _Place:
     files: MemoryFiles = field(init=False)
     image: Mapping[str, bytes] | None = None
     kill: Strike | None = None
+    release: int = 1
 
     def __post_init__(self) -> None:
         self.files = MemoryFiles(self.fuse)
@@ -131,7 +132,9 @@ class World:
         group = MemoryGroup(called)
         names = [f"{called}.{number}" if number else called for number in range(self._instances)]
         for number, name in enumerate(names):
-            place = self._places[name] = _Place(make, str(number), group, JumpingClock(self.clock))
+            place = self._places[name] = _Place(
+                make, str(number), group, JumpingClock(self.clock), release=service.release
+            )
             place.files.refused = partial(self._hits, Kind.FILL_DISK, name)
         self._made.setdefault(service.name, make)
         self._names += names
@@ -381,7 +384,9 @@ class World:
 
     def _meet_disk(self, place: _Place, disk: Disk) -> None:
         log_id, tasks = place.files.bound_to or "", place.files.tasks
-        if disk is Disk.LOST_WITH_COPIES and not self.artifacts.lose_newest_copies(log_id, tasks):
+        # A later release without the copy that it went on from waits until the earlier one is started again.
+        copies = disk is Disk.LOST_WITH_COPIES and place.release == 1
+        if disk is Disk.LOST_WITH_COPIES and not (copies and self.artifacts.lose_newest_copies(log_id, tasks)):
             disk = Disk.LOST
         if disk in (Disk.LOST, Disk.LOST_WITH_COPIES):
             place.files.lose()

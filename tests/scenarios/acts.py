@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from deploy.simulation.platform import SimulatedPlatform
+from deploy.simulation.platform import TICK_MS, SimulatedPlatform
 from shared.contracts.control import ApplyDefinitions
 from shared.contracts.definitions import FeatureView, Model, Source
 from tests.scenarios.later_release import later_release
@@ -33,13 +33,13 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """Time goes by, until the broker's clock shows `time_ms`; `ticked`: until one of the registry's does.
+    """Time goes by, until the broker's clock shows `time_ms`.
 
-    Clocks that jumped stay ahead or behind.
+    `after_ms`: until the registry's ticks do, and show so much more than they have shown: its clock may have jumped.
     """
 
     time_ms: int
-    ticked: bool = False
+    after_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +111,12 @@ def play(platform: SimulatedPlatform, acts: Iterable[Act]) -> None:
                 platform.publish(sent.source, sent.record, sent.partition)
             case Tick(time_ms):
                 platform.tick(time_ms)
-            case Pass(time_ms, ticked):
-                clocks = platform.world.clocks("registry") if ticked else [platform.world.clock]
-                platform.world.clock.pass_ms(max(0, time_ms - max(clock.wall_ms() for clock in clocks)))
+            case Pass(time_ms, None):
+                platform.world.clock.pass_ms(max(0, time_ms - platform.world.clock.wall_ms()))
+            case Pass(time_ms, int() as after_ms):
+                shown_ms = platform.newest.ticks.get("wall", 0) + TICK_MS + after_ms
+                newest_ms = max(clock.wall_ms() for clock in platform.world.clocks("registry"))
+                platform.world.clock.pass_ms(max(0, max(time_ms, shown_ms) - newest_ms))
             case Release(service):
                 platform.world.release(service, later_release)
             case Define(definitions):

@@ -72,5 +72,5 @@ def _timed(block: Block, began_ms: int) -> Iterator[tuple[int, Sent]]:
 def at_the_end(end_ms: int, draw: random.Random, steps: range = STORMY) -> Iterator[Act]:
     """Until everything has matured, expired, and every deadline has passed."""
     for after_ms in UNTIL_ALL_IS_DECIDED:
-        yield Act(0, Pass(end_ms + after_ms, ticked=True))
+        yield Act(0, Pass(end_ms + after_ms, after_ms))
         yield settling(draw, steps)

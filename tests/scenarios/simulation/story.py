@@ -47,8 +47,10 @@ def _act(act: Act) -> str:
             return f"a client publishes to {sent.source}/{sent.partition}: {record}"
         case Tick(time_ms):
             return f"a tick says that it is {time_ms}"
-        case Pass(time_ms, ticked):
-            return f"time goes by, until {'a clock of the registry' if ticked else 'the clock'} shows {time_ms}"
+        case Pass(time_ms, None):
+            return f"time goes by, until the clock shows {time_ms}"
+        case Pass(time_ms, after_ms):
+            return f"time goes by, until ticks show {time_ms}, and {after_ms} ms more than they have shown"
         case Release(service):
             return f"release 2 of {service} is started beside the first"
         case Define(definitions):
