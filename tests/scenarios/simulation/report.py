@@ -160,9 +160,10 @@ def _before(file: Path, commit: str) -> Total | None:
     held = json.loads(file.read_text())
     if held["commit"] != commit or "so far" not in held:
         return None
-    kept: dict[str, Any] = held["so far"]
-    counted = {name: Counter(kept[name]) for name in ("struck", "reached")}
-    return Total(commit, **{**kept, **counted, "seeds": [(first, last) for first, last in kept["seeds"]]})
+    kept: dict[str, Any] = {**held["so far"]}
+    kept |= {name: Counter(kept[name]) for name in ("struck", "reached")}
+    kept["seeds"] = [(first, last) for first, last in kept["seeds"]]
+    return Total(commit, **kept)
 
 
 def _report(total: Total) -> Mapping[str, object]:
