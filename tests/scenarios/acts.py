@@ -111,12 +111,8 @@ def play(platform: SimulatedPlatform, acts: Iterable[Act]) -> None:
                 platform.publish(sent.source, sent.record, sent.partition)
             case Tick(time_ms):
                 platform.tick(time_ms)
-            case Pass(time_ms, None):
-                platform.world.clock.pass_ms(max(0, time_ms - platform.world.clock.wall_ms()))
-            case Pass(time_ms, int() as after_ms):
-                shown_ms = platform.newest.ticks.get("wall", 0) + TICK_MS + after_ms
-                newest_ms = max(clock.wall_ms() for clock in platform.world.clocks("registry"))
-                platform.world.clock.pass_ms(max(0, max(time_ms, shown_ms) - newest_ms))
+            case Pass():
+                _pass(platform, act.what)
             case Release(service):
                 platform.world.release(service, later_release)
             case Define(definitions):
@@ -127,3 +123,13 @@ def play(platform: SimulatedPlatform, acts: Iterable[Act]) -> None:
                 platform.world.settle(SETTLING)
             case Call(_, call):
                 call(platform)
+
+
+def _pass(platform: SimulatedPlatform, act: Pass) -> None:
+    world = platform.world
+    if act.after_ms is None:
+        world.clock.pass_ms(max(0, act.time_ms - world.clock.wall_ms()))
+        return
+    shown_ms = platform.newest.ticks.get("wall", 0) + TICK_MS + act.after_ms
+    newest_ms = max(clock.wall_ms() for clock in world.clocks("registry"))
+    world.clock.pass_ms(max(0, max(act.time_ms, shown_ms) - newest_ms))
