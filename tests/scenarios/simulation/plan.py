@@ -159,7 +159,7 @@ def _insert_rests(acts: list[Act], draw: random.Random) -> None:
     last = len(acts)
     for share, asked in reversed(RESTS):
         place = int(last * share)
-        if asked is not None and draw.random() < 0.5:
+        if asked is not None and draw.random() < 0.7:
             acts.insert(place, Act(draw.randrange(20), asked))
         acts.insert(place, settling(draw))
 
@@ -170,18 +170,18 @@ def _ask_for_a_run(platform: SimulatedPlatform) -> None:
 
 def _promote_the_newest(platform: SimulatedPlatform) -> None:
     newest = max(platform.newest.model(workload.MODEL).versions, default=1)
-    asked = c.PromoteVersion(model=workload.MODEL, version=newest, by="ann", request_id="promote")
-    platform.say(asked, "promote")
+    request_id = f"promote at {platform.history.position}"
+    platform.say(c.PromoteVersion(model=workload.MODEL, version=newest, by="ann", request_id=request_id), request_id)
 
 
 def _roll_back(platform: SimulatedPlatform) -> None:
     platform.say(c.RollBackModel(model=workload.MODEL, by="ann", request_id="back"), "back")
 
 
+PROMOTE = Call("somebody lets the newest version answer", _promote_the_newest)
 RESTS = (
-    (0.45, None), (0.55, None), (0.65, Call("somebody asks for a run", _ask_for_a_run)), (0.75, None),
-    (0.85, Call("somebody lets the newest version answer", _promote_the_newest)),
-    (0.95, Call("somebody asks for the version before", _roll_back)),
+    (0.45, None), (0.55, PROMOTE), (0.65, Call("somebody asks for a run", _ask_for_a_run)), (0.75, None),
+    (0.85, PROMOTE), (0.95, Call("somebody asks for the version before", _roll_back)),
 )  # fmt: skip
 
 
