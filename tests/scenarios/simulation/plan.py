@@ -52,9 +52,9 @@ class Length:
 
 
 SHORT, EARLY = Length(range(2, 6), 6), Length(range(7, 9), 12, 50, 60)  # the earliest fit that there may be
-MEDIUM, LONG = Length(range(9, 13), 12, 50, 60), Length(range(20, 27), 12, 120, 140)
+MEDIUM, LONG = Length(range(14, 18), 12, 50, 60), Length(range(20, 27), 12, 120, 140)
 MIXES = {Mix.PLAIN: 30, Mix.ENTITIES: 10, Mix.LATER: 20, Mix.POISON: 25, Mix.POISON_ON_THE_WAY: 15}
-LENGTHS = {SHORT: 78, EARLY: 9, MEDIUM: 10, LONG: 3}
+LENGTHS = {SHORT: 80, EARLY: 6, MEDIUM: 11, LONG: 3}
 INSTANCES = {1: 40, 2: 40, 3: 20}
 CLOCKS = {Clock.EVENTS: 70, Clock.WALL: 30}
 RELEASED = {None: 80, "features": 8, "serving": 6, "monitoring": 6}  # which service has its next release half-way
