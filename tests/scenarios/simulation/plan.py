@@ -51,8 +51,9 @@ class Length:
     window: int = 100_000
 
 
+# The gate compares on at least 30 rows that were held back, of a window of 90 or more.
 SHORT, EARLY = Length(range(2, 6), 6), Length(range(7, 9), 12, 50, 60)  # the earliest fit that there may be
-MEDIUM, LONG = Length(range(14, 18), 12, 50, 60), Length(range(20, 27), 12, 120, 140)
+MEDIUM, LONG = Length(range(14, 18), 12, 50, 100), Length(range(20, 27), 12, 120, 140)
 MIXES = {Mix.PLAIN: 30, Mix.ENTITIES: 10, Mix.LATER: 20, Mix.POISON: 25, Mix.POISON_ON_THE_WAY: 15}
 LENGTHS = {SHORT: 80, EARLY: 6, MEDIUM: 11, LONG: 3}
 INSTANCES = {1: 40, 2: 40, 3: 20}
