@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Self
 
 from obstore.store import MemoryStore
@@ -13,13 +13,17 @@ from shared.runtime.copies import Copies
 
 
 class SimulatedStore(ArtifactStore):
-    """While it is `away` it neither takes nor gives anything. `whole`: the store that this one is a view of."""
+    """While it is `away` it neither takes nor gives anything, and `refused` is told of each call.
+
+    `whole`: the store that this one is a view of.
+    """
 
     def __init__(self, whole: SimulatedStore | None = None, fuse: Fuse | None = None) -> None:
         self._held = MemoryStore() if whole is None else whole._held
         super().__init__(self._held)
         self._whole, self._fuse = whole or self, fuse or Fuse()
         self.away = False
+        self.refused: Callable[[], None] = lambda: None
 
     def seen_by(self, fuse: Fuse) -> Self:
         """The same store, for a process that may die in the midst of a call."""
@@ -52,4 +56,5 @@ class SimulatedStore(ArtifactStore):
     def _ask(self, uri: str, point: Point) -> None:
         self._fuse.burn(point)
         if self._whole.away:
+            self._whole.refused()
             raise ArtifactMissing(uri, "the simulation has taken the store away")

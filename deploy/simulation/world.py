@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from deploy.simulation.crash_points import Fuse, Killed, Point
 from deploy.simulation.faults import ALL_FAULTS, NO_FAULTS, Disk, DrawnStorm, Faults, Kind, Storm, Strike
@@ -21,6 +22,7 @@ from shared.runtime.log import BrokerAway, TopicPartition
 from shared.runtime.memory_log import Fate, MemoryBroker, MemoryWriter
 from shared.runtime.process import Process
 from shared.runtime.service import Service
+from shared.runtime.task_file import TaskFile
 
 __all__ = ["ALL_FAULTS", "NO_FAULTS", "DoesNotSettle", "Faults", "World"]
 
@@ -68,9 +70,18 @@ class _Place:
     files: MemoryFiles = field(init=False)
     image: Mapping[str, bytes] | None = None
     kill: Strike | None = None
+    release: int = 1
 
     def __post_init__(self) -> None:
         self.files = MemoryFiles(self.fuse)
+
+
+@dataclass(frozen=True, slots=True)
+class _ThoughtDead:
+    """Whose tasks are going to others, and which they were: it has struck once one of them was taken over from it."""
+
+    kind: Kind
+    tasks: frozenset[str]
 
 
 class World:
@@ -97,11 +108,15 @@ class World:
         self.artifacts = SimulatedStore()
         self.calm = False
         self.steps = self.sends = 0
-        self.struck: Counter[str] = Counter()  # what has been staged and hit, by kind
+        self.struck: Counter[str] = Counter()  # what has hit somebody, by kind
         self._fit_dies = fit_dies
         self._lasting: dict[tuple[Kind, str], int] = {}  # until which step
+        self._have_hit: set[tuple[Kind, str]] = set()  # of those, which have refused or held up anything
+        self._thought_dead: dict[str, _ThoughtDead] = {}
+        self.artifacts.refused = lambda: self._hits(Kind.STORE)
         self._instances = instances
         self._places: dict[str, _Place] = {}
+        self._made: dict[str, Callable[[], Service]] = {}
         self._names: list[str] = []
         self.jobs: dict[str, Jobs] = {}
         self.processes: dict[str, Process] = {}
@@ -117,7 +132,11 @@ class World:
         group = MemoryGroup(called)
         names = [f"{called}.{number}" if number else called for number in range(self._instances)]
         for number, name in enumerate(names):
-            self._places[name] = _Place(make, str(number), group, JumpingClock(self.clock))
+            place = self._places[name] = _Place(
+                make, str(number), group, JumpingClock(self.clock), release=service.release
+            )
+            place.files.refused = partial(self._hits, Kind.FILL_DISK, name)
+        self._made.setdefault(service.name, make)
         self._names += names
         return names
 
@@ -125,6 +144,11 @@ class World:
         """Start another service, or another release of one, beside all that run."""
         for name in self._place(make):
             self.processes[name] = self._start(name)
+
+    def release(self, service: str, altered: Callable[[Service], Service]) -> None:
+        """Start a later release of a service, beside it: what `altered` makes of it."""
+        make = self._made[service]
+        self.begin(lambda: altered(make()))
 
     def stop(self, name: str) -> Process:
         """A process stands still until it is to go on."""
@@ -138,6 +162,15 @@ class World:
     @property
     def crashes(self) -> int:
         return self.struck[Kind.CRASH]
+
+    @property
+    def files(self) -> dict[str, TaskFile]:
+        """The files of all tasks that processes own, by task."""
+        return {task_id: task.file for process in self.processes.values() for task_id, task in process.tasks.items()}
+
+    def clocks(self, service: str) -> list[JumpingClock]:
+        """Of all its instances."""
+        return [self._places[name].clock for name in self.processes if name.partition(".")[0] == service]
 
     def _start(self, name: str) -> Process:
         place = self._places[name]
@@ -208,7 +241,9 @@ class World:
             self.struck[f"{Kind.CRASH} {killed.point}"] += 1
             self._crash(name, place.kill or Strike(self.steps, Kind.CRASH, name))
         except BrokerAway:
-            pass  # as its driver does, it tries again
+            self._hits(Kind.BROKER)  # as its driver does, it tries again
+        if self._thought_dead:
+            self._see_what_was_taken_over(name)
 
     def turn(self, name: str) -> None:
         """A whole turn of one process, and all the work that it has handed away."""
@@ -239,6 +274,9 @@ class World:
                 process.work()
             case "job" if jobs.waiting and (Kind.SLOW, name) not in self._lasting:
                 jobs.run(int(which * jobs.waiting))
+            case "job" if jobs.waiting:
+                self._hits(Kind.SLOW, name)
+                process.publish()
             case _:
                 process.publish()
 
@@ -248,12 +286,34 @@ class World:
 
     # --- faults
 
-    def crash(self, name: str) -> None:
-        """Kill a process and start it again: what it had not committed is gone, and so is its work in hand."""
+    def crash(self, name: str, at: str = "") -> None:
+        """Kill a process and start it again: what it had not committed is gone, and so is its work in hand.
+
+        `at`: where in its work it was, in words.
+        """
+        if at:
+            self.struck[f"{Kind.CRASH} {at}"] += 1
         self._crash(name, Strike(self.steps, Kind.CRASH, name))
 
+    def _hits(self, kind: Kind, name: str = "") -> None:
+        """What is staged for a while has refused a call, or held something up: each of them counts once."""
+        if (kind, name) in self._lasting and (kind, name) not in self._have_hit:
+            self._have_hit.add((kind, name))
+            self.struck[kind] += 1
+
+    def _see_what_was_taken_over(self, name: str) -> None:
+        """Whether this one has a task by now that one of its service, thought dead, has as well."""
+        mine = self.processes[name].tasks.keys()
+        for dead, thought in list(self._thought_dead.items()):
+            held = thought.tasks & self.processes[dead].tasks.keys()
+            if not held:
+                del self._thought_dead[dead]  # it has learnt so
+            elif dead != name and held & mine:
+                del self._thought_dead[dead]
+                self.struck[thought.kind] += 1
+
     def _strike(self, strike: Strike) -> None:
-        """Stage a fault. A process that is down has nothing that could be struck."""
+        """Stage a fault; it counts when it hits. A process that is down has nothing that could be struck."""
         name, kind = strike.whom, strike.kind
         if (Kind.CRASH, name) in self._lasting:
             return
@@ -262,7 +322,7 @@ class World:
                 place = self._places[name]
                 place.kill = strike
                 place.fuse.light(strike.calls)
-                return  # it counts when it hits
+                return
             case Kind.CRASH:
                 self._crash(name, strike)
                 return
@@ -271,6 +331,7 @@ class World:
                 if kind is Kind.DROP and len(place.group.names) < 2:
                     return
                 place.group.drop(place.instance)
+                self._thought_dead[name] = _ThoughtDead(kind, frozenset(self.processes[name].tasks))
             case Kind.IMAGE:
                 self._places[name].image = self._places[name].files.image()
                 return
@@ -289,11 +350,11 @@ class World:
                 return
             case Kind.WORKER:
                 self._fit_dies()
-                return  # it counts when a fit dies
+                return
             case Kind.SLOW | Kind.SEND:
                 pass
-        self.struck[kind] += 1
         if strike.lasts:
+            self._have_hit.discard((kind, name))
             until = self._lasting.get((kind, name), 0)
             self._lasting[kind, name] = max(until, self.steps + strike.lasts)
 
@@ -303,6 +364,7 @@ class World:
         self.struck[AT_WORK] += self.processes[name].pending > 0
         self._count_lost_cursors(name)
         self._lasting.pop((Kind.FREEZE, name), None)
+        self._thought_dead.pop(name, None)
         self._meet_disk(place, strike.disk)
         place.fuse.put_out()
         if strike.lasts:
@@ -322,7 +384,9 @@ class World:
 
     def _meet_disk(self, place: _Place, disk: Disk) -> None:
         log_id, tasks = place.files.bound_to or "", place.files.tasks
-        if disk is Disk.LOST_WITH_COPIES and not self.artifacts.lose_newest_copies(log_id, tasks):
+        # A later release without the copy that it went on from waits until the earlier one is started again.
+        copies = disk is Disk.LOST_WITH_COPIES and place.release == 1
+        if disk is Disk.LOST_WITH_COPIES and not (copies and self.artifacts.lose_newest_copies(log_id, tasks)):
             disk = Disk.LOST
         if disk in (Disk.LOST, Disk.LOST_WITH_COPIES):
             place.files.lose()
@@ -348,6 +412,8 @@ class World:
                 self.artifacts.away = False
             case Kind.BROKER:
                 self.broker.away = False
+            case Kind.FREEZE:
+                self._thought_dead.pop(name, None)
             case _:
                 pass
 
@@ -355,6 +421,7 @@ class World:
         """The end of every fault that lasts."""
         for kind, name in list(self._lasting):
             self._end(kind, name)
+        self._thought_dead.clear()
         for place in self._places.values():
             place.fuse.put_out()
         while unlearnt := [p for p in self._places.values() if p.instance in p.group.unlearnt]:

@@ -17,6 +17,7 @@ from shared.runtime.task_file import DiskFull, FileCopy, TaskFile
 
 log = structlog.get_logger()
 HAND_OVER_S = 5.0
+TRY_DISK_EVERY_S = 1.0
 
 
 class Files(Protocol):
@@ -34,6 +35,7 @@ class Files(Protocol):
 class _Opening:
     file: TaskFile
     until_s: float
+    not_before_s: float = float("-inf")  # the disk had no room
     looked: Future[_Found] | None = None
 
 
@@ -59,18 +61,13 @@ class OpenFiles:
         self._openings: dict[str, _Opening] = {}
 
     def open(self, task: str, handed_over: str | None = None) -> TaskFile:
-        """The file, locked. Raises Wait while the store is looked into or the disk is full, and FileInUse.
+        """The file, locked. Raises Wait while the store is looked into, or while there is no room for a copy from it.
+
+        Raises DiskFull where there is none for a new file, FileInUse, and what a restored file raises.
 
         `handed_over`: the membership under which a former owner, who is still there, lets go of the task. Its last copy
         is waited for, but not for long: without it there is only more to replay.
         """
-        try:
-            return self._open(task, handed_over)
-        except DiskFull as full:
-            self.forget(task)
-            raise Wait(str(full)) from full
-
-    def _open(self, task: str, handed_over: str | None) -> TaskFile:
         opening = self._openings.get(task) or self._begin(task)
         if opening.looked is None:
             opening.looked = self._executor.submit(_look, self._copies(), task, opening.file.reached, handed_over)
@@ -89,12 +86,21 @@ class OpenFiles:
             opening.looked = None
             raise Wait("its former owner hands it over")
         if found.copy is not None:
-            stood_at = opening.file.position
-            opening.file.restore(found.copy)
-            log.info("going on from a copy", task=task, position=found.copy.position, file_stood_at=stood_at)
+            self._restore(task, opening, found.copy)
         opening.file.is_new &= not found.lost
         del self._openings[task]
         return opening.file
+
+    def _restore(self, task: str, opening: _Opening, copy: FileCopy) -> None:
+        if self._now_s() < opening.not_before_s:
+            raise Wait("there is no room for its copy on the disk, which is tried again every second")
+        stood_at = opening.file.position
+        try:
+            opening.file.restore(copy)
+        except DiskFull as full:
+            opening.not_before_s = self._now_s() + TRY_DISK_EVERY_S
+            raise Wait(str(full)) from full
+        log.info("going on from a copy", task=task, position=copy.position, file_stood_at=stood_at)
 
     def forget(self, task: str) -> None:
         """The task is opened elsewhere."""

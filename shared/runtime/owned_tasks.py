@@ -65,6 +65,7 @@ class OwnedTasks:
         self.copier = Copier(copies, ports.executor, host.clock.now_s, host.copy_every_s)
         self._opener = OpenFiles(host.files, copies, ports.executor, host.clock.now_s)
         self._waiting: dict[str, str] = {}
+        self._no_room: set[str] = set()  # tasks of whom it was said that the disk has no room for a new file
         self._early: dict[str, _Early] = {}
         self._refused: dict[str, str] = {}  # tasks that stand still until the process is started again, and why
         self._passed_on: dict[str, Future[None]] = {}  # tasks that a later release goes on with, and their last copies
@@ -84,7 +85,7 @@ class OwnedTasks:
             if members is None or members.owner(spec, definitions) != self._host.instance:
                 self._let_go(spec, members)
             elif task_id not in self.tasks:
-                self._open(spec, definitions, members)
+                self._try_to_open(spec, definitions, members)
             elif self.tasks[task_id].spec != spec:
                 self.tasks[task_id].spec = spec
                 self.tasks[task_id].forget_said()
@@ -182,6 +183,19 @@ class OwnedTasks:
             del self.by_log[tp]
             self.inputs.close(tp)
 
+    def _try_to_open(self, spec: TaskSpec, definitions: Definitions, members: Members) -> None:
+        try:
+            self._open(spec, definitions, members)
+        except Wait as wait:
+            self._waiting[spec.id] = str(wait)
+        except DiskFull as full:
+            if spec.id not in self._no_room:
+                log.error(str(full), error=type(full).__name__, task=spec.id)
+            self._no_room.add(spec.id)
+            self._waiting[spec.id] = str(full)
+        except ReplacedTopic as replaced:
+            self._refuse(spec, replaced)
+
     def _open(self, spec: TaskSpec, definitions: Definitions, members: Members) -> None:
         if self._ports.admin.partitions(spec.topic) is None:
             self._waiting[spec.id] = f"topic {spec.topic} does not exist yet"
@@ -189,24 +203,14 @@ class OwnedTasks:
         early = self._early.get(spec.id)
         if early is not None and self._host.clock.now_s() < early.look_s:
             return
-        try:
-            former = members.former_owner(spec, definitions)
-            file = self._opener.open(spec.id, members.id if former not in (None, self._host.instance) else None)
-        except Wait as wait:
-            self._waiting[spec.id] = str(wait)
-            return
+        former = members.former_owner(spec, definitions)
+        file = self._opener.open(spec.id, members.id if former not in (None, self._host.instance) else None)
         kind = HeadTask if spec.head else ControlTask if spec.topic == CONTROL.name else Task
         tp = TopicPartition(spec.topic, spec.partition)
-        try:
-            task = self._task(spec, file, kind, tp)
-        except DiskFull as full:
-            self._waiting[spec.id] = str(full)
-            return
-        except ReplacedTopic as replaced:
-            self._refuse(spec, replaced)
-            return
+        task = self._task(spec, file, kind, tp)
         if early is not None and task.position > early.position:
             del self._early[spec.id]
+        self._no_room.discard(spec.id)
         self.tasks[spec.id] = task
         self.relays[spec.id] = Relay(task, self._ports.writer)
         if kind is not ControlTask:

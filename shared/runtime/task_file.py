@@ -151,12 +151,8 @@ class TaskFile:
         """Raises DiskFull for what fails within because the disk is full."""
         try:
             yield
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
-                raise
-            raise DiskFull(self.task, self._path, error) from error
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        except (sqlite3.OperationalError, OSError) as error:
+            if not _is_full(error):
                 raise
             raise DiskFull(self.task, self._path, error) from error
 
@@ -186,23 +182,25 @@ class TaskFile:
 
     def restore(self, copy: FileCopy) -> None:
         """Go on from a copy in place of what the file holds. Raises DiskFull: then the file is as it was."""
-        if self._path is None:
-            self.connection.deserialize(copy.data)
-            self.is_new = False
-            return
-        unfinished = self._path.with_suffix(".new")
         with self._room():
-            try:
-                unfinished.write_bytes(copy.data)
-            except OSError:
-                unfinished.unlink(missing_ok=True)
-                raise
-            self.connection.close()
-            for suffix in _BESIDE:
-                Path(f"{self._path}{suffix}").unlink(missing_ok=True)
-            unfinished.replace(self._path)
-            self._connect()
+            if self._path is None:
+                self.connection.deserialize(copy.data)
+            else:
+                self._put_in_place(self._path, copy)
         self.is_new = False
+
+    def _put_in_place(self, path: Path, copy: FileCopy) -> None:
+        unfinished = path.with_suffix(".new")
+        try:
+            unfinished.write_bytes(copy.data)
+        except OSError:
+            unfinished.unlink(missing_ok=True)
+            raise
+        self.connection.close()
+        for suffix in _BESIDE:
+            Path(f"{path}{suffix}").unlink(missing_ok=True)
+        unfinished.replace(path)
+        self._connect()
 
     def bind(self, log_id: str) -> None:
         """Write the log's id into a new file. Raises DiskFull, and ForeignLog for one made beside another log."""
@@ -356,6 +354,12 @@ def forgotten_log(why: str, log: str) -> ForeignLog:
         "embedded broker, it forgets all when it stops: start again with `headrace up --fresh`; otherwise point "
         "HEADRACE_KAFKA_BOOTSTRAP at the broker that holds the log"
     )
+
+
+def _is_full(error: sqlite3.OperationalError | OSError) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
 def _copied_from(path: Path) -> FileCopy:

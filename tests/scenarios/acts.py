@@ -6,9 +6,10 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from deploy.simulation.platform import SimulatedPlatform
+from deploy.simulation.platform import TICK_MS, SimulatedPlatform
 from shared.contracts.control import ApplyDefinitions
 from shared.contracts.definitions import FeatureView, Model, Source
+from tests.scenarios.later_release import later_release
 from tests.scenarios.workload import MATURES_MS, Block, Sent
 
 SETTLING = 3_000  # rounds
@@ -28,6 +29,24 @@ class Tick:
     """A tick of the sources' clock."""
 
     time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Time goes by, until the broker's clock shows `time_ms`.
+
+    `after_ms`: until the registry's ticks do, and show so much more than they have shown: its clock may have jumped.
+    """
+
+    time_ms: int
+    after_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Somebody starts the next release of a service, beside the one that runs."""
+
+    service: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +74,7 @@ class Act:
     """`steps` of the scheduler go by before it."""
 
     steps: int
-    what: Publish | Tick | Define | Settle | Call
+    what: Publish | Tick | Pass | Define | Release | Settle | Call
 
 
 def of_blocks(
@@ -92,6 +111,10 @@ def play(platform: SimulatedPlatform, acts: Iterable[Act]) -> None:
                 platform.publish(sent.source, sent.record, sent.partition)
             case Tick(time_ms):
                 platform.tick(time_ms)
+            case Pass():
+                _pass(platform, act.what)
+            case Release(service):
+                platform.world.release(service, later_release)
             case Define(definitions):
                 based_on = platform.newest.definitions_at
                 command = ApplyDefinitions(request_id="later", based_on=based_on, definitions=definitions, by="ann")
@@ -100,3 +123,13 @@ def play(platform: SimulatedPlatform, acts: Iterable[Act]) -> None:
                 platform.world.settle(SETTLING)
             case Call(_, call):
                 call(platform)
+
+
+def _pass(platform: SimulatedPlatform, act: Pass) -> None:
+    world = platform.world
+    if act.after_ms is None:
+        world.clock.pass_ms(max(0, act.time_ms - world.clock.wall_ms()))
+        return
+    shown_ms = platform.newest.ticks.get("wall", 0) + TICK_MS + act.after_ms
+    newest_ms = max(clock.wall_ms() for clock in world.clocks("registry"))
+    world.clock.pass_ms(max(0, max(act.time_ms, shown_ms) - newest_ms))

@@ -10,12 +10,16 @@ from functools import cache
 from typing import TypeVar
 
 import polars as pl
+import zstandard
 
+from deploy.simulation.memory_store import SimulatedStore
 from deploy.simulation.platform import SimulatedPlatform
 from shared.contracts import control as c
 from shared.contracts import flow as f
 from shared.contracts.envelope import Event, Mark, Message, encode, encode_mark
 from shared.contracts.topics import FEATURES, INTAKE, OUTCOMES, PREDICTIONS, RECORDS, SCORING
+from shared.runtime.artifacts import ArtifactStore
+from shared.runtime.copies import Copies
 from shared.runtime.step import Context, Output, Step
 from shared.runtime.table_copies import TableCopies, TableRow, decoded
 from shared.runtime.task_file import TaskFile
@@ -43,7 +47,7 @@ def good() -> TopicHistory:
 
 
 def files() -> Mapping[str, TaskFile]:
-    return {task_id: task.file for p in played().world.processes.values() for task_id, task in p.tasks.items()}
+    return played().world.files
 
 
 def decided(kind: type[E], number: int = 0, where: Callable[[E], bool] = lambda event: True) -> tuple[Read, E]:
@@ -71,9 +75,10 @@ class Damaged:
     files: Mapping[str, TaskFile] | None = None
     steps: MakeSteps | None = None
     replay: bool = False
+    artifacts: ArtifactStore | None = None
 
     def violations(self) -> list[Violation]:
-        artifacts = played().world.artifacts
+        artifacts = self.artifacts or played().world.artifacts
         return check(self.history, artifacts, self.files or files(), replay=self.replay, steps=self.steps)
 
 
@@ -317,6 +322,28 @@ def a_copy_of_another_position() -> Damaged:
     return Damaged(changed((read, copied), sequences=further), replay=True)
 
 
+class OtherCopy(SimulatedStore):
+    """The store of the good history, in which one object is another one."""
+
+    def __init__(self, uri: str, data: bytes) -> None:
+        super().__init__(played().world.artifacts)
+        self._uri, self._data = uri, data
+
+    def read(self, uri: str) -> bytes:
+        return self._data if uri == self._uri else super().read(uri)
+
+
+def a_copy_of_a_file_that_is_no_replay() -> Damaged:
+    """9: whoever goes on from it has another idea of what its input has shown."""
+    artifacts, log_id = played().world.artifacts, good().newest.log_id or ""
+    task_id = next(task for task in files() if task.startswith("features/compute/"))
+    uri = artifacts.names(Copies(artifacts, log_id).folder(task_id))[-1]
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    copy.deserialize(zstandard.decompress(artifacts.read(uri)))
+    copy.execute("UPDATE meta SET value = value - 1 WHERE name = 'watermark_ms'")
+    return Damaged(artifacts=OtherCopy(uri, zstandard.compress(copy.serialize())), replay=True)
+
+
 DAMAGE: Mapping[str, tuple[int, Callable[[], TopicHistory | Damaged]]] = {
     "another former champion": (1, another_former),
     "another version approved": (2, approved_another),
@@ -334,6 +361,7 @@ DAMAGE: Mapping[str, tuple[int, Callable[[], TopicHistory | Damaged]]] = {
     "a step with a memory of its own": (9, a_step_with_a_memory_of_its_own),
     "a copy with another row": (9, a_copy_with_another_row),
     "a copy of another position": (9, a_copy_of_another_position),
+    "a copy of a file that is no replay": (9, a_copy_of_a_file_that_is_no_replay),
     "an input from the future": (10, an_input_from_the_future),
     "another amount archived": (10, another_amount_archived),
     "another position archived": (10, another_position_archived),

@@ -32,9 +32,7 @@ def dying(point: Point, nth: int) -> Generator[list[str]]:
                 turn(world, name, *given)
             except Died:
                 alive = False
-                place = world._places[name]
-                place.group.restart(place.instance)
-                world.processes[name] = world._start(name)
+                world.crash(name, point)
 
         return wrapped
 

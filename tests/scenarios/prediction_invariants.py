@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 
 import polars as pl
 
 from shared.contracts.control import Phase
-from shared.contracts.definitions import FeatureView, Model
+from shared.contracts.definitions import Clock, FeatureView, Model, Source
 from shared.contracts.flow import (
     InputsComputed,
     LabelObserved,
@@ -18,9 +18,10 @@ from shared.contracts.flow import (
     OutcomeRevised,
     OutcomeScored,
     PredictionMade,
+    WindowsChanged,
 )
-from shared.contracts.identity import split_hash
-from shared.contracts.topics import JOINS, OUTCOMES, PREDICTIONS, SCORING
+from shared.contracts.identity import canonical_text, split_hash
+from shared.contracts.topics import FEATURES, JOINS, OUTCOMES, PREDICTIONS, SCORING
 from shared.contracts.topology import Definitions
 from shared.inputs.vector import InputPlan
 from shared.runtime.log import TopicPartition
@@ -112,10 +113,34 @@ def nothing_newer_than_as_of(evidence: Evidence) -> Iterator[str]:
         ]
         again = inputs_again(definitions, model, pl.DataFrame(rows, infer_schema_length=None))
         expected = {row.pop("record_id"): row for row in again.to_dicts()}
+        too_late = _too_late(evidence, model, records.rows)
         for read, computed in evidence.history.events(SCORING.of(model.name).name, InputsComputed):
+            if computed.late and computed.record_id in too_late:
+                continue
             wrong = _differing(expected.get(computed.record_id, {}), computed.inputs)
             if wrong:
                 yield f"{_at(read)}: {wrong} of record {computed.record_id} are not what stood before it as of its time"
+
+
+def _too_late(evidence: Evidence, model: Model, records: Sequence[RecordRow]) -> Set[str]:
+    """By the wall clock: records whose entity was forgotten at some time; one that comes late may find nothing of it.
+
+    A clock that jumps ahead takes the watermark along, for hours, and what no record in time can need is forgotten.
+    What was forgotten before which record no log says. By the clock of events time does not run ahead of records.
+    """
+    definitions = evidence.history.definitions
+    source, found = definitions.sources[model.scores], set[str]()
+    if source.time.clock is not Clock.WALL:
+        return found
+    for view in (definitions.views[name] for name in views_read(model)):
+        rows = evidence.history.events(FEATURES.of(view.name).name, WindowsChanged)
+        forgotten = {row.entity for _, row in rows if not row.state}
+        found |= {r.record_id for r in records if _entity(r, view, source) in forgotten}
+    return found
+
+
+def _entity(record: RecordRow, view: FeatureView, source: Source) -> str | None:
+    return record.key if view.entity == source.key else canonical_text(record.value.get(view.entity))
 
 
 def _seen_by(evidence: Evidence, view: FeatureView, records: Sequence[RecordRow]) -> Mapping[str, int]:

@@ -1,17 +1,21 @@
 """7, 8 and 9: every task replayed twice from the start of its input, by the services' own steps.
 
 What it derives must be what readers accept from it (7), what its file holds must be the state at the file's position
-(8), and a replay in other batches that is killed on its way must end with the same (9).
+(8), and a replay in other batches that is killed on its way must end with the same (9), as must one from any copy of
+its file: each that is kept holds the state at its position.
 """
 
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import zip_longest
 from weakref import WeakKeyDictionary
+
+import zstandard
 
 from services.features.app import build as build_features
 from services.features.settings import FeaturesSettings
@@ -24,11 +28,12 @@ from services.registry.settings import RegistrySettings
 from services.serving.loaded_models import LoadedModels
 from services.serving.score import score_step
 from services.training.app import build as build_training
-from shared.contracts.envelope import MARK_TYPE, Message, decode
+from shared.contracts.envelope import MARK_TYPE, NEVER_MS, Message, decode
 from shared.contracts.topics import CONTROL
 from shared.contracts.topology import TaskSpec
 from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.control_task import ControlTask
+from shared.runtime.copies import Copies
 from shared.runtime.head_task import HeadTask
 from shared.runtime.log import LogRecord, TopicPartition
 from shared.runtime.step import Step
@@ -79,7 +84,10 @@ def state_is_at_position(evidence: Evidence) -> Iterator[str]:
 
 
 def replays_agree(evidence: Evidence) -> Iterator[str]:
-    """9: a replay in other batches, killed on its way, gives the same events, ids, sequences and state hash."""
+    """9: a replay in other batches, killed on its way, gives the same events, ids, sequences and state hash.
+
+    So does one from a copy: what each copy in the store holds is what a replay holds at its position.
+    """
     yield from _found(evidence).other_replays
 
 
@@ -125,13 +133,13 @@ def _replay(evidence: Evidence, steps: MakeSteps, spec: TaskSpec, found: Found) 
     history, draw = evidence.history, random.Random(f"batches of {spec.id}")
     end, kept = len(history.logs[TopicPartition(spec.topic, spec.partition)]), evidence.files.get(spec.id)
     whole = _Replay(_started(history, steps, spec, TaskFile(spec.id, None)))
-    if kept is not None:
-        _go_on(history, steps, whole, min(kept.position, end), draw, SMALL)
-        stood = _held(kept)
-        for what, again in _held(whole.task.file).items():
-            if again != stood[what]:
-                where = f"a replay up to position {kept.position}"
-                found.other_files.append(f"{spec.id}: its file's {what} is not that of {where}")
+    stood = [_Stood("its file", kept.position, _held(spec, kept))] if kept is not None else []
+    for one in sorted([*stood, *_copies(evidence, spec)], key=lambda one: one.position):
+        _go_on(history, steps, whole, min(one.position, end), draw, SMALL)
+        for what, again in _held(spec, whole.task.file).items():
+            if again != one.held[what]:
+                said = f"{spec.id}: {one.name}'s {what} is not that of a replay up to position {one.position}"
+                (found.other_files if one.name == "its file" else found.other_replays).append(said)
     _go_on(history, steps, whole, end, draw, SMALL)
     killed = _Replay(_started(history, steps, spec, TaskFile(spec.id, None)))
     for life in range(1, LIVES + 1):
@@ -143,7 +151,7 @@ def _replay(evidence: Evidence, steps: MakeSteps, spec: TaskSpec, found: Found) 
     if differs:
         found.other_events.append(f"{differs}: a replay derives the first, the second stands there")
     differs = _first_difference(spec, derived, again)
-    if differs or _state_hash(whole.task.file) != _state_hash(killed.task.file):
+    if differs or _state_hash(spec, whole.task.file) != _state_hash(spec, killed.task.file):
         found.other_replays.append(f"{differs or spec.id + ', its state'}: two replays differ")
     whole.task.close()
     killed.task.close()
@@ -182,20 +190,62 @@ def _go_on(
         replay.publish()
 
 
-def _held(file: TaskFile) -> dict[str, object]:
-    return {
+@dataclass(frozen=True, slots=True)
+class _Stood:
+    """What a file, or a copy of one, holds at a position of the task's log."""
+
+    name: str
+    position: int
+    held: Mapping[str, object]
+
+
+def _copies(evidence: Evidence, spec: TaskSpec) -> Iterator[_Stood]:
+    """Those that the store keeps."""
+    if evidence.artifacts is None:
+        return
+    folder = Copies(evidence.artifacts, evidence.history.newest.log_id or "").folder(spec.id)
+    for uri in evidence.artifacts.names(folder):
+        connection = sqlite3.connect(":memory:", isolation_level=None)
+        connection.deserialize(zstandard.decompress(evidence.artifacts.read(uri)))
+        file = TaskFile(spec.id, None, connection)
+        position = int(uri.rpartition("/")[2].partition("-")[0])
+        yield _Stood(f"its copy at {position}", position, _held(spec, file))
+        file.close()
+
+
+def _held(spec: TaskSpec, file: TaskFile) -> dict[str, object]:
+    """What the log up to the file's position determines.
+
+    Not so: what was sent and acknowledged until then (the outbox, its ordinals, offsets), which marks stand between,
+    and which rows of buffers are archived and gone. A head's watermark and control position come from outside.
+    """
+    producers = file.producers()
+    held: dict[str, object] = {
         "position": file.position,
         "state": dict(file.states()),
         "timers": sorted(file.timers()),
         "sequences": {where: target.sequence for where, target in file.targets().items() if target.sequence},
-        "accepted": {task: producer.last for task, producer in file.producers().items()},
+        "accepted": {task: producer.last for task, producer in producers.items()},
         "buffers": file.buffer_ends(),
+        "replayed letters": sorted(file.replays()),
+    }
+    if spec.head:
+        return held
+    return {
+        **held,
+        "control position": int(file.meta("control") or 0),
+        "watermark": file.meta("watermark_ms") or NEVER_MS,
+        "promises of writers": {
+            task: (producer.watermark_ms, producer.control) for task, producer in producers.items()
+        },
     }
 
 
-def _state_hash(file: TaskFile) -> str:
-    held = ((what, sorted(one.items()) if isinstance(one, dict) else one) for what, one in _held(file).items())
-    return sha256(repr(list(held)).encode()).hexdigest()
+def _state_hash(spec: TaskSpec, file: TaskFile) -> str:
+    found = sha256()
+    for what, one in _held(spec, file).items():
+        found.update(repr((what, sorted(one.items()) if isinstance(one, dict) else one)).encode())
+    return found.hexdigest()
 
 
 def _derived(replay: _Replay) -> Derived:

@@ -30,9 +30,8 @@ def history_of(platform: SimulatedPlatform) -> TopicHistory:
 def violations(platform: SimulatedPlatform, defect: Defect) -> list[str]:
     """All invariants; tasks are replayed by the same code, defect included."""
     history, artifacts = history_of(platform), platform.world.artifacts
-    files = {task_id: task.file for p in platform.world.processes.values() for task_id, task in p.tasks.items()}
     own = steps_of_all(history, artifacts)
-    return [str(v) for v in check(history, artifacts, files, steps=lambda: defect.in_steps(own()))]
+    return [str(v) for v in check(history, artifacts, platform.world.files, steps=lambda: defect.in_steps(own()))]
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from deploy.simulation.faults import Kind
 from tests.chaos.crash_points import Point
 from tests.scenarios.dying import dying
 from tests.scenarios.simulated import free
@@ -21,6 +22,7 @@ def holds_dying(point: Point, seed: int) -> None:
         platform = free(seed, instances=2)
     assert len(met) == 1, f"seed {seed}: the point was not met {nth} times"
     assert met[0], "it had nothing in hand"
+    assert platform.world.struck[f"{Kind.CRASH} {point}"] == 1
     found = violations(platform)
     assert not found, "\n".join([f"seed {seed}, {point}:", *found])
 

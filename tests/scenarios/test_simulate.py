@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,14 +11,17 @@ from typing import Any
 import pytest
 
 from deploy.simulation.faults import Kind
-from shared.contracts.envelope import Message
+from shared.contracts.definitions import Clock
+from shared.contracts.envelope import NEVER_MS, Message
+from shared.contracts.platform import Platform
+from shared.runtime.head_task import HeadTask
 from shared.runtime.service import Service
 from shared.runtime.step import Context, Handler
-from tests.scenarios.acts import Define, Publish, Settle, Tick
+from tests.scenarios.acts import Define, Pass, Publish, Release, Settle, Tick
 from tests.scenarios.simulation import __main__ as command
 from tests.scenarios.simulation import report as reports
-from tests.scenarios.simulation.history import Told, told, with_strikes
-from tests.scenarios.simulation.plan import LONG, MEDIUM, SHORT, Mix, plan_of
+from tests.scenarios.simulation.history import Broken, Reached, Told, told, with_strikes
+from tests.scenarios.simulation.plan import EARLY, LONG, MEDIUM, SHORT, Mix, plan_of
 from tests.scenarios.simulation.report import ENOUGH, FAULTS, Run
 from tests.scenarios.simulation.shrink import NotBroken, shrunk
 
@@ -72,9 +76,10 @@ def test_nothing_breaks_in_many_histories_and_every_fault_strikes() -> None:
 def test_seeds_mix_workloads_lengths_and_instances() -> None:
     plans = [plan_of(seed) for seed in range(1, 101)]
     assert {plan.mix for plan in plans} == {*Mix}
-    assert {plan.length for plan in plans} == {SHORT, MEDIUM, LONG}
+    assert {plan.length for plan in plans} == {SHORT, EARLY, MEDIUM, LONG}
     assert {plan.instances for plan in plans} == {1, 2, 3}
-    assert {type(act.what) for plan in plans for act in plan.acts} >= {Publish, Tick, Define, Settle}
+    assert {type(act.what) for plan in plans for act in plan.acts} >= {Publish, Tick, Pass, Define, Release, Settle}
+    assert {plan.clock for plan in plans} == {*Clock}
 
 
 def test_the_faults_of_a_seed_written_down_give_the_same_history() -> None:
@@ -125,10 +130,64 @@ def test_the_command_succeeds_where_all_holds(capsys: pytest.CaptureFixture[str]
     assert "FAILS" not in capsys.readouterr().out
 
 
-def test_a_fault_that_never_strikes_in_many_histories_is_a_failure() -> None:
+def test_a_fault_that_never_strikes_or_a_decision_never_come_to_in_many_histories_is_a_failure() -> None:
     run = Run(1)
     for seed in range(1, ENOUGH + 1):
-        run.take(seed, Told((), (), {fault: 1 for fault in FAULTS if fault != Kind.FREEZE}))
-    assert run.missing == [Kind.FREEZE]
+        struck = {fault: 1 for fault in FAULTS if fault != Kind.FREEZE}
+        run.take(seed, Told((), (), struck, frozenset(Reached) - {Reached.ROLL_BACK}))
+    assert run.missing == [Kind.FREEZE, Reached.ROLL_BACK]
     assert not run.holds
     assert len([line for line in reports.table(run).splitlines() if line.startswith(Kind.FREEZE)]) == 1
+
+
+# --- the report
+
+
+def slice_of(*seeds: int, broken: int = 0) -> Run:
+    run = Run(seeds[0], wall_s=2.0)
+    for seed in seeds:
+        what = (Broken("invariant 5", "a record is lost"),) if seed == broken else ()
+        run.take(seed, Told(what, (), {Kind.CRASH: 2}, frozenset({Reached.VERSION}), 10, 0.5, 0.5))
+    return run
+
+
+def test_slices_on_one_commit_add_up_and_another_commit_begins_anew(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reports, "_commit", lambda: "one")
+    reports.written(slice_of(1, 2, 3))
+    reports.written(slice_of(10, 11, broken=11))
+    _, total = reports.written(slice_of(3, 4))
+    assert (total.histories, total.distinct, list(total.failing)) == (7, 6, ["11"])
+    assert reports.so_far(total) == "on one so far: 7 histories in 3 runs, 6 different seeds, 1 failing"
+    held = json.loads((elsewhere / "simulate.json").read_text())
+    rows = {row["name"]: row["value"] for row in held["rows"]}
+    assert (rows["histories"], rows["different seeds"], rows["histories that break something"]) == (7, 6, 1)
+    assert (rows[f"fault: {Kind.CRASH}"], rows["histories with a version"], rows["CPU of a history"]) == (14, 7, 1.0)
+    assert held["so far"]["seeds"] == [[1, 4], [10, 11]]
+    assert [one["histories a second"] for one in held["so far"]["slices"]] == [1.5, 1.0, 1.0]
+    monkeypatch.setattr(reports, "_commit", lambda: "another")
+    assert reports.written(slice_of(1))[1].histories == 1
+
+
+def test_a_tree_with_changes_begins_anew_each_time(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reports, "_commit", lambda: "one" + reports.DIRTY)
+    reports.written(slice_of(1, 2, 3))
+    assert reports.written(slice_of(4))[1].histories == 1
+
+
+# --- the wall clock, and releases
+
+
+def hasty(task: HeadTask, platform: Platform, token: object, end_reached: object) -> None:
+    """A planted bug: a tick of the wall clock counts as soon as it is seen, whatever waits in the topic."""
+    task.control = max(task.control, platform.position)
+    task._tick_ms = platform.ticks.get("wall", NEVER_MS)
+
+
+def test_a_head_that_does_not_wait_for_what_stands_before_a_tick_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HeadTask, "_observe_wall", hasty)
+    plans = (plan_of(seed) for seed in itertools.count(1))
+    plan = next(p for p in plans if (p.clock, p.length, p.mix, p.instances) == (Clock.WALL, SHORT, Mix.PLAIN, 1))
+    broken = told(plan, only="invariant 7").broken
+    assert any("before it took offset" in one.text for one in broken)

@@ -47,9 +47,8 @@ def history_of(platform: SimulatedPlatform) -> TopicHistory:
 
 
 def violations(platform: SimulatedPlatform, *, replay: bool = True) -> list[str]:
-    files = {task_id: task.file for p in platform.world.processes.values() for task_id, task in p.tasks.items()}
     history = history_of(platform)
-    found = [str(v) for v in check(history, platform.world.artifacts, files, replay=replay)]
+    found = [str(v) for v in check(history, platform.world.artifacts, platform.world.files, replay=replay)]
     return [*found, *replicas_hold_their_logs(platform, history)]
 
 

@@ -37,10 +37,15 @@ class Read:
 
 
 class TopicHistory:
-    """Every log from its beginning. What counts is computed here once more, from the rule, for each log."""
+    """Every log from its beginning. What counts is computed here once more, from the rule, for each log.
 
-    def __init__(self, logs: Mapping[TopicPartition, Sequence[LogRecord]]) -> None:
+    `stamped_on_arrival`: timestamps are of one clock, that of the broker when a record came to stand in its log, so
+    that they tell what stood there before what. On Kafka they are those of the writers.
+    """
+
+    def __init__(self, logs: Mapping[TopicPartition, Sequence[LogRecord]], *, stamped_on_arrival: bool = False) -> None:
         self.logs = {tp: list(records) for tp, records in logs.items()}
+        self.stamped_on_arrival = stamped_on_arrival
         self._accepted: dict[TopicPartition, list[Read]] = {}
         self._entries: dict[TopicPartition, list[tuple[LogRecord, Message | Mark | None]]] = {}
 
@@ -49,7 +54,7 @@ class TopicHistory:
         """All logs of a broker in memory."""
         admin = broker.admin()
         tps = [TopicPartition(t, p) for t in sorted(admin.topics()) for p in range(admin.partitions(t) or 0)]
-        return cls({tp: broker.history(tp) for tp in tps})
+        return cls({tp: broker.history(tp) for tp in tps}, stamped_on_arrival=True)
 
     @classmethod
     def read(cls, broker: Broker, silent_s: float = 60.0) -> TopicHistory:
@@ -176,7 +181,7 @@ class TopicHistory:
         return self._with_log(tp, [record for record in self.logs[tp] if record.offset < read.offset])
 
     def _with_log(self, tp: TopicPartition, log: list[LogRecord]) -> TopicHistory:
-        other = TopicHistory({**self.logs, tp: log})
+        other = TopicHistory({**self.logs, tp: log}, stamped_on_arrival=self.stamped_on_arrival)
         other._accepted = {kept: reads for kept, reads in self._accepted.items() if kept != tp}
         other._entries = {kept: entries for kept, entries in self._entries.items() if kept != tp}
         if tp != CONTROL_TP:

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from tests.scenarios.simulation.history import Altered, Told, as_it_is, told
+from tests.scenarios.simulated import Altered, as_it_is
+from tests.scenarios.simulation.history import Told, told
 from tests.scenarios.simulation.plan import plan_of
-from tests.scenarios.simulation.report import Run, table, written
+from tests.scenarios.simulation.report import Run, so_far, table, written
 from tests.scenarios.simulation.shrink import shrunk
 from tests.scenarios.simulation.story import story
 from tests.scenarios.simulation.workers import begin_quietly, histories
@@ -32,7 +33,7 @@ class Arguments:
 
 
 def main(arguments: Sequence[str] | None = None, altered: Altered = as_it_is) -> int:
-    """The exit status: 1 if anything breaks, or if a fault struck in none of many histories.
+    """The exit status: 1 if anything breaks, or if of many histories none was struck by a fault, or got to a decision.
 
     `altered`: what takes the place of each service, for tests; then there is one process only.
     """
@@ -41,9 +42,10 @@ def main(arguments: Sequence[str] | None = None, altered: Altered = as_it_is) ->
     run = _played(seeds, 1 if altered is not as_it_is else asked.jobs, altered, asked.within_s)
     if asked.seed is None:
         print(table(run))
-        print(f"written to {written(run)}")
-    for fault in run.missing:
-        print(f"NEVER STRUCK: {fault}")
+        file, total = written(run)
+        print(f"{so_far(total)}\nwritten to {file}")
+    for missing in run.missing:
+        print(f"NEVER: {missing}")
     _tell_failing(run, altered)
     return 0 if run.holds else 1
 

@@ -5,24 +5,40 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
 from deploy.simulation.faults import DrawnStorm, ListedStorm, Strike
 from deploy.simulation.platform import SimulatedPlatform
 from deploy.simulation.world import DoesNotSettle
-from shared.runtime.service import Service
+from shared.contracts import control as c
+from shared.contracts.definitions import Clock
+from shared.runtime.step import Step
 from tests.scenarios.acts import play
 from tests.scenarios.invariants import INVARIANTS, check
+from tests.scenarios.later_release import with_later_release
 from tests.scenarios.poison import Defect, some
 from tests.scenarios.replayed_tasks import steps_of_all
-from tests.scenarios.simulated import FITS
+from tests.scenarios.simulated import FITS, Altered, as_it_is
 from tests.scenarios.simulation.plan import POISONED, Plan
+from tests.scenarios.tables import replicas_hold_their_logs
 from tests.scenarios.topic_history import TopicHistory
 
-Altered = Callable[[Service], Service]
 ROWS_PER_SEGMENT = 20
-DOES_NOT_SETTLE, RAISES = "does not settle", "raises"
+DOES_NOT_SETTLE, RAISES, REPLICAS = "does not settle", "raises", "a replica of a table is what its log says"
+
+
+class Reached(StrEnum):
+    """How far a history gets through the loop: without these, what must hold of decisions says nothing."""
+
+    VERSION = "a version"
+    ROLLOUT = "a rollout"
+    PROMOTION = "a promotion by a rollout"
+    ROLL_BACK = "a roll-back"
+    SECOND_RUN = "a second run of a model"
+    WALL = "sources by the wall clock"
+    RELEASE = "a later release at work"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +64,10 @@ class Told:
     broken: tuple[Broken, ...]
     strikes: tuple[Strike, ...]
     struck: Mapping[str, int] = field(default_factory=Counter[str])
+    reached: frozenset[Reached] = frozenset()
     records: int = 0
     played_s: float = 0.0
     checked_s: float = 0.0
-
-
-def as_it_is(service: Service) -> Service:
-    """A service as its own `build` gives it."""
-    return service
 
 
 def told(plan: Plan, altered: Altered = as_it_is, *, only: str = "") -> Told:
@@ -66,6 +78,7 @@ def told(plan: Plan, altered: Altered = as_it_is, *, only: str = "") -> Told:
     defect = Defect(some(POISONED)) if plan.mix.poisoned else None
     storm = DrawnStorm(plan.seed, plan.faults) if plan.strikes is None else ListedStorm(plan.strikes)
     struck: Counter[str] = Counter()
+    reached: frozenset[Reached] = frozenset()
     records, began_s, played_s = 0, time.process_time(), 0.0
     try:
         platform = SimulatedPlatform(
@@ -77,26 +90,51 @@ def told(plan: Plan, altered: Altered = as_it_is, *, only: str = "") -> Told:
         play(platform, plan.acts)
         played_s = time.process_time() - began_s
         history = TopicHistory.of_memory(platform.world.broker)
-        records = sum(map(len, history.logs.values()))
-        broken = tuple(_broken(platform, history, defect, only))
+        records, reached = sum(map(len, history.logs.values())), frozenset(_reached(plan, platform, history))
+        broken = tuple(_broken(plan, platform, history, defect, only))
     except DoesNotSettle as moves:
         broken = (Broken(DOES_NOT_SETTLE, str(moves)),)
     except Exception as error:  # noqa: BLE001  whatever a service raises is a finding
         broken = (Broken(f"{RAISES} {type(error).__name__}", str(error)),)
     strikes = tuple(storm.drawn) if isinstance(storm, DrawnStorm) else plan.strikes or ()
     struck = Counter({str(what): times for what, times in struck.items()})
-    return Told(broken, strikes, struck, records, played_s, time.process_time() - began_s - played_s)
+    return Told(broken, strikes, struck, reached, records, played_s, time.process_time() - began_s - played_s)
 
 
-def _broken(platform: SimulatedPlatform, history: TopicHistory, defect: Defect | None, only: str) -> list[Broken]:
-    world, numbers = platform.world, INVARIANTS.keys()
+def _broken(
+    plan: Plan, platform: SimulatedPlatform, history: TopicHistory, defect: Defect | None, only: str
+) -> Iterator[Broken]:
+    artifacts, numbers = platform.world.artifacts, list(INVARIANTS)
     if only:
         numbers = [number for number in INVARIANTS if only == invariant(number)]
-    files = {task_id: task.file for p in world.processes.values() for task_id, task in p.tasks.items()}
-    own = steps_of_all(history, world.artifacts)
-    steps = own if defect is None else lambda: defect.in_steps(own())
-    found = check(history, world.artifacts, files, steps=steps, numbers=numbers)
-    return [Broken(invariant(violation.number), violation.text) for violation in found]
+    own = steps_of_all(history, artifacts)
+
+    def steps() -> Mapping[str, Step]:
+        """As they ran: with the defect, and as each release has them."""
+        made = own() if defect is None else defect.in_steps(own())
+        for service in plan.released:
+            made = with_later_release(made, service)
+        return made
+
+    found = check(history, artifacts, platform.world.files, steps=steps, numbers=numbers) if numbers else ()
+    yield from (Broken(invariant(violation.number), violation.text) for violation in found)
+    if only in ("", REPLICAS):
+        yield from (Broken(REPLICAS, text) for text in replicas_hold_their_logs(platform, history))
+
+
+def _reached(plan: Plan, platform: SimulatedPlatform, history: TopicHistory) -> Iterator[Reached]:
+    kinds = {
+        Reached.VERSION: c.VersionRegistered, Reached.ROLLOUT: c.RolloutStarted, Reached.ROLL_BACK: c.ModelRolledBack,
+    }  # fmt: skip
+    yield from (what for what, kind in kinds.items() if any(history.decided(kind)))
+    if any(promoted.rollout_id is not None for _, promoted in history.decided(c.VersionPromoted)):
+        yield Reached.PROMOTION
+    if max(Counter(run.model for _, run in history.decided(c.RunRequested)).values(), default=0) > 1:
+        yield Reached.SECOND_RUN
+    if plan.clock is Clock.WALL:
+        yield Reached.WALL
+    if any("@" in name and process.tasks for name, process in platform.world.processes.items()):
+        yield Reached.RELEASE
 
 
 def invariant(number: int) -> str:

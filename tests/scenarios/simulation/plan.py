@@ -10,9 +10,11 @@ from typing import TypeVar
 
 from deploy.simulation.faults import ALL_FAULTS, Faults, Strike
 from deploy.simulation.platform import SimulatedPlatform
-from shared.contracts.definitions import FeatureView, Model, Source
-from tests.scenarios import entity_workload, workload
-from tests.scenarios.acts import Act, Call, at_the_end, of_blocks, settling
+from shared.contracts import control as c
+from shared.contracts.definitions import Clock, FeatureView, Model, Source
+from tests.scenarios import acts as by_events
+from tests.scenarios import by_the_wall, entity_workload, workload
+from tests.scenarios.acts import Act, Call, Release, settling
 from tests.scenarios.poison import Clerk
 
 T = TypeVar("T")
@@ -49,10 +51,14 @@ class Length:
     window: int = 100_000
 
 
-SHORT, MEDIUM, LONG = Length(range(2, 6), 6), Length(range(9, 13), 12, 60, 80), Length(range(20, 27), 12, 120, 140)
+# The gate compares on at least 30 rows that were held back, of a window of 90 or more.
+SHORT, EARLY = Length(range(2, 6), 6), Length(range(7, 9), 12, 50, 60)  # the earliest fit that there may be
+MEDIUM, LONG = Length(range(14, 18), 12, 50, 100), Length(range(20, 27), 12, 120, 140)
 MIXES = {Mix.PLAIN: 30, Mix.ENTITIES: 10, Mix.LATER: 20, Mix.POISON: 25, Mix.POISON_ON_THE_WAY: 15}
-LENGTHS = {SHORT: 78, MEDIUM: 19, LONG: 3}
+LENGTHS = {SHORT: 80, EARLY: 6, MEDIUM: 11, LONG: 3}
 INSTANCES = {1: 40, 2: 40, 3: 20}
+CLOCKS = {Clock.EVENTS: 70, Clock.WALL: 30}
+RELEASED = {None: 80, "features": 8, "serving": 6, "monitoring": 6}  # which service has its next release half-way
 # Steps of the scheduler between two records, at most, and before all comes to rest: a record on its way from its topic
 # to its outcome takes some hundreds.
 GAPS = {40: 30, 80: 45, 200: 25}
@@ -69,6 +75,7 @@ class Plan:
     instances: int
     faults: Faults
     length: Length
+    clock: Clock
     opening_steps: int
     acts: tuple[Act, ...]
     strikes: tuple[Strike, ...] | None = None
@@ -84,12 +91,18 @@ class Plan:
         declared = {
             Mix.PLAIN: workload.definitions, Mix.POISON: workload.definitions, Mix.LATER: entity_workload.first_half,
         }.get(self.mix, entity_workload.definitions)()  # fmt: skip
-        return [
+        fitted = [
             Model.written({**one.model_dump(mode="json"), "training": training})
             if isinstance(one, Model) and one.name == workload.MODEL
             else one
             for one in declared
         ]
+        return fitted if self.clock is Clock.EVENTS else [by_the_wall.defined(one) for one in fitted]
+
+    @property
+    def released(self) -> Sequence[str]:
+        """The services of which there is a second release."""
+        return [act.what.service for act in self.acts if isinstance(act.what, Release)]
 
 
 def plan_of(seed: int) -> Plan:
@@ -99,10 +112,12 @@ def plan_of(seed: int) -> Plan:
     gap, weather = _one_of(draw, GAPS), _one_of(draw, WEATHER)
     if length is not SHORT:
         gap //= 3  # more is on its way at once
-    return Plan(
-        seed, mix, instances, _heavier(ALL_FAULTS, weather), length, draw.randrange(0, 120),
-        tuple(_acts(seed, draw, mix, length, gap)),
-    )  # fmt: skip
+    opening_steps, further = draw.randrange(0, 120), random.Random(f"clock and releases of {seed}")
+    clock, released = _one_of(further, CLOCKS), _one_of(further, RELEASED)
+    acts = _acts(seed, draw, mix, length, gap, clock)
+    if released is not None:
+        acts.insert(further.randrange(len(acts) // 2), Act(further.randrange(gap), Release(released)))
+    return Plan(seed, mix, instances, _heavier(ALL_FAULTS, weather), length, clock, opening_steps, tuple(acts))
 
 
 def _one_of(draw: random.Random, shares: dict[T, int]) -> T:
@@ -116,20 +131,59 @@ def _heavier(faults: Faults, times: float) -> Faults:
         "crash", "crash_within", "drop", "freeze", "fill_disk", "store", "broker", "slow", "worker", "clock",
     )  # fmt: skip
     assert {*by_step} <= {field.name for field in fields(Faults)}
-    return replace(faults, **{name: getattr(faults, name) * times for name in by_step})
+    heavier = replace(faults, **{name: getattr(faults, name) * times for name in by_step})
+    return replace(heavier, worker=heavier.worker / 10)  # whatever fits next dies: the first fit should not always
 
 
-def _acts(seed: int, draw: random.Random, mix: Mix, length: Length, gap: int) -> list[Act]:
+def _acts(seed: int, draw: random.Random, mix: Mix, length: Length, gap: int, clock: Clock) -> list[Act]:
+    time = by_events if clock is Clock.EVENTS else by_the_wall
     made = entity_workload.blocks if mix.several else workload.blocks
     blocks = made(seed, draw.choice(length.blocks), length.size, careless=True)
+    blocks = blocks if clock is Clock.EVENTS else by_the_wall.dated(blocks)
     later = entity_workload.later() if mix is Mix.LATER else ()
-    acts = list(of_blocks(blocks, draw, gap, later))
+    acts = list(time.of_blocks(blocks, draw, gap, later))
+    if length is not SHORT:
+        _insert_rests(acts, random.Random(f"rests of {seed}"))
     if mix.poisoned:
         for place in sorted(draw.sample(range(len(acts) + 1), 2), reverse=True):
             acts.insert(place, Act(draw.randrange(gap), REPLAY))
         # What raises in one log raises in the next as well: once for each of them.
         acts += [act for _ in range(3) for act in (settling(draw, STORMY), Act(0, REPLAY))]
-    return [*acts, settling(draw, STORMY), *at_the_end(blocks[-1].end_ms, draw, STORMY)]
+    return [*acts, settling(draw, STORMY), *time.at_the_end(blocks[-1].end_ms, draw, STORMY)]
+
+
+def _insert_rests(acts: list[Act], draw: random.Random) -> None:
+    """Where a model is fitted: now and then what is on its way comes to rest, so that more comes behind its versions.
+
+    And a person may ask for something then.
+    """
+    last = len(acts)
+    for share, asked in reversed(RESTS):
+        place = int(last * share)
+        if asked is not None and draw.random() < 0.7:
+            acts.insert(place, Act(draw.randrange(20), asked))
+        acts.insert(place, settling(draw))
+
+
+def _ask_for_a_run(platform: SimulatedPlatform) -> None:
+    platform.say(c.RetrainModel(model=workload.MODEL, by="ann", request_id="run"), "run")
+
+
+def _promote_the_newest(platform: SimulatedPlatform) -> None:
+    newest = max(platform.newest.model(workload.MODEL).versions, default=1)
+    request_id = f"promote at {platform.history.position}"
+    platform.say(c.PromoteVersion(model=workload.MODEL, version=newest, by="ann", request_id=request_id), request_id)
+
+
+def _roll_back(platform: SimulatedPlatform) -> None:
+    platform.say(c.RollBackModel(model=workload.MODEL, by="ann", request_id="back"), "back")
+
+
+PROMOTE = Call("somebody lets the newest version answer", _promote_the_newest)
+RESTS = (
+    (0.45, None), (0.55, PROMOTE), (0.65, Call("somebody asks for a run", _ask_for_a_run)), (0.75, None),
+    (0.85, PROMOTE), (0.95, Call("somebody asks for the version before", _roll_back)),
+)  # fmt: skip
 
 
 def _replay_letters(platform: SimulatedPlatform) -> None:

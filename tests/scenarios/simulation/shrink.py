@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from tests.scenarios.acts import Act
-from tests.scenarios.simulation.history import Altered, Broken, Told, as_it_is, told
+from tests.scenarios.simulated import Altered, as_it_is
+from tests.scenarios.simulation.history import Broken, Told, told
 from tests.scenarios.simulation.plan import Plan
 
 T = TypeVar("T")

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from itertools import accumulate
 
 from deploy.simulation.faults import Disk, Kind, Strike
+from shared.contracts.definitions import Clock
 from shared.runtime.memory_log import Fate
-from tests.scenarios.acts import Act, Call, Define, Publish, Settle, Tick
+from tests.scenarios.acts import Act, Call, Define, Pass, Publish, Release, Settle, Tick
 from tests.scenarios.invariants import INVARIANTS
 from tests.scenarios.simulation.history import Broken, invariant
 from tests.scenarios.simulation.plan import Plan
@@ -23,7 +24,8 @@ FATES = {
 def story(plan: Plan, broken: Broken) -> str:
     """Line by line, in the order in which it happened. Steps are the scheduler's: what one process does at once."""
     several = "one instance" if plan.instances == 1 else f"{plan.instances} instances"
-    lines = [f"seed {plan.seed}: {plan.mix}; {several} of each service"]
+    clock = "; sources by the wall clock" if plan.clock is Clock.WALL else ""
+    lines = [f"seed {plan.seed}: {plan.mix}{clock}; {several} of each service"]
     at_steps = accumulate((act.steps for act in plan.acts), initial=plan.opening_steps)
     acts = [(at, 1, _act(act)) for at, act in zip(list(at_steps)[1:], plan.acts, strict=True)]
     sends = [strike for strike in plan.strikes or () if strike.kind is Kind.SEND]
@@ -45,6 +47,12 @@ def _act(act: Act) -> str:
             return f"a client publishes to {sent.source}/{sent.partition}: {record}"
         case Tick(time_ms):
             return f"a tick says that it is {time_ms}"
+        case Pass(time_ms, None):
+            return f"time goes by, until the clock shows {time_ms}"
+        case Pass(time_ms, after_ms):
+            return f"time goes by, until ticks show {time_ms}, and {after_ms} ms more than they have shown"
+        case Release(service):
+            return f"release 2 of {service} is started beside the first"
         case Define(definitions):
             return f"somebody asks for {', '.join(one.name for one in definitions)}"
         case Settle():

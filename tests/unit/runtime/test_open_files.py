@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+from pathlib import Path
+
 import pytest
 
 from deploy.simulation.memory_files import MemoryFiles
 from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.copies import Copies
-from shared.runtime.open_files import HAND_OVER_S, OpenFiles
+from shared.runtime.open_files import HAND_OVER_S, TRY_DISK_EVERY_S, OpenFiles
 from shared.runtime.step import Wait
-from shared.runtime.task_file import Changes, FileCopy, TaskFile
+from shared.runtime.task_file import Changes, DiskFull, FileCopy, TaskFile
 from tests.memory_host import AtOnce
 
 TASK, MEMBERSHIP = "monitoring/join/joins.fraud.v1/0", "membership 2"
@@ -65,3 +68,60 @@ def test_a_file_that_got_further_than_its_copies_stays() -> None:
     bench.files.open(TASK).commit(Changes(0, 7))
     bench.copies.keep(TASK, at(4))
     assert bench.open(None).position == 7
+
+
+def test_a_full_disk_takes_no_new_file_and_one_that_is_there_is_only_read() -> None:
+    bench = Bench()
+    bench.files.fill()
+    with pytest.raises(DiskFull, match="goes on by itself once there is room"):
+        bench.open(None)
+    bench.files.free()
+    file = bench.open(None)
+    file.commit(Changes(0, 7))
+    bench.files.fill()
+    again = bench.files.open(TASK)
+    assert again.position == 7
+    with pytest.raises(DiskFull):
+        again.commit(Changes(7, 8))
+    bench.files.put_back(bench.files.image())
+    with pytest.raises(DiskFull):
+        bench.files.open(TASK).commit(Changes(7, 8))
+    bench.files.free()
+    bench.files.open(TASK).commit(Changes(7, 8))
+    assert file.position == 7  # of the disk before
+    assert bench.files.open(TASK).position == 8
+
+
+def test_a_copy_for_which_there_is_no_room_is_waited_with_and_not_asked_for_all_the_time() -> None:
+    bench = Bench()
+    bench.files.open(TASK).commit(Changes(0, 3))
+    bench.copies.keep(TASK, at(9))
+    bench.files.fill()
+    with pytest.raises(Wait, match="goes on by itself once there is room"):
+        bench.open(None)
+    with pytest.raises(Wait, match="tried again every second"):
+        bench.open(None)
+    bench.files.free()
+    bench.now_s += TRY_DISK_EVERY_S
+    assert bench.open(None).position == 9
+
+
+def test_a_copy_that_a_full_disk_does_not_take_leaves_the_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = TaskFile(TASK, tmp_path / "here.sqlite")
+    file.commit(Changes(0, 3))
+
+    def full(path: Path, data: bytes) -> int:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", full)
+        with pytest.raises(DiskFull, match="No space left"):
+            file.restore(at(9))
+    assert file.position == 3
+    assert not list(tmp_path.glob("*.new"))
+    file.restore(at(9))
+    assert file.position == 9
+    file.close()

@@ -267,6 +267,23 @@ def test_a_killed_process_goes_on_from_its_files(bench: Bench) -> None:
     assert len({h["ce_id"] for h in events}) == 3
 
 
+def test_a_process_that_begins_on_a_full_disk_waits_for_room_and_says_so() -> None:
+    bench, disk = Bench(), MemoryFiles()
+    bench.files = disk
+    disk.fill()
+    process = bench.started()
+    bench.found()
+    bench.turn()
+    assert process.tasks == {}
+    assert all("goes on by itself once there is room" in why for why in process.awaited.values())
+    assert process.awaited
+    disk.free()
+    bench.clock.pass_ms(1_000)
+    bench.turn()
+    assert process.tasks
+    assert not process.awaited
+
+
 def test_a_full_outbox_pauses_the_input_until_it_has_drained(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "LARGEST_OUTBOX", 3)
     bench.turn()
