@@ -21,10 +21,14 @@ import shared.runtime.task
 from deploy.simulation.faults import ALL_FAULTS
 from deploy.simulation.platform import SimulatedPlatform
 from deploy.simulation.world import DoesNotSettle
-from tests.mutants.mutant import ALIKE, SETTLES
-from tests.scenarios import entity_workload, test_dead_letters
+from tests.chaos.crash_points import Point
+from tests.mutants.mutant import ALIKE, REPLICAS, SETTLES
+from tests.mutants.odd_histories import with_a_silent_writer, with_labels_when_due
+from tests.scenarios import entity_workload, test_dead_letters, test_releases
+from tests.scenarios.dying import dying
 from tests.scenarios.invariants import check
 from tests.scenarios.simulated import UNDECIDING, free, lockstep
+from tests.scenarios.tables import replicas_hold_their_logs
 from tests.scenarios.test_simulation import decisions, history_of, outcomes
 from tests.scenarios.without_the_judge import without_the_judge
 from tests.unit.registry.invariants import violations as control_violations
@@ -47,6 +51,26 @@ def in_brief(seed: int) -> Iterator[Found]:
 def in_rough_weather(seed: int) -> Iterator[Found]:
     """Sends that fail often, and processes that die often: one soon after the other."""
     yield from _violations(free(seed, replace(ALL_FAULTS, crash=0.05, fail=0.1), count=10))
+
+
+def dying_in_a_commit(seed: int) -> Iterator[Found]:
+    """Somebody dies within a transaction, with work in hand."""
+    with dying(Point.IN_COMMIT, 17 * seed):
+        platform = free(seed, count=10, instances=2)
+    yield from _violations(platform)
+
+
+def of_tables(seed: int) -> Iterator[Found]:
+    """Logs of tables that lose their beginning again and again, so that whoever starts again needs a copy."""
+    yield from _violations(free(seed, replace(ALL_FAULTS, expire=0.02, store=0.004), count=16))
+
+
+def of_a_release(seed: int) -> Iterator[Found]:
+    """Code that derives other events is started beside the old one, while records are on their way."""
+    platform = free(seed, instances=1 + seed % 2, count=14, half_way=test_releases._begin)
+    for one in test_releases._violations(platform):
+        if one.number != 10:  # the second computation does not know the new code
+            yield one.number, one.text
 
 
 def of_entities(seed: int) -> Iterator[Found]:
@@ -108,23 +132,41 @@ def with_the_judge_away(workload: int) -> Iterator[Found]:
     yield from _violations(without_the_judge(workload))
 
 
+def of_a_silent_writer(workload: int) -> Iterator[Found]:
+    """One of those who write a log has not been heard yet."""
+    yield from _violations(with_a_silent_writer(workload))
+
+
+def when_due(workload: int) -> Iterator[Found]:
+    """Labels that are dated exactly when an outcome falls due."""
+    yield from _violations(with_labels_when_due(workload))
+
+
 HISTORIES: Mapping[str, Play] = {
     "free": under_faults,
     "brief": in_brief,
     "rough": in_rough_weather,
+    "dying": dying_in_a_commit,
+    "tables": of_tables,
+    "release": of_a_release,
     "entities": of_entities,
     "letters": with_letters,
     "calm": calm,
     "lockstep": in_lockstep,
     "control": of_control,
     "judge away": with_the_judge_away,
+    "silent": of_a_silent_writer,
+    "when due": when_due,
 }
 
 
 def _violations(platform: SimulatedPlatform, *, replay: bool = True) -> Iterator[Found]:
     files = {task_id: task.file for p in platform.world.processes.values() for task_id, task in p.tasks.items()}
-    for one in check(history_of(platform), platform.world.artifacts, files, replay=replay):
+    history = history_of(platform)
+    for one in check(history, platform.world.artifacts, files, replay=replay):
         yield one.number, one.text
+    for text in replicas_hold_their_logs(platform, history):
+        yield REPLICAS, text
 
 
 def found(kind: str, seed: int) -> tuple[list[Found], str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-ALIKE, SETTLES = "alike", "settles"  # beside the numbers of invariants: lockstep decides alike; the platform settles
+# Beside the numbers of invariants: lockstep decides alike; who follows a table knows what its log says; nothing hangs.
+ALIKE, REPLICAS, SETTLES = "alike", "replicas", "settles"
 Falls = tuple[int | str, ...]
 
 
@@ -22,7 +23,7 @@ class Edit:
 class Mutant:
     """`breaks`: the guarantee, as the design states it; `section`: where.
 
-    Noticed by one kind of simulated `histories`, where one of `falls` (invariants by number, or ALIKE, SETTLES) no
+    Noticed by one kind of simulated `histories`, where one of `falls` (invariants by number, ALIKE or REPLICAS) no
     longer holds at some seed; or by `tests`, all of which fail. `fast`: `make test` looks at it too, at this seed.
     """
 

@@ -218,8 +218,13 @@ MUTANTS = (
                 "            self._drop(task, first)\n",
                 "            self._drop(task, first + self._rows // 2)\n",
             ),
+            Edit(
+                "shared/runtime/segments.py",
+                "        if len(rows) < self._rows or log_id is None:\n",
+                "        if log_id is None:\n",
+            ),
         ),
-        falls=(10, "settles"),
+        falls=(10,),
         histories="free",
     ),
 )
