@@ -22,14 +22,14 @@ MUTANTS = (
         histories="tables",
     ),
     Mutant(
-        "a table's copy is told one position too far",
+        "a table's copy is told further than it goes",
         "3, tables",
         "A copy holds what the log says up to the position that it names.",
         (
             Edit(
                 "services/features/table_copier.py",
                 "        position = job.standing.position\n",
-                "        position = job.standing.position + 1\n",
+                "        position = (self._process.followed.standing(job.tp) or job.standing).position\n",
             ),
         ),
         falls=(9,),

@@ -176,7 +176,7 @@ MUTANTS = (
             ),
         ),
         falls=(5, 6),
-        histories="rough",
+        histories="failing",
     ),
     Mutant(
         "a follower takes repetitions",

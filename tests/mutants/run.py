@@ -73,13 +73,14 @@ def _control(tree: Tree, mutants: Sequence[Mutant], rows: Sequence[Row], slice_:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--only", default="", help="bugs whose name, file or histories hold this text")
+    parser.add_argument("--only", default="", help="bugs whose name, file or histories hold one of these texts")
     parser.add_argument("--seeds", default="1-12", help="of simulated histories, such as 1-12 or 3,5")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time")
     parser.add_argument("--slice", default="1/1", help="such as 2/5: the second fifth of the list")
     options = parser.parse_args()
     part, parts = map(int, options.slice.split("/"))
-    wanted = [m for m in MUTANTS if options.only in f"{m.name} {m.histories} {m.edits[0].file}"]
+    texts = options.only.split(",")
+    wanted = [m for m in MUTANTS if any(one in f"{m.name} {m.histories} {m.edits[0].file}" for one in texts)]
     mutants = wanted[part - 1 :: parts]
     if not mutants:
         parser.error(f"no bug has {options.only!r} in its name, file or histories")
