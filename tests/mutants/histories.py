@@ -18,7 +18,7 @@ from pathlib import Path
 import structlog
 
 import shared.runtime.task
-from deploy.simulation.faults import ALL_FAULTS, Faults
+from deploy.simulation.faults import ALL_FAULTS
 from deploy.simulation.platform import SimulatedPlatform
 from deploy.simulation.world import DoesNotSettle
 from tests.chaos.crash_points import Point
@@ -71,13 +71,6 @@ def of_a_release(seed: int) -> Iterator[Found]:
     for one in test_releases._violations(platform):
         if one.number != 10:  # the second computation does not know the new code
             yield one.number, one.text
-
-
-def with_failing_sends(seed: int) -> Iterator[Found]:
-    """Of all sends a half fail, while others land: also the first of tasks that come with later definitions."""
-    first, later = entity_workload.first_half(), entity_workload.later()
-    made = free(seed, Faults(fail=0.5), declared=first, made=entity_workload.blocks, later=later, count=5)
-    yield from _violations(made)
 
 
 def of_entities(seed: int) -> Iterator[Found]:
@@ -154,7 +147,6 @@ HISTORIES: Mapping[str, Play] = {
     "brief": in_brief,
     "rough": in_rough_weather,
     "dying": dying_in_a_commit,
-    "failing": with_failing_sends,
     "tables": of_tables,
     "release": of_a_release,
     "entities": of_entities,

@@ -175,8 +175,7 @@ MUTANTS = (
                 "self.begins_late = True",
             ),
         ),
-        falls=(5, 6),
-        histories="failing",
+        tests=(f"{UNIT}/test_task_accepts.py::test_at_the_beginning_of_a_log_nothing_but_one_is_first",),
     ),
     Mutant(
         "a follower takes repetitions",
