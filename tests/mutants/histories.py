@@ -18,7 +18,7 @@ from pathlib import Path
 import structlog
 
 import shared.runtime.task
-from deploy.simulation.faults import ALL_FAULTS
+from deploy.simulation.faults import ALL_FAULTS, Faults
 from deploy.simulation.platform import SimulatedPlatform
 from deploy.simulation.world import DoesNotSettle
 from tests.chaos.crash_points import Point
@@ -49,8 +49,8 @@ def in_brief(seed: int) -> Iterator[Found]:
 
 
 def in_rough_weather(seed: int) -> Iterator[Found]:
-    """Sends that fail often, and processes that die often: one soon after the other."""
-    yield from _violations(free(seed, replace(ALL_FAULTS, crash=0.05, fail=0.1), count=10))
+    """Sends that fail often, and processes that die soon after; not so often that they are never at work."""
+    yield from _violations(free(seed, Faults(crash=0.012, fail=0.3), count=12))
 
 
 def dying_in_a_commit(seed: int) -> Iterator[Found]:
