@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import structlog
@@ -21,8 +22,13 @@ import shared.runtime.task
 from deploy.simulation.faults import ALL_FAULTS, Faults
 from deploy.simulation.platform import SimulatedPlatform
 from deploy.simulation.world import DoesNotSettle
+from shared.contracts import control as c
+from shared.contracts.definitions import Policy
+from tests import builders as b
 from tests.chaos.crash_points import Point
-from tests.mutants.mutant import ALIKE, REPLICAS, SETTLES
+from tests.mutants.adopted import only_what_ticks_name_is_adopted
+from tests.mutants.decided_order import decided_by_time_and_id
+from tests.mutants.mutant import ADOPTED, ALIKE, ORDERED, REPLICAS, SETTLES
 from tests.mutants.odd_histories import with_a_silent_writer, with_labels_when_due
 from tests.scenarios import entity_workload, test_dead_letters, test_releases
 from tests.scenarios.dying import dying
@@ -31,6 +37,7 @@ from tests.scenarios.simulated import UNDECIDING, free, lockstep
 from tests.scenarios.tables import replicas_hold_their_logs
 from tests.scenarios.test_simulation import decisions, history_of, outcomes
 from tests.scenarios.without_the_judge import without_the_judge
+from tests.unit.control_plane import ControlPlane
 from tests.unit.registry.invariants import violations as control_violations
 from tests.unit.registry.test_any_order import Chaos
 
@@ -110,7 +117,21 @@ def of_control(seed: int) -> Iterator[Found]:
         for text in control_violations(plane):
             number = text.partition(":")[0]
             yield (int(number) if number.isdecimal() else number), f"seed {one}: {text}"
+        yield from _not_gated(one, plane)
         yield from history.overdue
+
+
+def _not_gated(seed: int, plane: ControlPlane) -> Iterator[Found]:
+    """2, by the figures of each gate, not by what it says of itself. Policy `every` is a gate of its own."""
+    registered = {event.version: event for event in plane.events if isinstance(event, c.VersionRegistered)}
+    for at, event in enumerate(plane.events):
+        if not isinstance(event, c.RolloutStarted):
+            continue
+        version = registered[event.candidate]
+        policies = {p.definitions.models[b.MODEL].retrain.policy for p in plane.platforms if p.definitions.models}
+        figures = version.gate
+        if version.gate_passed and Policy.EVERY not in policies and figures.candidate_loss >= figures.reference_loss:
+            yield 2, f"seed {seed}: entry {at}: version {version.version} did not beat what it was compared with"
 
 
 class _OfControl(Chaos):
@@ -167,6 +188,10 @@ def _violations(platform: SimulatedPlatform, *, replay: bool = True) -> Iterator
         yield one.number, one.text
     for text in replicas_hold_their_logs(platform, history):
         yield REPLICAS, text
+    for text in islice(only_what_ticks_name_is_adopted(history), 5):
+        yield ADOPTED, text
+    for text in islice(decided_by_time_and_id(history, platform.world.artifacts), 5):
+        yield ORDERED, text
 
 
 def found(kind: str, seed: int) -> tuple[list[Found], str]:

@@ -364,8 +364,7 @@ MUTANTS = (
                 "            self.control = max(self.control, platform.position)\n",
             ),
         ),
-        falls=("alike",),
-        histories="lockstep",
+        falls=("adopted",),
     ),
     # --- copies and owners
     Mutant(
