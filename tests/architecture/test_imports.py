@@ -104,8 +104,8 @@ def test_the_repository_keeps_the_rule(rule: Rule) -> None:
 @pytest.mark.parametrize(("name", "file", "source"), [(name, *one) for name, all_ in PLANTED.items() for one in all_])
 def test_a_planted_violation_is_found(name: str, file: str, source: str, tmp_path: Path) -> None:
     _plant(tmp_path, file, source)
-    [violation] = _named(name)(tmp_path)
-    assert violation.startswith(file)
+    found = _named(name)(tmp_path)
+    assert [violation.partition(":")[0].partition(" ")[0] for violation in found] == [file]
 
 
 def test_every_rule_has_a_planted_violation() -> None:

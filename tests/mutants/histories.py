@@ -13,20 +13,31 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import structlog
 
 import shared.runtime.task
-from deploy.simulation.faults import ALL_FAULTS
+from deploy.simulation.faults import ALL_FAULTS, Faults
 from deploy.simulation.platform import SimulatedPlatform
 from deploy.simulation.world import DoesNotSettle
-from tests.mutants.mutant import ALIKE, SETTLES
-from tests.scenarios import entity_workload, test_dead_letters
+from shared.contracts import control as c
+from shared.contracts.definitions import Policy
+from tests import builders as b
+from tests.chaos.crash_points import Point
+from tests.mutants.adopted import only_what_ticks_name_is_adopted
+from tests.mutants.decided_order import decided_by_time_and_id
+from tests.mutants.mutant import ADOPTED, ALIKE, ORDERED, REPLICAS, SETTLES
+from tests.mutants.odd_histories import with_a_silent_writer, with_labels_when_due
+from tests.scenarios import entity_workload, test_dead_letters, test_releases
+from tests.scenarios.dying import dying
 from tests.scenarios.invariants import check
 from tests.scenarios.simulated import UNDECIDING, free, lockstep
+from tests.scenarios.tables import replicas_hold_their_logs
 from tests.scenarios.test_simulation import decisions, history_of, outcomes
 from tests.scenarios.without_the_judge import without_the_judge
+from tests.unit.control_plane import ControlPlane
 from tests.unit.registry.invariants import violations as control_violations
 from tests.unit.registry.test_any_order import Chaos
 
@@ -45,8 +56,28 @@ def in_brief(seed: int) -> Iterator[Found]:
 
 
 def in_rough_weather(seed: int) -> Iterator[Found]:
-    """Sends that fail often, and processes that die often: one soon after the other."""
-    yield from _violations(free(seed, replace(ALL_FAULTS, crash=0.05, fail=0.1), count=10))
+    """Sends that fail often, and processes that die soon after; not so often that they are never at work."""
+    yield from _violations(free(seed, Faults(crash=0.012, fail=0.3), count=12))
+
+
+def dying_in_a_commit(seed: int) -> Iterator[Found]:
+    """Somebody dies within a transaction, with work in hand; not before the definitions are in force."""
+    with dying(Point.IN_COMMIT, 34 + 17 * seed):
+        platform = free(seed, count=10, instances=2)
+    yield from _violations(platform)
+
+
+def of_tables(seed: int) -> Iterator[Found]:
+    """Logs of tables that lose their beginning again and again, so that whoever starts again needs a copy."""
+    yield from _violations(free(seed, replace(ALL_FAULTS, expire=0.02, store=0.004), count=16))
+
+
+def of_a_release(seed: int) -> Iterator[Found]:
+    """Code that derives other events is started beside the old one, while records are on their way."""
+    platform = free(seed, instances=1 + seed % 2, count=14, half_way=test_releases._begin)
+    for one in test_releases._violations(platform):
+        if one.number != 10:  # the second computation does not know the new code
+            yield one.number, one.text
 
 
 def of_entities(seed: int) -> Iterator[Found]:
@@ -86,7 +117,21 @@ def of_control(seed: int) -> Iterator[Found]:
         for text in control_violations(plane):
             number = text.partition(":")[0]
             yield (int(number) if number.isdecimal() else number), f"seed {one}: {text}"
+        yield from _not_gated(one, plane)
         yield from history.overdue
+
+
+def _not_gated(seed: int, plane: ControlPlane) -> Iterator[Found]:
+    """2, by the figures of each gate, not by what it says of itself. Policy `every` is a gate of its own."""
+    registered = {event.version: event for event in plane.events if isinstance(event, c.VersionRegistered)}
+    for at, event in enumerate(plane.events):
+        if not isinstance(event, c.RolloutStarted):
+            continue
+        version = registered[event.candidate]
+        policies = {p.definitions.models[b.MODEL].retrain.policy for p in plane.platforms if p.definitions.models}
+        figures = version.gate
+        if version.gate_passed and Policy.EVERY not in policies and figures.candidate_loss >= figures.reference_loss:
+            yield 2, f"seed {seed}: entry {at}: version {version.version} did not beat what it was compared with"
 
 
 class _OfControl(Chaos):
@@ -108,23 +153,45 @@ def with_the_judge_away(workload: int) -> Iterator[Found]:
     yield from _violations(without_the_judge(workload))
 
 
+def of_a_silent_writer(workload: int) -> Iterator[Found]:
+    """One of those who write a log has not been heard yet."""
+    yield from _violations(with_a_silent_writer(workload))
+
+
+def when_due(workload: int) -> Iterator[Found]:
+    """Labels that are dated exactly when an outcome falls due."""
+    yield from _violations(with_labels_when_due(workload))
+
+
 HISTORIES: Mapping[str, Play] = {
     "free": under_faults,
     "brief": in_brief,
     "rough": in_rough_weather,
+    "dying": dying_in_a_commit,
+    "tables": of_tables,
+    "release": of_a_release,
     "entities": of_entities,
     "letters": with_letters,
     "calm": calm,
     "lockstep": in_lockstep,
     "control": of_control,
     "judge away": with_the_judge_away,
+    "silent": of_a_silent_writer,
+    "when due": when_due,
 }
 
 
 def _violations(platform: SimulatedPlatform, *, replay: bool = True) -> Iterator[Found]:
     files = {task_id: task.file for p in platform.world.processes.values() for task_id, task in p.tasks.items()}
-    for one in check(history_of(platform), platform.world.artifacts, files, replay=replay):
+    history = history_of(platform)
+    for one in check(history, platform.world.artifacts, files, replay=replay):
         yield one.number, one.text
+    for text in replicas_hold_their_logs(platform, history):
+        yield REPLICAS, text
+    for text in islice(only_what_ticks_name_is_adopted(history), 5):
+        yield ADOPTED, text
+    for text in islice(decided_by_time_and_id(history, platform.world.artifacts), 5):
+        yield ORDERED, text
 
 
 def found(kind: str, seed: int) -> tuple[list[Found], str]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-ALIKE, SETTLES = "alike", "settles"  # beside the numbers of invariants: lockstep decides alike; the platform settles
+# Beside the numbers of invariants: lockstep decides alike; who follows a table knows what its log says; heads bring in
+# the control positions that ticks name; outcomes are decided in the order of time and id; nothing hangs.
+ALIKE, REPLICAS, ADOPTED, ORDERED, SETTLES = "alike", "replicas", "adopted", "ordered", "settles"
 Falls = tuple[int | str, ...]
 
 
@@ -22,8 +24,8 @@ class Edit:
 class Mutant:
     """`breaks`: the guarantee, as the design states it; `section`: where.
 
-    Noticed by one kind of simulated `histories`, where one of `falls` (invariants by number, or ALIKE, SETTLES) no
-    longer holds at some seed; or by `tests`, all of which fail. `fast`: `make test` looks at it too, at this seed.
+    Noticed by one kind of simulated `histories`, where one of `falls` (an invariant by number, or one of those above)
+    no longer holds at some seed; or by `tests`, all of which fail. `fast`: `make test` looks at it too, at this seed.
     """
 
     name: str

@@ -13,8 +13,8 @@ MUTANTS = (
         "4, gate",
         "A candidate that does not beat what answers, or the constant predictor, goes no further.",
         (Edit(GATE, "    if figures.candidate_loss < figures.reference_loss:\n", "    if figures.rows:\n"),),
-        falls=(16,),
-        histories="free",
+        falls=(2,),
+        histories="control",
     ),
     Mutant(
         "the gate takes another champion's figures",

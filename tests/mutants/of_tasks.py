@@ -27,7 +27,8 @@ MUTANTS = (
                 "            self._write(changes)\n\n    def",
             ),
         ),
-        tests=(f"{UNIT}/test_task_file.py::test_wherever_a_commit_ends_the_file_holds_all_of_it_or_nothing",),
+        falls=(5, 6, 7, 8, 9),
+        histories="dying",
     ),
     Mutant(
         "a full disk loses what was taken",
@@ -187,7 +188,8 @@ MUTANTS = (
                 "        if sequence > self._last.get(source, sequence - 1 if self._begins_late else 0) + 1:\n",
             ),
         ),
-        falls=(5, 6, 7, 19),
+        falls=(9, "replicas"),
+        histories="free",
     ),
     Mutant(
         "a tick numbered as a derived event",
@@ -271,7 +273,8 @@ MUTANTS = (
                 "return min((shown[w].watermark_ms for w in writers if w in shown), default=NEVER_MS)",
             ),
         ),
-        tests=(f"{UNIT}/test_task_accepts.py::test_the_watermark_waits_for_a_producer_not_heard_from",),
+        falls=(19,),
+        histories="silent",
     ),
     Mutant(
         "control events read ahead of the marks",
@@ -325,7 +328,8 @@ MUTANTS = (
                 "self._heap[0][0] <= self.watermark_ms:",
             ),
         ),
-        tests=(f"{UNIT}/test_task_handles.py::test_a_timer_fires_strictly_after_the_watermark_has_passed_it",),
+        falls=(19,),
+        histories="when due",
     ),
     Mutant(
         "a tick of events is marked before its records",
@@ -360,8 +364,7 @@ MUTANTS = (
                 "            self.control = max(self.control, platform.position)\n",
             ),
         ),
-        falls=("alike",),
-        histories="lockstep",
+        falls=("adopted",),
     ),
     # --- copies and owners
     Mutant(
@@ -389,6 +392,23 @@ MUTANTS = (
             ),
         ),
         tests=(f"{UNIT}/test_open_files.py::test_a_new_owner_waits_for_the_last_copy_of_the_former_one",),
+    ),
+    # --- releases
+    Mutant(
+        "a release is taken up early",
+        "3, what follows",
+        "The new code goes on from the first entry that shows the release; what stands before it is the old one's.",
+        (Edit(TASK, "        if shown != self.release:\n", "        if shown > self.release:\n"),),
+        falls=(7, 20),
+        histories="release",
+    ),
+    Mutant(
+        "a release is not stood back for",
+        "3, what follows",
+        "The old code stops at the first entry that shows the release.",
+        (Edit(TASK, "        if shown != self.release:\n", "        if shown < self.release:\n"),),
+        falls=(7, 20),
+        histories="release",
     ),
     # --- dead letters
     Mutant(

@@ -202,11 +202,15 @@ MUTANTS = (
             Edit(
                 "services/monitoring/judge.py",
                 "return state.put(name, row_of(event, message.time_ms)), [SetTimer(name, message.time_ms)]",
-                "return state.put(name, row_of(event, message.time_ms)), [SetTimer(name, 0)]",
+                "return state.put(name, row_of(event, message.time_ms)), [SetTimer(name, context.watermark_ms)]",
+            ),
+            Edit(
+                "services/monitoring/decided_order.py",
+                '        name = f"{kind}:{record_id}"\n',
+                '        name = f"{kind}:{len(self):09}:{record_id}"\n',
             ),
         ),
-        falls=("alike",),
-        histories="lockstep",
+        falls=("ordered",),
     ),
     Mutant(
         "rows leave the buffer before they are archived",
@@ -218,8 +222,13 @@ MUTANTS = (
                 "            self._drop(task, first)\n",
                 "            self._drop(task, first + self._rows // 2)\n",
             ),
+            Edit(
+                "shared/runtime/segments.py",
+                "        if len(rows) < self._rows or log_id is None:\n",
+                "        if log_id is None:\n",
+            ),
         ),
-        falls=(10, "settles"),
+        falls=(10,),
         histories="free",
     ),
 )

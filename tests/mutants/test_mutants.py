@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests.mutants.histories import HISTORIES
-from tests.mutants.mutant import ALIKE, SETTLES, DoesNotApply, Edit, Mutant, planted
+from tests.mutants.mutant import ADOPTED, ALIKE, ORDERED, REPLICAS, DoesNotApply, Edit, Mutant, planted
+from tests.mutants.of_the_clients import RULES
 from tests.mutants.planted import MUTANTS
 from tests.mutants.tree import ROOT, Tree
 from tests.scenarios.invariants import INVARIANTS
 
 FAST = [mutant for mutant in MUTANTS if mutant.fast is not None]
-PRODUCT = ("shared/", "services/")
+PRODUCT = ("shared/", "services/", RULES)  # and the rules that every line of it keeps
 
 
 def named(mutant: Mutant) -> str:
@@ -37,14 +38,14 @@ def test_it_says_what_it_breaks_and_what_notices_it(mutant: Mutant) -> None:
     assert mutant.section[0] in "134578"
     assert bool(mutant.tests) != bool(mutant.falls)
     assert mutant.histories in HISTORIES
-    assert all(what in INVARIANTS or what in (ALIKE, SETTLES) for what in mutant.falls)
+    assert all(what in INVARIANTS or what in (ADOPTED, ALIKE, ORDERED, REPLICAS) for what in mutant.falls)
     for test in mutant.tests:
         file, _, name = test.partition("::")
         assert f"def {name}(" in (ROOT / file).read_text()
 
 
 def test_there_are_enough_of_them_and_none_twice() -> None:
-    assert len(MUTANTS) >= 36
+    assert len(MUTANTS) >= 60
     assert Counter(mutant.name for mutant in MUTANTS).most_common(1)[0][1] == 1
     assert Counter(mutant.edits for mutant in MUTANTS).most_common(1)[0][1] == 1
     assert len([mutant for mutant in MUTANTS if mutant.falls]) > len(MUTANTS) / 2
