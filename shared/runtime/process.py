@@ -212,9 +212,8 @@ class Process:
         definitions = self.history.newest.definitions
         if self.history.log_id is None:
             return False
-        if not self._bound_files:
-            self._host.files.bind(self.history.log_id)
-            self._bound_files = True
+        if not self._bound_files and not self._bind_files(self.history.log_id):
+            return False
         self._declare_release()
         members = self._membership.members()
         changed = definitions is not self._definitions or members != self._members
@@ -236,6 +235,15 @@ class Process:
             self._assign()
         self._definitions, self._members = definitions, members
         return changed or self._at_work() != before
+
+    def _bind_files(self, log_id: str) -> bool:
+        try:
+            self._host.files.bind(log_id)
+        except DiskFull as full:
+            self._waiting["state"] = str(full)
+            return False
+        self._bound_files = True
+        return True
 
     def _at_work(self) -> tuple[frozenset[str], int]:
         return frozenset(self.tasks), len(self.followed)

@@ -8,7 +8,7 @@ import itertools
 import os
 import sqlite3
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -146,15 +146,8 @@ class TaskFile:
             self.set_aside = _set_aside(self._path)
             self._connect()
 
-    @contextmanager
-    def _room(self) -> Generator[None]:
-        """Raises DiskFull for what fails within because the disk is full."""
-        try:
-            yield
-        except (sqlite3.OperationalError, OSError) as error:
-            if not _is_full(error):
-                raise
-            raise DiskFull(self.task, self._path, error) from error
+    def _room(self) -> AbstractContextManager[None]:
+        return room_for(self.task, self._path)
 
     def _connect(self, connection: sqlite3.Connection | None = None) -> None:
         self.connection = connection or sqlite3.connect(self._path or ":memory:", isolation_level=None)
@@ -354,6 +347,17 @@ def forgotten_log(why: str, log: str) -> ForeignLog:
         "embedded broker, it forgets all when it stops: start again with `headrace up --fresh`; otherwise point "
         "HEADRACE_KAFKA_BOOTSTRAP at the broker that holds the log"
     )
+
+
+@contextmanager
+def room_for(task: str, path: Path | None) -> Generator[None]:
+    """Raises DiskFull for what fails within because the disk is full."""
+    try:
+        yield
+    except (sqlite3.OperationalError, OSError) as error:
+        if not _is_full(error):
+            raise
+        raise DiskFull(task, path, error) from error
 
 
 def _is_full(error: sqlite3.OperationalError | OSError) -> bool:

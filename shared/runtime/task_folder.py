@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shared.runtime.task_file import TaskFile, foreign_log
+from shared.runtime.task_file import TaskFile, foreign_log, room_for
 
 
 class TaskFolder:
@@ -21,10 +21,13 @@ class TaskFolder:
         return marker.read_text().strip() if marker.exists() else None
 
     def bind(self, log_id: str) -> None:
-        """Make the folder belong to a log. Raises ForeignLog if it belongs to another."""
+        """Make the folder belong to a log. Raises ForeignLog if it belongs to another, and DiskFull."""
         held = self.bound_to
         if held is None:
-            (self.folder / "log_id").write_text(log_id)
+            unfinished = self.folder / "log_id.new"
+            with room_for("the folder of its tasks", unfinished):
+                unfinished.write_text(log_id)
+                unfinished.replace(self.folder / "log_id")
         elif held != log_id:
             raise foreign_log(f"the state in {self.folder}", held, log_id)
 

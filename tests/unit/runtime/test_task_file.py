@@ -1,10 +1,14 @@
-"""A commit that ends anywhere, as a kill or a power cut ends it: the file holds all of the batch or nothing."""
+"""A commit that ends anywhere, as a kill or a power cut ends it: the file holds all of the batch or nothing. A full disk."""
 
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 
-from shared.runtime.task_file import Changes, OutboxRow, Producer, Target, TaskFile
+import pytest
+
+from shared.runtime.task_file import Changes, DiskFull, OutboxRow, Producer, Target, TaskFile
+from shared.runtime.task_folder import TaskFolder
 
 Held = dict[str, object]
 
@@ -69,3 +73,14 @@ def test_what_a_commit_that_ended_early_left_undone_is_done_by_the_next() -> Non
     assert ended
     file.commit(batch())
     assert held(file) == held(interrupted(10**9)[0])
+
+
+def test_a_folder_on_a_full_disk_belongs_to_a_log_once_there_is_room(tmp_path: Path) -> None:
+    folder, marker = TaskFolder(tmp_path), tmp_path / "log_id.new"
+    marker.symlink_to("/dev/full")
+    with pytest.raises(DiskFull, match="goes on by itself once there is room"):
+        folder.bind("log")
+    assert folder.bound_to is None
+    marker.unlink()
+    folder.bind("log")
+    assert folder.bound_to == "log"
