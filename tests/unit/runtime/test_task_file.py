@@ -1,4 +1,4 @@
-"""A commit that ends anywhere, as a kill or a power cut ends it: the file holds all of the batch or nothing. A full disk."""
+"""A commit that ends anywhere, as a kill or a power cut ends it, holds all of the batch or nothing; and a full disk."""
 
 from __future__ import annotations
 
