@@ -178,8 +178,7 @@ MUTANTS = (
                 "        SetTimer(EXPIRE, decides_ms),\n",
             ),
         ),
-        falls=(6, 19),
-        histories="free",
+        tests=("tests/unit/monitoring/test_label_join.py::test_a_late_label_never_decides_whenever_it_comes",),
     ),
     Mutant(
         "an outcome goes behind the watermark",
@@ -193,6 +192,7 @@ MUTANTS = (
             ),
         ),
         falls=(7,),
+        histories="calm",
     ),
     Mutant(
         "outcomes are decided as they come",
