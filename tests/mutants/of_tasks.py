@@ -36,8 +36,9 @@ MUTANTS = (
         (
             Edit(
                 FILE,
-                "            raise DiskFull(self.task, self._path, error) from",
-                "            changes.outbox = []\n            raise DiskFull(self.task, self._path, error) from",
+                "        with self._room():\n            self._commit(changes)\n",
+                "        try:\n            with self._room():\n                self._commit(changes)\n"
+                "        except DiskFull:\n            changes.outbox = []\n            raise\n",
             ),
         ),
         falls=(5, 6, 7, 8),
@@ -384,7 +385,7 @@ MUTANTS = (
         (
             Edit(
                 "shared/runtime/open_files.py",
-                "        if not there and self._now_s() < opening.until_s:\n",
+                "        if not found.handed_over and self._now_s() < opening.until_s:\n",
                 "        if not there and self._now_s() < 0:\n",
             ),
         ),
