@@ -386,7 +386,7 @@ MUTANTS = (
             Edit(
                 "shared/runtime/open_files.py",
                 "        if not found.handed_over and self._now_s() < opening.until_s:\n",
-                "        if not there and self._now_s() < 0:\n",
+                "        if not found.handed_over and self._now_s() < 0:\n",
             ),
         ),
         tests=(f"{UNIT}/test_open_files.py::test_a_new_owner_waits_for_the_last_copy_of_the_former_one",),
