@@ -17,6 +17,8 @@ from typing import Any
 from shared.contracts.topics import INTAKE, RECORDS
 from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.copies import Copies
+from shared.runtime.task_file import reached_in
+from shared.runtime.task_folder import log_of_folder
 
 _ROWS = "SELECT row FROM buffers WHERE name = 'archive' ORDER BY ordinal"
 _ACCEPT = "ingestion/accept/"
@@ -93,8 +95,7 @@ def _files(data: Path, log_id: str, warnings: list[str]) -> Mapping[str, _Held]:
     """The furthest readable file of each accept task that belongs to the log."""
     found: dict[str, _Held] = {}
     for path in sorted(data.absolute().glob("state/ingestion/*/ingestion~accept~*.sqlite")):
-        marker, task = path.parent / "log_id", path.stem.replace("~", "/")
-        log = marker.read_text().strip() if marker.exists() else None
+        task, log = path.stem.replace("~", "/"), log_of_folder(path.parent)
         if log not in (None, log_id):
             continue
         try:
@@ -123,9 +124,10 @@ def _held(uri: str) -> _Held:
             raise sqlite3.DatabaseError(sound)
         with connection:
             connection.execute("BEGIN")  # one snapshot: the task may go on meanwhile
-            meta = dict(connection.execute("SELECT name, value FROM meta"))
+            reached = reached_in(connection)
+            [log_id] = connection.execute("SELECT value FROM meta WHERE name = 'log_id'").fetchone() or [None]
             rows = [json.loads(row) for (row,) in connection.execute(_ROWS)]
-    return _Held(meta.get("log_id"), (int(meta.get("position", 0)), int(meta.get("ordinal", 0))), rows)
+    return _Held(log_id, reached, rows)
 
 
 def _accept_tasks(known: Iterable[str], topic: str) -> set[str]:

@@ -142,7 +142,7 @@ class Process:
         if not (followed or owned):
             raise RecordsExpired(self._reads(gone.tp), gone.tp, gone.asked, gone.beginning) from gone
         if followed:
-            self._waiting[f"table {gone.tp.topic}/{gone.tp.partition}"] = str(gone)
+            self._waiting[f"follow {gone.tp.topic}/{gone.tp.partition}"] = str(gone)
         self._assign()
 
     def _reads(self, tp: TopicPartition) -> str:

@@ -377,8 +377,13 @@ def _copied_from(path: Path) -> FileCopy:
 def _copied(connection: sqlite3.Connection) -> FileCopy:
     with connection:
         connection.execute("BEGIN")  # one snapshot for the figures and the pages
-        found = dict(connection.execute("SELECT name, value FROM meta WHERE name IN ('position', 'ordinal')"))
-        return FileCopy(int(found.get("position", 0)), int(found.get("ordinal", 0)), connection.serialize())
+        return FileCopy(*reached_in(connection), connection.serialize())
+
+
+def reached_in(connection: sqlite3.Connection) -> tuple[int, int]:
+    """(position, ordinal): how far the file of a task got. Raises sqlite3.Error for any other file."""
+    found = dict(connection.execute("SELECT name, value FROM meta WHERE name IN ('position', 'ordinal')"))
+    return int(found.get("position", 0)), int(found.get("ordinal", 0))
 
 
 def _set_aside(path: Path) -> Path:

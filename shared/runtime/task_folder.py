@@ -17,8 +17,7 @@ class TaskFolder:
     @property
     def bound_to(self) -> str | None:
         """The log that the folder belongs to; None while it is new."""
-        marker = self.folder / "log_id"
-        return marker.read_text().strip() if marker.exists() else None
+        return log_of_folder(self.folder)
 
     def bind(self, log_id: str) -> None:
         """Make the folder belong to a log. Raises ForeignLog if it belongs to another, and DiskFull."""
@@ -34,3 +33,9 @@ class TaskFolder:
     def open(self, task: str) -> TaskFile:
         """The file of a task, locked. Raises FileInUse."""
         return TaskFile(task, self.folder / f"{task.replace('/', '~')}.sqlite")
+
+
+def log_of_folder(folder: Path) -> str | None:
+    """The log beside which a folder's files were made; None if it does not say."""
+    marker = folder / "log_id"
+    return marker.read_text().strip() if marker.exists() else None

@@ -12,6 +12,7 @@ import typer
 from services.console.cli.common_options import AsJson
 from services.console.cli.failure import CommandFailed
 from services.console.cli.output import print_json, say
+from services.console.cli.running import running_from
 
 
 def register(app: typer.Typer) -> None:
@@ -39,8 +40,10 @@ def archive(
 
     settings = from_environment(ServiceSettings)
     folder = (data or settings.data).absolute()
+    running = running_from(folder)
+    folder = folder if running is None else Path(running.data)
     url = settings.object_store or str(folder / "objects")
-    if "://" not in url and not Path(url).is_dir():
+    if "://" not in url and not Path(url).is_dir() and not (folder / "state").is_dir():
         raise CommandFailed(f"there is no folder {url}: name the folder of data with --data, or HEADRACE_OBJECT_STORE")
     store = ArtifactStore.at(url)
     found = log_id or log_of(folder, store, url)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +10,7 @@ import typer
 from services.console.cli.common_options import DEFAULT_CONSOLE, AsJson, ConsoleUrl
 from services.console.cli.failure import CommandFailed
 from services.console.cli.output import print_json, print_text, say
+from services.console.cli.running import running_from
 
 if TYPE_CHECKING:
     from services.console.doctor.finding import Diagnosis
@@ -91,16 +91,13 @@ def _whereabouts(console: str, data: Path | None) -> Whereabouts:
 
     settings = from_environment(ConsoleSettings)
     folder = (data or settings.data).absolute()
-    if find_spec("deploy") is not None:
-        from deploy.local.running_platform import RunningPlatform
-
-        noted = RunningPlatform.noted(folder)
-        if noted is not None and console.rstrip("/") in (noted.console, DEFAULT_CONSOLE):
-            kafka = KafkaSettings(bootstrap=noted.bootstrap, embedded=noted.embedded)
-            state = Path(noted.data)
-            store = settings.object_store or str(state / "objects")
-            broker = KafkaBroker(kafka)
-            return Whereabouts(broker, noted.bootstrap, noted.services, state, store, folder / "logs")
+    noted = running_from(folder)
+    if noted is not None and console.rstrip("/") in (noted.console, DEFAULT_CONSOLE):
+        kafka = KafkaSettings(bootstrap=noted.bootstrap, embedded=noted.embedded)
+        state = Path(noted.data)
+        store = settings.object_store or str(state / "objects")
+        broker = KafkaBroker(kafka)
+        return Whereabouts(broker, noted.bootstrap, noted.services, state, store, folder / "logs")
     kafka = kafka_settings()
     return Whereabouts(
         KafkaBroker(kafka), kafka.bootstrap, {**settings.service_urls, **_known_to(console), "console": console},

@@ -15,6 +15,8 @@ from services.console.doctor.facts import StateFolder
 from services.console.doctor.finding import Unseen
 from shared.runtime.artifacts import ArtifactMissing, ArtifactStore
 from shared.runtime.copies import Copies
+from shared.runtime.task_file import reached_in
+from shared.runtime.task_folder import log_of_folder
 
 STORE_WITHIN_S = 10.0
 
@@ -24,7 +26,7 @@ def look_at_state(data: Path) -> list[StateFolder] | Unseen:
     folders = sorted(folder for folder in data.glob("state/*/*") if folder.is_dir())
     if not folders:
         return Unseen(f"{data / 'state'} holds no state of services: they run elsewhere, or another --data is theirs")
-    return [StateFolder(folder, _marker(folder), _reached(folder)) for folder in folders]
+    return [StateFolder(folder, log_of_folder(folder), _reached(folder)) for folder in folders]
 
 
 def look_at_copies(
@@ -62,19 +64,13 @@ def _ask(url: str, log_id: str, answer: SimpleQueue[Mapping[str, tuple[int, int]
         answer.put(ArtifactMissing(url, str(error)))
 
 
-def _marker(folder: Path) -> str | None:
-    marker = folder / "log_id"
-    return marker.read_text().strip() if marker.exists() else None
-
-
 def _reached(folder: Path) -> dict[str, tuple[int, int]]:
     """Of the files that can be read: one that a process is just making, or a damaged one, is left out."""
     found: dict[str, tuple[int, int]] = {}
     for file in folder.glob("*~*.sqlite"):
         try:
             with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
-                meta = dict(connection.execute("SELECT name, value FROM meta WHERE name IN ('position', 'ordinal')"))
+                found[file.stem.replace("~", "/")] = reached_in(connection)
         except sqlite3.Error:
             continue
-        found[file.stem.replace("~", "/")] = int(meta.get("position", 0)), int(meta.get("ordinal", 0))
     return found

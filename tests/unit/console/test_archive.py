@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from deploy.local.running_platform import RunningPlatform
 from services.console.cli import main
 from services.ingestion.archive import BUFFER, archived_row, encode_segment
 from shared.contracts.flow import IntakeRecord, RecordAccepted
@@ -81,6 +82,17 @@ def test_each_record_comes_once_in_the_order_of_time(data: Path, capsys: pytest.
     assert main(["archive", b.SOURCE, "--data", str(data), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert (document["log"], len(document["records"])) == (LOG_ID, 6)
+
+
+def test_a_platform_that_runs_is_asked_where_its_state_is(
+    data: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Beside the embedded broker that is a folder of its own; and a young platform has stored no object yet."""
+    folder = tmp_path_factory.mktemp("started")
+    RunningPlatform(console="http://c", bootstrap="b", embedded=True, data=str(data)).write(folder)
+    assert records(folder, capsys)[0] == ALL
+    shutil.rmtree(data / "objects")
+    assert records(folder, capsys)[0] == ["t2", "t4", "t5"]
 
 
 def test_a_segment_that_is_damaged_is_told_and_nothing_is_written(
