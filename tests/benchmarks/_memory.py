@@ -7,8 +7,8 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from tests.benchmarks._report import Report, Row, resident_mb
 from tests.benchmarks._throughput import Platform, apache_kafka
+from tests.reports import Report, Row, resident_mb
 
 LAP = 50_000
 # Some hundred megabytes stay; the rest of what is copied goes.

@@ -19,7 +19,7 @@ from shared.contracts.flow import PredictionMade
 from shared.contracts.topics import PREDICTIONS
 from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.log import SendError, TopicPartition
-from tests.benchmarks._report import Report, Row, resident_mb
+from tests.reports import Report, Row, resident_mb
 
 MODEL, LABELLED = "payment_risk", 400
 DEFINITIONS = f"""

@@ -32,7 +32,7 @@ from shared.runtime.task import Task
 from shared.runtime.task_file import Changes, TaskFile
 from tests import builders as b
 from tests.benchmarks._copied_log import RECORDS_TP, TASK, decided, entries, service
-from tests.benchmarks._report import Report, Row
+from tests.reports import Report, Row
 
 READ = "read: from a batch's bytes to records"
 DECODE = "decode: from records to events"

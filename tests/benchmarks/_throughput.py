@@ -13,7 +13,7 @@ from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.kafka_settings import KafkaSettings
 from tests.benchmarks._copied_log import RecordsLog, found
 from tests.benchmarks._laps import Lap, Runner
-from tests.benchmarks._report import Report, Row
+from tests.reports import Report, Row
 
 # Entries of a lap: long enough to time, short enough that what else the machine does falls on all of them alike.
 LAPS: Mapping[int, int] = {1: 400, 100: 5_000, 1_000: 10_000, 10_000: 20_000}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from deploy.local.options import BrokerKind
 from tests.benchmarks import _memory, _platform, _stages, _throughput
-from tests.benchmarks._report import Report
+from tests.reports import Report
 
 Part = Callable[[argparse.Namespace, Report], None]
 PARTS: Mapping[str, Part] = {

@@ -8,8 +8,6 @@ ratio. Writes build/reports/table_bootstrap.json.
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -35,10 +33,10 @@ from shared.runtime.service import Service
 from shared.runtime.tables import TableFollower
 from shared.runtime.task_folder import TaskFolder
 from tests import builders as b
+from tests.reports import Report, Row
 
 LOG = TopicPartition(FEATURES.of(b.VIEW).name, 0)
 OWNER = f"features/compute/records.{b.SOURCE}.v1/0"
-REPORT = Path(__file__).parents[2] / "build" / "reports" / "table_bootstrap.json"
 PATIENCE_S = 300.0
 
 
@@ -114,17 +112,13 @@ def _must_stand(_offset: int | None, error: SendError | None) -> None:
     assert error is None, error
 
 
-def rows_of(whole_s: float, copied_s: float, began: int, entries: int) -> list[dict[str, object]]:
+def rows_of(whole_s: float, copied_s: float, began: int, entries: int) -> list[Row]:
     """The rows of the report."""
-    figures = (
-        ("from the beginning of the log", whole_s, "s"), ("from the copy", copied_s, "s"),
-        ("from the beginning / from the copy", whole_s / copied_s, "ratio"), ("entries", entries, "entries"),
-        ("where the copy ends", began, "offset"),
-    )  # fmt: skip
     return [
-        {"name": name, "value": value, "low": None, "high": None, "unit": unit, "goal": None, "holds": None}
-        for name, value, unit in figures
-    ]
+        Row.of("from the beginning of the log", [whole_s], "s"), Row.of("from the copy", [copied_s], "s"),
+        Row.of("from the beginning / from the copy", [whole_s / copied_s], "ratio"),
+        Row.of("entries", [entries], "entries"), Row.of("where the copy ends", [began], "offset"),
+    ]  # fmt: skip
 
 
 def main() -> int:
@@ -133,7 +127,7 @@ def main() -> int:
     parser.add_argument("--entries", type=int, default=100_000)
     parser.add_argument("--entities", type=int, default=2_000)
     given = parser.parse_args()
-    began_s = time.perf_counter()
+    report = Report("table_bootstrap", seed=0)
     with (
         EmbeddedBroker() as embedded,
         ThreadPoolExecutor(2) as executor,
@@ -147,16 +141,8 @@ def main() -> int:
         copied_s, began = bootstraps.seconds("late", bootstraps.store)
         bootstraps.close()
     assert (at, began) == (0, copied)
-    rows = rows_of(whole_s, copied_s, began, given.entries)
-    for row in rows:
-        print(f"{row['name']:<40} {row['value']:>12,.2f} {row['unit']}")
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    REPORT.parent.mkdir(parents=True, exist_ok=True)
-    report = {
-        "target": "table_bootstrap", "commit": commit, "seed": 0, "seconds": time.perf_counter() - began_s,
-        "machine": f"{sys.platform}, embedded broker", "rows": rows,
-    }  # fmt: skip
-    REPORT.write_text(json.dumps(report, indent=1))
+    report.add(*rows_of(whole_s, copied_s, began, given.entries))
+    report.write()
     return 0
 
 

@@ -20,11 +20,12 @@ from rich.console import Console
 
 from deploy.kafka.cluster import KafkaCluster
 from deploy.local.platform import ROOT
+from tests import reports
 from tests.chaos.launcher import PreparedServices
 from tests.chaos.schedule import SERVICES
 from tests.chaos.strike_round import Round, run_round
 from tests.chaos.striker import Dealt
-from tests.chaos.summary import commit_at_hand, failures, shortfalls, show, write
+from tests.chaos.summary import failures, shortfalls, show, write
 
 KILLS_A_ROUND = 100
 STARTED_WITHIN_S = 180.0
@@ -47,7 +48,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=1_000, help="so many processes die (a few more at most a round)")
     parser.add_argument("--seed", type=int, default=1, help="of the first round; the next ones count on from it")
     given = parser.parse_args()
-    terminal, began_s, commit = Console(soft_wrap=True, highlight=False), time.monotonic(), commit_at_hand()
+    terminal, began_s, commit = Console(soft_wrap=True, highlight=False), time.monotonic(), reports.commit()
     rounds: list[Round] = []
     left, seed = given.kills, given.seed
     with stage() as (bootstrap, prepared):

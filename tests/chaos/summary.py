@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-import orjson
 from rich.console import Console
 from rich.table import Table
 
-from deploy.local.platform import ROOT
 from tests.chaos.crash_points import Point
 from tests.chaos.schedule import Kind
 from tests.chaos.strike_round import Round
 from tests.chaos.striker import Dealt
+from tests.reports import Row, told
+from tests.reports import write as write_report
 
 ENOUGH_KILLS = 100  # for what a run must have met to prove anything
 AWAKE_A_HUNDRED = 2
@@ -25,7 +23,6 @@ COUNTED = (
     "deaths", "published", "accepted", "acknowledged", "tried_again", "asked", "answered", "commands", "versions",
     "rollouts", "promoted", "replaced", "rolled_back", "repeated",
 )  # fmt: skip
-REPORT = ROOT / "build" / "reports" / "chaos.json"
 
 
 def again(found: Round) -> str:
@@ -94,7 +91,7 @@ def show(rounds: Sequence[Round], seconds: float, terminal: Console) -> None:
         terminal.print(f"TOO LITTLE {text}", markup=False)
 
 
-def write(rounds: Sequence[Round], seed: int, seconds: float, commit: str, into: Path = REPORT) -> None:
+def write(rounds: Sequence[Round], seed: int, seconds: float, commit: str, into: Path | None = None) -> None:
     """The report that documents quote."""
     dealt, total, depth = _hits(rounds), _total(rounds), _depth(rounds)
     whole = sum(one.kills for one in rounds) >= ENOUGH_KILLS
@@ -131,20 +128,11 @@ def write(rounds: Sequence[Round], seed: int, seconds: float, commit: str, into:
         *(_row(str(kind), sum(one.strike.kind is kind for one in dealt), "strikes") for kind in Kind),
         *(_row(f"crash: {point}", sum(one.strike.point is point for one in dealt), "strikes") for point in Point),
     ]  # fmt: skip
-    into.parent.mkdir(parents=True, exist_ok=True)
-    report = {
-        "target": "chaos", "commit": commit, "seed": seed, "seconds": round(seconds, 1),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}", "rows": rows,
-    }  # fmt: skip
-    into.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
+    write_report(told("chaos", commit, seed, seconds, [asdict(row) for row in rows]), into)
 
 
-def _row(
-    name: str, value: int, unit: str, *, most: int | None = None, least: int | None = None
-) -> dict[str, str | int | bool | None]:
-    goal = least if most is None else most
-    holds = None if goal is None else value <= goal if least is None else value >= goal
-    return {"name": name, "value": value, "low": None, "high": None, "unit": unit, "goal": goal, "holds": holds}
+def _row(name: str, value: int, unit: str, *, most: int | None = None, least: int | None = None) -> Row:
+    return Row.of(name, [value], unit, least=least, most=most)
 
 
 def _table(rounds: Sequence[Round]) -> Table:
@@ -199,11 +187,3 @@ def _total(rounds: Sequence[Round]) -> Counter[str]:
     for one in rounds:
         total.update({name: getattr(one, name) for name in COUNTED})
     return total
-
-
-def commit_at_hand() -> str:
-    """What is checked out: asked at the start, for a long run outlives many a commit."""
-    said = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return said.stdout.strip() or "unknown"

@@ -1,20 +1,17 @@
-"""What a run of planted bugs says, as a table and as `build/reports/mutants.json`, where runs of one commit add up."""
+"""What planted bugs came to: a table, and `build/reports/mutants.json`, where runs on the same code add up."""
 
 from __future__ import annotations
 
-import json
-import platform
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.mutants.tree import COPIED, ROOT, Caught
+from tests import reports
+from tests.mutants.tree import COPIED, Caught
 
-REPORT = ROOT / "build" / "reports" / "mutants.json"
+REPORT = reports.REPORTS / "mutants.json"
 NO_BUG = "no bug"
-DIRTY = "+changes"  # behind the commit of a tree that holds more than that
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +29,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """`commit`: the tree that was tried."""
+    """`code`: what was tried, of a `commit`."""
 
     commit: str
+    code: str
     seeds: str
     seconds: float
     rows: Sequence[Row]
@@ -54,18 +52,12 @@ def line(row: Row, width: int) -> str:
 
 
 def joined(before: Mapping[str, Any] | None, run: Run) -> dict[str, Any]:
-    """The report of a run, with what others of the same commit found before. A tree with changes begins anew."""
-    adds_up = before is not None and before["commit"] == run.commit and not run.commit.endswith(DIRTY)
+    """The report of a run, with what others on the same code found before. A tree with changes begins anew."""
+    adds_up = before is not None and before["code"] == run.code and not run.code.endswith(reports.DIRTY)
     kept = {row["name"]: row for row in before["rows"]} if before is not None and adds_up else {}
     seconds = before["seconds"] if before is not None and adds_up else 0.0
-    return {
-        "target": "mutants",
-        "commit": run.commit,
-        "seed": run.seeds,
-        "seconds": round(seconds + run.seconds, 1),
-        "machine": f"{platform.machine()}, Python {platform.python_version()}",
-        "rows": [*{**kept, **{row.name: _told(row) for row in run.rows}}.values()],
-    }
+    rows = [*{**kept, **{row.name: _told(row) for row in run.rows}}.values()]
+    return {**reports.told("mutants", run.commit, run.seeds, seconds + run.seconds, rows), "code": run.code}
 
 
 def _told(row: Row) -> dict[str, str | float | bool]:
@@ -73,28 +65,18 @@ def _told(row: Row) -> dict[str, str | float | bool]:
     value = int(not row.holds if row.is_control else row.holds)
     return {
         "name": row.name, "value": value, "low": value, "high": value, "unit": "fell" if row.is_control else "caught",
-        "goal": int(not row.is_control), "holds": row.holds, "noticed_by": row.caught.what or "",
+        "goal": "<= 0" if row.is_control else ">= 1", "holds": row.holds, "noticed_by": row.caught.what or "",
         "where": row.caught.where, "seconds": round(row.caught.seconds, 1),
     }  # fmt: skip
 
 
 def write(run: Run, file: Path = REPORT) -> dict[str, Any]:
     """As every proof does; what stands there now."""
-    report = joined(_read(file), run)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(report, indent=2) + "\n")
+    report = joined(reports.read(file), run)
+    reports.write(report, file)
     return report
 
 
-def _read(file: Path) -> Mapping[str, Any] | None:
-    return json.loads(file.read_text()) if file.exists() else None
-
-
-def commit() -> str:
-    """The commit, and a word behind it if what is copied and tried is not quite that."""
-    return _git("rev-parse", "HEAD") + (DIRTY if _git("status", "--porcelain", "--", *COPIED) else "")
-
-
-def _git(*arguments: str) -> str:
-    found = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
-    return found.stdout.strip()
+def tried() -> str:
+    """The code that is copied and tried."""
+    return reports.code(*COPIED)

@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 
+from tests import reports
 from tests.mutants.mutant import Mutant
 from tests.mutants.planted import MUTANTS
-from tests.mutants.report import NO_BUG, REPORT, Row, Run, commit, line, write
+from tests.mutants.report import NO_BUG, REPORT, Row, Run, line, tried, write
 from tests.mutants.tree import ROOT, Caught, Tree
 
 LIMIT_S = 580.0
@@ -85,12 +86,12 @@ def main() -> int:
     if not mutants:
         parser.error(f"no bug has {options.only!r} in its name, file or histories")
     slice_ = "".join(f", {what}" for what in (options.only, "" if parts == 1 else options.slice) if what)
-    began_s, tried = time.perf_counter(), commit()
+    began_s, code, commit = time.perf_counter(), tried(), reports.commit()
     rows = run(mutants, options.seeds, options.jobs, slice_)
-    report = write(Run(tried, options.seeds, time.perf_counter() - began_s, rows))
+    report = write(Run(commit, code, options.seeds, time.perf_counter() - began_s, rows))
     caught = sum(row.holds for row in rows if not row.is_control)
     known = [row for row in report["rows"] if not row["name"].startswith(NO_BUG)]
-    said = f"{caught} of {len(mutants)} caught; of this commit {sum(row['holds'] for row in known)} of {len(known)}"
+    said = f"{caught} of {len(mutants)} caught; on this code {sum(row['holds'] for row in known)} of {len(known)}"
     print(f"{said}, of {len(MUTANTS)} in all; {REPORT.relative_to(ROOT)}")
     return 0 if all(row.holds for row in rows) else 1
 

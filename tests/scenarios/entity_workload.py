@@ -91,10 +91,10 @@ def _view(name: str, entity: str, ttl: str, **features: Any) -> FeatureView:
     return FeatureView.written(view)
 
 
-def blocks(seed: int, count: int = 30, size: int = 12, careless: bool = False) -> list[Block]:
+def blocks(seed: int, count: int = 30, size: int = 12, careless: bool = False, turns: float = 0.4) -> list[Block]:
     """`careless`: a few shops and terminals in any order; else a block holds each of them once, as in a replay."""
     places = _Places(random.Random(f"places {seed}"), careless)
-    made = workload.blocks(seed, count, size, careless)
+    made = workload.blocks(seed, count, size, careless, turns)
     return [replace(block, records=list(places.of(block.records))) for block in made]
 
 

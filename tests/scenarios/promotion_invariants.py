@@ -20,7 +20,9 @@ ROUNDING = 1 - 1e-9
 def promotions_have_figures(evidence: Evidence) -> Iterator[str]:
     """16: enough, fresh, finite and current; but by `every` and by a person, who are named."""
     verdicts = {event.verdict_id: (read, event) for read, event in evidence.history.decided(c.VerdictReached)}
-    asked = {(e.model, e.version, e.by): read.position for read, e in evidence.history.decided(c.PromoteVersion)}
+    asked: dict[tuple[str, int, str], int] = {}
+    for read, request in evidence.history.decided(c.PromoteVersion):
+        asked.setdefault((request.model, request.version, request.by), read.position)
     for read, event in evidence.history.decided(c.VersionPromoted):
         platform = evidence.platform(read.offset)
         match event.by:

@@ -17,6 +17,7 @@ from shared.contracts.platform import Platform
 from shared.runtime.head_task import HeadTask
 from shared.runtime.service import Service
 from shared.runtime.step import Context, Handler
+from tests.reports import DIRTY
 from tests.scenarios.acts import Define, Pass, Publish, Release, Settle, Tick
 from tests.scenarios.simulation import __main__ as command
 from tests.scenarios.simulation import report as reports
@@ -151,27 +152,27 @@ def slice_of(*seeds: int, broken: int = 0) -> Run:
     return run
 
 
-def test_slices_on_one_commit_add_up_and_another_commit_begins_anew(
+def test_slices_on_the_same_code_add_up_and_other_code_begins_anew(
     elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reports, "_commit", lambda: "one")
+    monkeypatch.setattr(reports, "_played_code", lambda: "one")
     reports.written(slice_of(1, 2, 3))
     reports.written(slice_of(10, 11, broken=11))
     _, total = reports.written(slice_of(3, 4))
     assert (total.histories, total.distinct, list(total.failing)) == (7, 6, ["11"])
-    assert reports.so_far(total) == "on one so far: 7 histories in 3 runs, 6 different seeds, 1 failing"
+    assert reports.so_far(total) == "on this code (one) so far: 7 histories in 3 runs, 6 different seeds, 1 failing"
     held = json.loads((elsewhere / "simulate.json").read_text())
     rows = {row["name"]: row["value"] for row in held["rows"]}
     assert (rows["histories"], rows["different seeds"], rows["histories that break something"]) == (7, 6, 1)
     assert (rows[f"fault: {Kind.CRASH}"], rows["histories with a version"], rows["CPU of a history"]) == (14, 7, 1.0)
     assert held["so far"]["seeds"] == [[1, 4], [10, 11]]
     assert [one["histories a second"] for one in held["so far"]["slices"]] == [1.5, 1.0, 1.0]
-    monkeypatch.setattr(reports, "_commit", lambda: "another")
+    monkeypatch.setattr(reports, "_played_code", lambda: "another")
     assert reports.written(slice_of(1))[1].histories == 1
 
 
 def test_a_tree_with_changes_begins_anew_each_time(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reports, "_commit", lambda: "one" + reports.DIRTY)
+    monkeypatch.setattr(reports, "_played_code", lambda: "one" + DIRTY)
     reports.written(slice_of(1, 2, 3))
     assert reports.written(slice_of(4))[1].histories == 1
 

@@ -1,6 +1,6 @@
 """A seeded stream with everything that goes wrong in one: disorder, repetitions, late and bad records, slow labels.
 
-Payments of some cards, each with the truth about it later. Half-way the meaning turns round: what was good is bad.
+Payments of some cards, each with the truth about it later. On the way the meaning turns round: what was good is bad.
 """
 
 from __future__ import annotations
@@ -93,9 +93,12 @@ class Block:
     truths: list[Sent] = field(default_factory=list[Sent])
 
 
-def blocks(seed: int, count: int = 30, size: int = 12, careless: bool = False) -> list[Block]:
-    """`careless`: clients choose any partition, so that records of a key mix; else the key does, as in a replay."""
-    turns_ms = T0_MS + count * size * STEP_MS * 2 // 5
+def blocks(seed: int, count: int = 30, size: int = 12, careless: bool = False, turns: float = 0.4) -> list[Block]:
+    """`careless`: clients choose any partition, so that records of a key mix; else the key does, as in a replay.
+
+    `turns`: after which share of them the meaning turns round.
+    """
+    turns_ms = T0_MS + int(count * size * turns) * STEP_MS
     stream = Stream(random.Random(f"workload {seed}"), careless, lambda at_ms: at_ms >= turns_ms)
     made = [stream.block(size) for _ in range(count)]
     return [*made, stream.last_truths()]

@@ -41,21 +41,63 @@ class Mix(StrEnum):
         return self in (Mix.POISON, Mix.POISON_ON_THE_WAY)
 
 
+def _ask_for_a_run(platform: SimulatedPlatform) -> None:
+    platform.say(c.RetrainModel(model=workload.MODEL, by="ann", request_id="run"), "run")
+
+
+def _promote_the_newest(platform: SimulatedPlatform) -> None:
+    newest = max(platform.newest.model(workload.MODEL).versions, default=1)
+    request_id = f"promote at {platform.history.position}"
+    platform.say(c.PromoteVersion(model=workload.MODEL, version=newest, by="ann", request_id=request_id), request_id)
+
+
+def _roll_back(platform: SimulatedPlatform) -> None:
+    platform.say(c.RollBackModel(model=workload.MODEL, by="ann", request_id="back"), "back")
+
+
+PROMOTE = Call("somebody lets the newest version answer", _promote_the_newest)
+RUN = Call("somebody asks for a run", _ask_for_a_run)
+BACK = Call("somebody asks for the version before", _roll_back)
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """After this share of a history what is on its way comes to rest; and with a chance somebody asks for something."""
+
+    share: float
+    asked: Call | None = None
+    chance: float = 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Length:
-    """`blocks` of `size` records each; a first fit once there are `minimum_rows` labelled ones."""
+    """`blocks` of `size` records each; a first fit once there are `minimum_rows` labelled ones, of `window` at most.
+
+    `turns`: after which share of it what was good is bad.
+    """
 
     blocks: range
     size: int
     minimum_rows: int = 100_000
     window: int = 100_000
+    turns: float = 0.4
+    rests: tuple[Rest, ...] = ()
 
 
-# The gate compares on at least 30 rows that were held back, of a window of 90 or more.
-SHORT, EARLY = Length(range(2, 6), 6), Length(range(7, 9), 12, 50, 60)  # the earliest fit that there may be
-MEDIUM, LONG = Length(range(14, 18), 12, 50, 100), Length(range(20, 27), 12, 120, 140)
+# A gate compares on at least 30 rows that were held back, a quarter of a window. The first version of MEDIUM has fewer:
+# somebody lets it answer, the meaning turns round, and a run on what came since gives one that wins its rollout.
+SHORT, EARLY = Length(range(2, 6), 6), Length(range(7, 9), 12, 50, 60, rests=(Rest(0.45), Rest(0.8, PROMOTE, 0.7)))
+MEDIUM = Length(
+    range(23, 26), 12, 50, 130, 0.25,
+    (
+        Rest(0.31), Rest(0.34, PROMOTE), Rest(0.66), Rest(0.70, RUN), Rest(0.77), Rest(0.84), Rest(0.9, PROMOTE, 0.2),
+        Rest(0.97, BACK, 0.4),
+    ),
+)  # fmt: skip
+# Here the first version passes its gate, and turns bad.
+LONG = Length(range(25, 28), 12, 120, 140, 0.5, (Rest(0.55), Rest(0.85, RUN, 0.7), Rest(0.95, PROMOTE, 0.5)))
 MIXES = {Mix.PLAIN: 30, Mix.ENTITIES: 10, Mix.LATER: 20, Mix.POISON: 25, Mix.POISON_ON_THE_WAY: 15}
-LENGTHS = {SHORT: 80, EARLY: 6, MEDIUM: 11, LONG: 3}
+LENGTHS = {SHORT: 84, EARLY: 6, MEDIUM: 8, LONG: 2}
 INSTANCES = {1: 40, 2: 40, 3: 20}
 CLOCKS = {Clock.EVENTS: 70, Clock.WALL: 30}
 RELEASED = {None: 80, "features": 8, "serving": 6, "monitoring": 6}  # which service has its next release half-way
@@ -132,18 +174,17 @@ def _heavier(faults: Faults, times: float) -> Faults:
     )  # fmt: skip
     assert {*by_step} <= {field.name for field in fields(Faults)}
     heavier = replace(faults, **{name: getattr(faults, name) * times for name in by_step})
-    return replace(heavier, worker=heavier.worker / 10)  # whatever fits next dies: the first fit should not always
+    return replace(heavier, worker=heavier.worker / 40)  # whatever fits next dies: not most of what fits
 
 
 def _acts(seed: int, draw: random.Random, mix: Mix, length: Length, gap: int, clock: Clock) -> list[Act]:
     time = by_events if clock is Clock.EVENTS else by_the_wall
     made = entity_workload.blocks if mix.several else workload.blocks
-    blocks = made(seed, draw.choice(length.blocks), length.size, careless=True)
+    blocks = made(seed, draw.choice(length.blocks), length.size, careless=True, turns=length.turns)
     blocks = blocks if clock is Clock.EVENTS else by_the_wall.dated(blocks)
     later = entity_workload.later() if mix is Mix.LATER else ()
     acts = list(time.of_blocks(blocks, draw, gap, later))
-    if length is not SHORT:
-        _insert_rests(acts, random.Random(f"rests of {seed}"))
+    _insert_rests(acts, length.rests, random.Random(f"rests of {seed}"))
     if mix.poisoned:
         for place in sorted(draw.sample(range(len(acts) + 1), 2), reverse=True):
             acts.insert(place, Act(draw.randrange(gap), REPLAY))
@@ -152,38 +193,14 @@ def _acts(seed: int, draw: random.Random, mix: Mix, length: Length, gap: int, cl
     return [*acts, settling(draw, STORMY), *time.at_the_end(blocks[-1].end_ms, draw, STORMY)]
 
 
-def _insert_rests(acts: list[Act], draw: random.Random) -> None:
-    """Where a model is fitted: now and then what is on its way comes to rest, so that more comes behind its versions.
-
-    And a person may ask for something then.
-    """
+def _insert_rests(acts: list[Act], rests: Sequence[Rest], draw: random.Random) -> None:
+    """Where a model is fitted: so that more comes behind its versions."""
     last = len(acts)
-    for share, asked in reversed(RESTS):
-        place = int(last * share)
-        if asked is not None and draw.random() < 0.7:
-            acts.insert(place, Act(draw.randrange(20), asked))
+    for rest in reversed(rests):
+        place = int(last * rest.share)
+        if rest.asked is not None and draw.random() < rest.chance:
+            acts.insert(place, Act(draw.randrange(20), rest.asked))
         acts.insert(place, settling(draw))
-
-
-def _ask_for_a_run(platform: SimulatedPlatform) -> None:
-    platform.say(c.RetrainModel(model=workload.MODEL, by="ann", request_id="run"), "run")
-
-
-def _promote_the_newest(platform: SimulatedPlatform) -> None:
-    newest = max(platform.newest.model(workload.MODEL).versions, default=1)
-    request_id = f"promote at {platform.history.position}"
-    platform.say(c.PromoteVersion(model=workload.MODEL, version=newest, by="ann", request_id=request_id), request_id)
-
-
-def _roll_back(platform: SimulatedPlatform) -> None:
-    platform.say(c.RollBackModel(model=workload.MODEL, by="ann", request_id="back"), "back")
-
-
-PROMOTE = Call("somebody lets the newest version answer", _promote_the_newest)
-RESTS = (
-    (0.45, None), (0.55, PROMOTE), (0.65, Call("somebody asks for a run", _ask_for_a_run)), (0.75, None),
-    (0.85, PROMOTE), (0.95, Call("somebody asks for the version before", _roll_back)),
-)  # fmt: skip
 
 
 def _replay_letters(platform: SimulatedPlatform) -> None:

@@ -1,33 +1,32 @@
-"""What a run of many seeds says, and what all runs on one commit say together: `build/reports/simulate.json`."""
+"""What a run of many seeds says, and what all runs on the same code say together: `build/reports/simulate.json`."""
 
 from __future__ import annotations
 
 import fcntl
-import json
-import os
-import platform
-import subprocess
 from collections import Counter
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from deploy.simulation.crash_points import Point
 from deploy.simulation.faults import Disk, Kind
 from deploy.simulation.world import AT_WORK, CLOCK_BACK, CLOCK_FORWARD, CURSOR_LOST, SAID
+from tests import reports
+from tests.reports import Row
 from tests.scenarios.simulation.history import Reached, Told
 
-ROOT = Path(__file__).parents[3]
-FOLDER = ROOT / "build" / "reports"
+FOLDER = reports.REPORTS
 ENOUGH = 300  # histories: of fewer, a fault may well be missing
 FAULTS: Sequence[str] = [
     Kind.CRASH, AT_WORK, *(f"killed {point}" for point in Point), CURSOR_LOST, Disk.LOST, Disk.STALE,
     Disk.LOST_WITH_COPIES, Kind.FILL_DISK, Kind.STORE, Kind.BROKER, Kind.DROP, Kind.FREEZE, Kind.SLOW, Kind.WORKER,
     Kind.EXPIRE, CLOCK_FORWARD, CLOCK_BACK, *SAID.values(),
 ]  # fmt: skip
-DIRTY = " with changes"  # behind the commit of a tree that is not that of the commit
+PLAYED = (
+    "services", "shared", "deploy/simulation", "tests/scenarios", ":!services/console", ":!tests/scenarios/*test_*.py"
+)  # fmt: skip
 
 Slice = Mapping[str, float]
 
@@ -79,9 +78,9 @@ class Run:
 
 @dataclass
 class Total:
-    """What came of all runs on one commit. `failing`: by seed, what broke. `slices`: each run's own figures."""
+    """What came of all runs on the same code. `failing`: by seed, what broke. `slices`: each run's own figures."""
 
-    commit: str
+    code: str
     histories: int = 0
     records: int = 0
     cpu_s: float = 0.0
@@ -122,27 +121,24 @@ def table(run: Run) -> str:
 
 
 def so_far(total: Total) -> str:
-    """Of all runs on this commit, for people."""
+    """Of all runs on this code, for people."""
     slices = "one run" if len(total.slices) == 1 else f"{len(total.slices)} runs"
     return (
-        f"on {total.commit[:12]}{DIRTY if DIRTY in total.commit else ''} so far: {total.histories:,} histories in "
+        f"on this code ({total.code}) so far: {total.histories:,} histories in "
         f"{slices}, {total.distinct:,} different seeds, {len(total.failing)} failing"
     )
 
 
 def written(run: Run) -> tuple[Path, Total]:
-    """The report as a file: this run, and those on this commit before it; those on another one are forgotten.
+    """The report as a file: this run, and those on this code before it; those on other code are forgotten.
 
     A tree with changes is that of no commit: each run on it begins anew.
     """
     with _alone():
-        file, commit = FOLDER / "simulate.json", _commit()
-        total = _before(file, commit) or Total(commit)
+        file, code = FOLDER / "simulate.json", _played_code()
+        total = _before(file, code) or Total(code)
         total.add(run)
-        new = file.with_suffix(".new")
-        new.write_text(json.dumps(_report(total), indent=1) + "\n")
-        new.replace(file)
-        return file, total
+        return reports.write(_report(total), file), total
 
 
 @contextmanager
@@ -154,40 +150,37 @@ def _alone() -> Generator[None]:
         yield
 
 
-def _before(file: Path, commit: str) -> Total | None:
-    if commit.endswith(DIRTY) or not file.exists():
-        return None
-    held = json.loads(file.read_text())
-    if held["commit"] != commit or "so far" not in held:
+def _before(file: Path, code: str) -> Total | None:
+    held = reports.read(file)
+    if code.endswith(reports.DIRTY) or held is None or held.get("code") != code:
         return None
     kept: dict[str, Any] = {**held["so far"]}
     kept |= {name: Counter(kept[name]) for name in ("struck", "reached")}
     kept["seeds"] = [(first, last) for first, last in kept["seeds"]]
-    return Total(commit, **kept)
+    return Total(code, **kept)
 
 
 def _report(total: Total) -> Mapping[str, object]:
-    enough = total.histories >= ENOUGH
+    wanted = 1 if total.histories >= ENOUGH else None
     rows = [
-        _row("histories", total.histories, "histories"),
-        _row("different seeds", total.distinct, "seeds"),
-        _row("histories a second", round(total.histories / total.wall_s, 3) if total.wall_s else 0.0, "1/s"),
-        _row("CPU of a history", round(total.cpu_s / max(1, total.histories), 3), "s"),
-        _row("records in the logs", total.records, "records"),
-        _row("histories that break something", len(total.failing), "histories", 0, not total.failing),
-        *(_row(f"fault: {one}", total.struck[one], "times", 1, bool(total.struck[one])) for one in FAULTS),
-        *(
-            _row(f"histories with {one}", total.reached[one], "histories", 1, bool(total.reached[one]) or not enough)
-            for one in Reached
-        ),
+        Row.of("histories", [total.histories], "histories"),
+        Row.of("different seeds", [total.distinct], "seeds"),
+        Row.of("histories a second", [round(total.histories / total.wall_s, 3) if total.wall_s else 0.0], "1/s"),
+        Row.of("CPU of a history", [round(total.cpu_s / max(1, total.histories), 3)], "s"),
+        Row.of("records in the logs", [total.records], "records"),
+        Row.of("histories that break something", [len(total.failing)], "histories", most=0),
+        *(Row.of(f"fault: {one}", [total.struck[one]], "times", least=wanted) for one in FAULTS),
+        *(Row.of(f"histories with {one}", [total.reached[one]], "histories", least=wanted) for one in Reached),
     ]
-    kept = {name: value for name, value in vars(total).items() if name != "commit"}
-    return {
-        "target": "simulate", "commit": total.commit, "seed": min((first for first, _ in total.seeds), default=0),
-        "seconds": round(total.wall_s, 1),
-        "machine": f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-        "rows": rows, "so far": kept,
-    }  # fmt: skip
+    kept = {name: value for name, value in vars(total).items() if name != "code"}
+    first = min((first for first, _ in total.seeds), default=0)
+    told = reports.told("simulate", reports.commit(), first, total.wall_s, [asdict(row) for row in rows])
+    return {**told, "code": total.code, "so far": kept}
+
+
+def _played_code() -> str:
+    """Of what is played and what checks it; what people ask with (but to replay letters) has no part in it."""
+    return reports.code(*PLAYED)
 
 
 def _ranges(seeds: Iterable[int]) -> list[tuple[int, int]]:
@@ -198,21 +191,3 @@ def _ranges(seeds: Iterable[int]) -> list[tuple[int, int]]:
         else:
             found.append((seed, seed))
     return found
-
-
-def _row(
-    name: str, value: float, unit: str, goal: float | None = None, holds: bool | None = None
-) -> Mapping[str, str | float | bool | None]:
-    return {
-        "name": name, "value": value, "low": value, "high": value, "unit": unit, "goal": goal, "holds": holds,
-    }  # fmt: skip
-
-
-def _commit() -> str:
-    """What ran: the commit, and whether the tree is another than that."""
-
-    def git(*arguments: str) -> str:
-        found = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
-        return found.stdout.strip()
-
-    return git("rev-parse", "HEAD") + (DIRTY if git("status", "--porcelain", "--untracked-files=no") else "")
