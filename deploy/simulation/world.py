@@ -28,7 +28,7 @@ __all__ = ["ALL_FAULTS", "NO_FAULTS", "DoesNotSettle", "Faults", "World"]
 
 STEP_MS = 2
 QUIET_ROUNDS = 2
-WAIT_MS = 50  # where nothing moves and something is still waited for, time goes on faster
+WAIT_MS = 1_000  # where nothing moves and something is still waited for, time goes on faster
 COPY_EVERY_S = 2.0  # of virtual time: some copies in each history, and some work behind each of them
 PARTS = ("read", "reconcile", "advance", "advance", "advance", "work", "publish", "job")
 RECORDS, ENTRIES = (1, 2, 5, 50), (1, 2, 3, 8, 50)
