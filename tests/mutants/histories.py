@@ -13,7 +13,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
 import structlog
@@ -26,9 +25,7 @@ from shared.contracts import control as c
 from shared.contracts.definitions import Policy
 from tests import builders as b
 from tests.chaos.crash_points import Point
-from tests.mutants.adopted import only_what_ticks_name_is_adopted
-from tests.mutants.decided_order import decided_by_time_and_id
-from tests.mutants.mutant import ADOPTED, ALIKE, ORDERED, REPLICAS, SETTLES
+from tests.mutants.mutant import ALIKE, REPLICAS, SETTLES
 from tests.mutants.odd_histories import with_a_silent_writer, with_labels_when_due
 from tests.scenarios import entity_workload, test_dead_letters, test_releases
 from tests.scenarios.dying import dying
@@ -192,10 +189,6 @@ def _violations(platform: SimulatedPlatform, *, replay: bool = True) -> Iterator
         yield one.number, one.text
     for text in replicas_hold_their_logs(platform, history):
         yield REPLICAS, text
-    for text in islice(only_what_ticks_name_is_adopted(history), 5):
-        yield ADOPTED, text
-    for text in islice(decided_by_time_and_id(history, platform.world.artifacts), 5):
-        yield ORDERED, text
 
 
 def found(kind: str, seed: int) -> tuple[list[Found], str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 # Beside the numbers of invariants: lockstep decides alike; who follows a table knows what its log says; heads bring in
 # the control positions that ticks name; outcomes are decided in the order of time and id; nothing hangs.
-ALIKE, REPLICAS, ADOPTED, ORDERED, SETTLES = "alike", "replicas", "adopted", "ordered", "settles"
+ALIKE, REPLICAS, SETTLES = "alike", "replicas", "settles"
 Falls = tuple[int | str, ...]
 
 

@@ -365,7 +365,7 @@ MUTANTS = (
                 "            self.control = max(self.control, platform.position)\n",
             ),
         ),
-        falls=("adopted",),
+        falls=(7,),
     ),
     # --- copies and owners
     Mutant(

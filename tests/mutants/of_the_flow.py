@@ -210,7 +210,7 @@ MUTANTS = (
                 '        name = f"{kind}:{len(self):09}:{record_id}"\n',
             ),
         ),
-        falls=("ordered",),
+        falls=(19,),
     ),
     Mutant(
         "rows leave the buffer before they are archived",

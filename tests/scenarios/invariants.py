@@ -21,7 +21,9 @@ from tests.scenarios import prediction_invariants as predictions
 from tests.scenarios import promotion_invariants as promotions
 from tests.scenarios import replayed_tasks as replays
 from tests.scenarios import tables
+from tests.scenarios.adopted_positions import only_what_ticks_name_is_adopted
 from tests.scenarios.decided_labels import the_newest_in_time_decides
+from tests.scenarios.decided_order import decided_by_time_and_id
 from tests.scenarios.evidence import Check, Evidence, Violation
 from tests.scenarios.head_promises import heads_promise_what_they_have_seen
 from tests.scenarios.topic_history import TopicHistory
@@ -54,8 +56,13 @@ INVARIANTS: Mapping[int, Invariant] = {
     5: Invariant("an accepted record changes window state exactly once", (flow.windows_change_once,)),
     6: Invariant("what was read is accounted for", (flow.everything_is_counted,)),
     7: Invariant(
-        "accepted is what a replay derives; no watermark or control position goes back",
-        (logs.promises_are_kept, heads_promise_what_they_have_seen, replays.derived_is_accepted),
+        "accepted is what a replay derives; no watermark or control position goes back, or comes in but by a tick",
+        (
+            logs.promises_are_kept,
+            only_what_ticks_name_is_adopted,
+            heads_promise_what_they_have_seen,
+            replays.derived_is_accepted,
+        ),
         Needs.ARTIFACTS,
     ),
     8: Invariant("position and state agree", (replays.state_is_at_position,), Needs.FILES),
@@ -74,8 +81,9 @@ INVARIANTS: Mapping[int, Invariant] = {
     17: Invariant("every rollout ends by its deadline, in ticks", (decisions.rollouts_end,)),
     18: Invariant("a rolled-back version returns only by a new approval", (decisions.rolled_back_stays_away,)),
     19: Invariant(
-        "one outcome a join id, one fate a label; the newest in time decides",
-        (predictions.each_label_has_one_fate, the_newest_in_time_decides),
+        "one outcome a join id, one fate a label; the newest in time decides, and outcomes in the order of their time",
+        (predictions.each_label_has_one_fate, the_newest_in_time_decides, decided_by_time_and_id),
+        Needs.ARTIFACTS,
     ),
     20: Invariant(
         "what a process writes that lost its partition changes nothing",

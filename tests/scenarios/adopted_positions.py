@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from shared.contracts import control as c
 from shared.contracts.definitions import Clock, Source
 from shared.contracts.topics import INTAKE
+from tests.scenarios.evidence import Evidence
 from tests.scenarios.topic_history import TopicHistory
 
 
-def only_what_ticks_name_is_adopted(history: TopicHistory) -> Iterator[str]:
-    """A position that a tick of the source names, or one at which definitions came into force; and no other."""
+def only_what_ticks_name_is_adopted(evidence: Evidence) -> Iterator[str]:
+    """7: a position that a tick of the source names, or one at which definitions came into force; and no other."""
+    history = evidence.history
     for source in history.definitions.sources.values():
         if source.time.clock is Clock.EVENTS:
             yield from _others(history, source)

@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from shared.contracts.control import SegmentWritten
 from shared.contracts.flow import OutcomeMatured
 from shared.contracts.topics import OUTCOMES
-from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.outcome_segments import decode_rows
-from tests.scenarios.topic_history import TopicHistory
+from tests.scenarios.evidence import Evidence
 
 
-def decided_by_time_and_id(history: TopicHistory, artifacts: ArtifactStore) -> Iterator[str]:
-    """Archived outcomes stand in the order of (event time, record id), each in its place among all."""
+def decided_by_time_and_id(evidence: Evidence) -> Iterator[str]:
+    """19: archived outcomes stand in the order of (event time, record id), each in its place among all."""
+    history, artifacts = evidence.history, evidence.artifacts
+    if artifacts is None:
+        return
     for _, segment in history.decided(SegmentWritten):
         if segment.kind != "outcomes":
             continue
