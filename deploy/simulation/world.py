@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from functools import partial
 
-from deploy.simulation.crash_points import Fuse, Killed, Point
-from deploy.simulation.faults import ALL_FAULTS, NO_FAULTS, Disk, DrawnStorm, Faults, Kind, Storm, Strike
-from deploy.simulation.memory_files import MemoryFiles
+from deploy.simulation.crash_points import Killed, Point
+from deploy.simulation.faults import ALL_FAULTS, NO_FAULTS, DrawnStorm, Faults, Kind, Storm, Strike
 from deploy.simulation.memory_group import MemoryGroup, MemoryMember
 from deploy.simulation.memory_store import SimulatedStore
+from deploy.simulation.place import Place
+from deploy.simulation.staged_faults import SAID, StagedFaults
 from deploy.simulation.virtual_time import Jobs, JumpingClock, VirtualClock
 from shared.contracts.envelope import Encoded
-from shared.contracts.platform import TABLE_COPIES, Platform
-from shared.contracts.topics import FEATURES
 from shared.runtime.host import Host
 from shared.runtime.log import BrokerAway, TopicPartition
 from shared.runtime.memory_log import Fate, MemoryBroker, MemoryWriter
@@ -32,12 +30,6 @@ WAIT_MS = 1_000  # where nothing moves and something is still waited for, time g
 COPY_EVERY_S = 2.0  # of virtual time: some copies in each history, and some work behind each of them
 PARTS = ("read", "reconcile", "advance", "advance", "advance", "work", "publish", "job")
 RECORDS, ENTRIES = (1, 2, 5, 50), (1, 2, 3, 8, 50)
-AT_WORK, CURSOR_LOST = "killed with work in hand", "cursor lost"
-CLOCK_FORWARD, CLOCK_BACK = "clock set forward", "clock set back"
-SAID = {
-    Fate.REPEAT: "send repeated", Fate.LOSE_ACK: "acknowledgement lost", Fate.FAIL: "send failed",
-    Fate.DELAY: "send delayed",
-}  # fmt: skip
 
 
 class DoesNotSettle(AssertionError):
@@ -53,35 +45,6 @@ class FaultyBroker:
 
     def writer(self) -> MemoryWriter:
         return self._broker.writer(lambda tp, key, value: self._fate())
-
-
-@dataclass(slots=True)
-class _Place:
-    """Where one instance runs: its disk, its clock and its group outlive its processes.
-
-    `image`: the disk as it once was. `kill`: what happens once the fuse has burnt down.
-    """
-
-    make: Callable[[], Service]
-    instance: str
-    group: MemoryGroup
-    clock: JumpingClock
-    fuse: Fuse = field(default_factory=Fuse)
-    files: MemoryFiles = field(init=False)
-    image: Mapping[str, bytes] | None = None
-    kill: Strike | None = None
-    release: int = 1
-
-    def __post_init__(self) -> None:
-        self.files = MemoryFiles(self.fuse)
-
-
-@dataclass(frozen=True, slots=True)
-class _ThoughtDead:
-    """Whose tasks are going to others, and which they were: it has struck once one of them was taken over from it."""
-
-    kind: Kind
-    tasks: frozenset[str]
 
 
 class World:
@@ -108,14 +71,10 @@ class World:
         self.artifacts = SimulatedStore()
         self.calm = False
         self.steps = self.sends = 0
-        self.struck: Counter[str] = Counter()  # what has hit somebody, by kind
-        self._fit_dies = fit_dies
-        self._lasting: dict[tuple[Kind, str], int] = {}  # until which step
-        self._have_hit: set[tuple[Kind, str]] = set()  # of those, which have refused or held up anything
-        self._thought_dead: dict[str, _ThoughtDead] = {}
-        self.artifacts.refused = lambda: self._hits(Kind.STORE)
+        self.staged = StagedFaults(self, fit_dies)
+        self.artifacts.refused = lambda: self.staged.hits(Kind.STORE)
         self._instances = instances
-        self._places: dict[str, _Place] = {}
+        self.places: dict[str, Place] = {}
         self._made: dict[str, Callable[[], Service]] = {}
         self._names: list[str] = []
         self.jobs: dict[str, Jobs] = {}
@@ -123,8 +82,8 @@ class World:
         self._writer = self.broker.writer()
         for make in services:
             self._place(make)
-        for name in self._places:
-            self.processes[name] = self._start(name)
+        for name in self.places:
+            self.start(name)
 
     def _place(self, make: Callable[[], Service]) -> list[str]:
         service = make()
@@ -132,10 +91,10 @@ class World:
         group = MemoryGroup(called)
         names = [f"{called}.{number}" if number else called for number in range(self._instances)]
         for number, name in enumerate(names):
-            place = self._places[name] = _Place(
+            place = self.places[name] = Place(
                 make, str(number), group, JumpingClock(self.clock), release=service.release
             )
-            place.files.refused = partial(self._hits, Kind.FILL_DISK, name)
+            place.files.refused = partial(self.staged.hits, Kind.FILL_DISK, name)
         self._made.setdefault(service.name, make)
         self._names += names
         return names
@@ -143,7 +102,7 @@ class World:
     def begin(self, make: Callable[[], Service]) -> None:
         """Start another service, or another release of one, beside all that run."""
         for name in self._place(make):
-            self.processes[name] = self._start(name)
+            self.start(name)
 
     def release(self, service: str, altered: Callable[[Service], Service]) -> None:
         """Start a later release of a service, beside it: what `altered` makes of it."""
@@ -160,6 +119,11 @@ class World:
         self.processes[name] = process
 
     @property
+    def struck(self) -> Counter[str]:
+        """How often each fault has hit somebody."""
+        return self.staged.struck
+
+    @property
     def crashes(self) -> int:
         return self.struck[Kind.CRASH]
 
@@ -170,10 +134,11 @@ class World:
 
     def clocks(self, service: str) -> list[JumpingClock]:
         """Of all its instances."""
-        return [self._places[name].clock for name in self.processes if name.partition(".")[0] == service]
+        return [self.places[name].clock for name in self.processes if name.partition(".")[0] == service]
 
-    def _start(self, name: str) -> Process:
-        place = self._places[name]
+    def start(self, name: str) -> None:
+        """A new process in its place."""
+        place = self.places[name]
         place.fuse.put_out()
         place.kill = None
         self.jobs[name] = Jobs()
@@ -187,12 +152,12 @@ class World:
             copy_every_s=COPY_EVERY_S,
             membership=MemoryMember(place.group, place.instance) if self._instances > 1 else None,
         )
-        return Process(place.make(), host)
+        self.processes[name] = Process(place.make(), host)
 
     def _fate(self, name: str) -> Fate:
         if self.calm:
             return Fate.DELIVER
-        self._places[name].fuse.burn(Point.SEND)
+        self.places[name].fuse.burn(Point.SEND)
         self.sends += 1
         fate = self.storm.fate(self.sends, name)
         if fate is not Fate.DELIVER:
@@ -217,9 +182,8 @@ class World:
         self.clock.pass_ms(STEP_MS)
         self.steps += 1
         for strike in self.storm.due(self.steps, self._names):
-            self._strike(strike)
-        if self._lasting:
-            self._end_what_lasted()
+            self.staged.strike(strike)
+        self.staged.end_what_lasted()
         # The same number of draws each time: what one step does must not change who does the next.
         who, learns, releases, part, which, many = [self.random.random() for _ in range(6)]
         lanes = self.broker.lanes() if releases < 0.1 else ()
@@ -227,9 +191,9 @@ class World:
             self.broker.release(lanes[int(which * len(lanes))])
             return
         name = self._names[int(who * len(self._names))]
-        if (Kind.CRASH, name) in self._lasting or (Kind.FREEZE, name) in self._lasting:
+        if self.staged.lasts(Kind.CRASH, name) or self.staged.lasts(Kind.FREEZE, name):
             return
-        place = self._places[name]
+        place = self.places[name]
         if learns < 0.05 and place.instance in place.group.unlearnt:
             place.group.learn(place.instance)
         try:
@@ -239,26 +203,15 @@ class World:
                 self.turn(name)
         except Killed as killed:
             self.struck[f"{Kind.CRASH} {killed.point}"] += 1
-            self._crash(name, place.kill or Strike(self.steps, Kind.CRASH, name))
+            self.staged.crash(name, place.kill or Strike(self.steps, Kind.CRASH, name))
         except BrokerAway:
-            self._hits(Kind.BROKER)  # as its driver does, it tries again
-        if self._thought_dead:
-            self._see_what_was_taken_over(name)
+            self.staged.hits(Kind.BROKER)  # as its driver does, it tries again
+        self.staged.see_what_was_taken_over(name)
 
     def turn(self, name: str) -> None:
         """A whole turn of one process, and all the work that it has handed away."""
         self.processes[name].turn(0.0)
         self._do_jobs(name)
-
-    def _expire(self, platform: Platform) -> int:
-        """Retention, as soon as it may come: a table's log is kept for longer than two copies. How many logs lost."""
-        found = 0
-        for (view, partition), copies in platform.tables.items():
-            tp = TopicPartition(FEATURES.of(view).name, partition)
-            if len(copies) == TABLE_COPIES and copies[0].position > self.broker.log(tp).beginning:
-                found += 1
-                self.broker.expire(tp, copies[0].position)
-        return found
 
     def _part_of_turn(self, name: str, part: float, which: float, many: float) -> None:
         process, jobs = self.processes[name], self.jobs[name]
@@ -272,10 +225,10 @@ class World:
                 process.advance(tasks[int(which * len(tasks))], ENTRIES[int(many * len(ENTRIES))])
             case "work":
                 process.work()
-            case "job" if jobs.waiting and (Kind.SLOW, name) not in self._lasting:
+            case "job" if jobs.waiting and not self.staged.lasts(Kind.SLOW, name):
                 jobs.run(int(which * jobs.waiting))
             case "job" if jobs.waiting:
-                self._hits(Kind.SLOW, name)
+                self.staged.hits(Kind.SLOW, name)
                 process.publish()
             case _:
                 process.publish()
@@ -284,8 +237,6 @@ class World:
         while self.jobs[name].waiting:
             self.jobs[name].run()
 
-    # --- faults
-
     def crash(self, name: str, at: str = "") -> None:
         """Kill a process and start it again: what it had not committed is gone, and so is its work in hand.
 
@@ -293,147 +244,14 @@ class World:
         """
         if at:
             self.struck[f"{Kind.CRASH} {at}"] += 1
-        self._crash(name, Strike(self.steps, Kind.CRASH, name))
-
-    def _hits(self, kind: Kind, name: str = "") -> None:
-        """What is staged for a while has refused a call, or held something up: each of them counts once."""
-        if (kind, name) in self._lasting and (kind, name) not in self._have_hit:
-            self._have_hit.add((kind, name))
-            self.struck[kind] += 1
-
-    def _see_what_was_taken_over(self, name: str) -> None:
-        """Whether this one has a task by now that one of its service, thought dead, has as well."""
-        mine = self.processes[name].tasks.keys()
-        for dead, thought in list(self._thought_dead.items()):
-            held = thought.tasks & self.processes[dead].tasks.keys()
-            if not held:
-                del self._thought_dead[dead]  # it has learnt so
-            elif dead != name and held & mine:
-                del self._thought_dead[dead]
-                self.struck[thought.kind] += 1
-
-    def _strike(self, strike: Strike) -> None:
-        """Stage a fault; it counts when it hits. A process that is down has nothing that could be struck."""
-        name, kind = strike.whom, strike.kind
-        if (Kind.CRASH, name) in self._lasting:
-            return
-        match kind:
-            case Kind.CRASH if strike.calls:
-                place = self._places[name]
-                place.kill = strike
-                place.fuse.light(strike.calls)
-                return
-            case Kind.CRASH:
-                self._crash(name, strike)
-                return
-            case Kind.DROP | Kind.FREEZE:
-                place = self._places[name]
-                if kind is Kind.DROP and len(place.group.names) < 2:
-                    return
-                place.group.drop(place.instance)
-                self._thought_dead[name] = _ThoughtDead(kind, frozenset(self.processes[name].tasks))
-            case Kind.IMAGE:
-                self._places[name].image = self._places[name].files.image()
-                return
-            case Kind.FILL_DISK:
-                self._places[name].files.fill()
-            case Kind.CLOCK:
-                self._places[name].clock.jump_ms(strike.jump_ms)
-                self.struck[CLOCK_FORWARD if strike.jump_ms > 0 else CLOCK_BACK] += 1
-                return
-            case Kind.STORE:
-                self.artifacts.away = True
-            case Kind.BROKER:
-                self.broker.away = True
-            case Kind.EXPIRE:
-                self.struck[kind] += self._expire(self.processes[name].history.newest)
-                return
-            case Kind.WORKER:
-                self._fit_dies()
-                return
-            case Kind.SLOW | Kind.SEND:
-                pass
-        if strike.lasts:
-            self._have_hit.discard((kind, name))
-            until = self._lasting.get((kind, name), 0)
-            self._lasting[kind, name] = max(until, self.steps + strike.lasts)
-
-    def _crash(self, name: str, strike: Strike) -> None:
-        place = self._places[name]
-        self.struck[Kind.CRASH] += 1
-        self.struck[AT_WORK] += self.processes[name].pending > 0
-        self._count_lost_cursors(name)
-        self._lasting.pop((Kind.FREEZE, name), None)
-        self._thought_dead.pop(name, None)
-        self._meet_disk(place, strike.disk)
-        place.fuse.put_out()
-        if strike.lasts:
-            # Its tasks go to the others, and some of them come back with it.
-            place.group.drop(place.instance)
-            self._lasting[Kind.CRASH, name] = self.steps + strike.lasts
-        else:
-            place.group.restart(place.instance)
-            self.processes[name] = self._start(name)
-
-    def _count_lost_cursors(self, name: str) -> None:
-        """What was acknowledged and is not stored as such yet: it will be sent once more."""
-        for task in self.processes[name].tasks.values():
-            [first] = task.file.connection.execute("SELECT min(ordinal) FROM outbox").fetchone()
-            if first is not None and first <= task.sent_up_to:
-                self.struck[CURSOR_LOST] += 1
-
-    def _meet_disk(self, place: _Place, disk: Disk) -> None:
-        log_id, tasks = place.files.bound_to or "", place.files.tasks
-        # A later release without the copy that it went on from waits until the earlier one is started again.
-        copies = disk is Disk.LOST_WITH_COPIES and place.release == 1
-        if disk is Disk.LOST_WITH_COPIES and not (copies and self.artifacts.lose_newest_copies(log_id, tasks)):
-            disk = Disk.LOST
-        if disk in (Disk.LOST, Disk.LOST_WITH_COPIES):
-            place.files.lose()
-        elif disk is Disk.STALE and place.image is not None:
-            place.files.put_back(place.image)
-        else:
-            return
-        self.struck[disk] += 1
-
-    def _end_what_lasted(self) -> None:
-        for kind, name in [what for what, until in self._lasting.items() if until <= self.steps]:
-            self._end(kind, name)
-
-    def _end(self, kind: Kind, name: str) -> None:
-        del self._lasting[kind, name]
-        match kind:
-            case Kind.CRASH:
-                self._places[name].group.restart(self._places[name].instance)
-                self.processes[name] = self._start(name)
-            case Kind.FILL_DISK:
-                self._places[name].files.free()
-            case Kind.STORE:
-                self.artifacts.away = False
-            case Kind.BROKER:
-                self.broker.away = False
-            case Kind.FREEZE:
-                self._thought_dead.pop(name, None)
-            case _:
-                pass
-
-    def _all_well(self) -> None:
-        """The end of every fault that lasts."""
-        for kind, name in list(self._lasting):
-            self._end(kind, name)
-        self._thought_dead.clear()
-        for place in self._places.values():
-            place.fuse.put_out()
-        while unlearnt := [p for p in self._places.values() if p.instance in p.group.unlearnt]:
-            for place in unlearnt:
-                place.group.learn(place.instance)
+        self.staged.crash(name, Strike(self.steps, Kind.CRASH, name))
 
     # --- the end
 
     def settle(self, rounds: int = 5_000) -> None:
         """Without further faults, turn until nothing can move without new input. Raises DoesNotSettle."""
         self.calm = True
-        self._all_well()
+        self.staged.all_well()
         quiet = 0
         for _ in range(rounds):
             for lane in self.broker.lanes():

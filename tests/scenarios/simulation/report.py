@@ -12,7 +12,7 @@ from typing import Any
 
 from deploy.simulation.crash_points import Point
 from deploy.simulation.faults import Disk, Kind
-from deploy.simulation.world import AT_WORK, CLOCK_BACK, CLOCK_FORWARD, CURSOR_LOST, SAID
+from deploy.simulation.staged_faults import AT_WORK, CLOCK_BACK, CLOCK_FORWARD, CURSOR_LOST, SAID
 from tests import reports
 from tests.reports import Row
 from tests.scenarios.simulation.history import Reached, Told

@@ -225,7 +225,7 @@ def test_what_answers_and_is_no_service(patient: Patient) -> None:
 
 def test_a_full_disk_is_said_with_the_task_that_stands(patient: Patient) -> None:
     patient.publish("t2")
-    patient.running.on_thread(patient.world._places["ingestion"].files.fill)
+    patient.running.on_thread(patient.world.places["ingestion"].files.fill)
     patient.publish("t3" * 10_000)
     patient.running.drive(20, pass_ms=50)
     found = patient.diagnosis().findings
