@@ -8,6 +8,7 @@ A line of JSON for each seed: what fell, or what stopped the history before that
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 import traceback
@@ -226,3 +227,5 @@ def _seeds(text: str) -> list[int]:
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
+    sys.stdout.flush()
+    os._exit(0)  # all is said: threads of libraries that are still at work must not end it otherwise

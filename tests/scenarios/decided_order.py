@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 from shared.contracts.control import SegmentWritten
@@ -10,22 +11,24 @@ from shared.contracts.topics import OUTCOMES
 from shared.runtime.outcome_segments import decode_rows
 from tests.scenarios.evidence import Evidence
 
+Place = tuple[int, str]  # event time, record id
+
 
 def decided_by_time_and_id(evidence: Evidence) -> Iterator[str]:
-    """19: archived outcomes stand in the order of (event time, record id), each in its place among all."""
+    """19: archived outcomes stand in the order of (event time, record id). Which of them are there at all, says 6."""
     history, artifacts = evidence.history, evidence.artifacts
     if artifacts is None:
         return
+    archived: dict[str, dict[int, Place]] = defaultdict(dict)
     for _, segment in history.decided(SegmentWritten):
-        if segment.kind != "outcomes":
-            continue
-        matured = history.events(OUTCOMES.of(segment.subject).name, OutcomeMatured)
-        order = sorted((read.message.time_ms, event.prediction.record_id or "") for read, event in matured)
-        found = [(row["due_ms"], row["record_id"]) for row in decode_rows(artifacts.get(segment.segment))]
-        expected = order[segment.first : segment.first + segment.rows]
-        if found != expected:
-            [place, *_] = [n for n, one in enumerate(found) if expected[n : n + 1] != [one]]
-            yield (
-                f"outcomes segment {segment.number} of {segment.subject}: row {segment.first + place} is "
-                f"{found[place]}, and {expected[place : place + 1]} was to be decided there"
-            )
+        if segment.kind == "outcomes":
+            rows = decode_rows(artifacts.get(segment.segment))
+            archived[segment.subject] |= {segment.first + n: (r["due_ms"], r["record_id"]) for n, r in enumerate(rows)}
+    for model, rows in archived.items():
+        matured = history.events(OUTCOMES.of(model).name, OutcomeMatured)
+        all_of_them = {(read.message.time_ms, event.prediction.record_id or "") for read, event in matured}
+        found = [(n, rows[n]) for n in sorted(rows) if rows[n] in all_of_them]
+        for (n, one), wanted in zip(found, sorted(one for _, one in found), strict=True):
+            if one != wanted:
+                yield f"outcomes of {model}: row {n} is {one}, and {wanted} was to be decided there"
+                break
