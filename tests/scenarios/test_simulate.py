@@ -26,7 +26,7 @@ from tests.scenarios.simulation.plan import EARLY, LONG, MEDIUM, SHORT, Mix, pla
 from tests.scenarios.simulation.report import ENOUGH, FAULTS, Run
 from tests.scenarios.simulation.shrink import NotBroken, shrunk
 
-SLICE, WHOLE = range(1, 25), range(25, 25 + ENOUGH)
+SLICE, WHOLE = range(1, 13), range(13, 13 + ENOUGH)
 SEED = 48  # one view, one instance, a short history: quick
 
 
