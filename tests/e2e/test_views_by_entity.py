@@ -21,7 +21,7 @@ from tests.e2e.decided import decisions
 from tests.e2e.evidence_of_run import EvidenceOfRun, gathered
 from tests.eventually import eventually
 
-ROWS, START_MS, STEP_MS = 240, 1_767_225_600_000, 10_000
+ROWS, START_MS, STEP_MS = 300, 1_767_225_600_000, 10_000
 CARDS, SHOPS, TERMINALS = 9, 24, 30
 MODEL, ALL_VIEWS = "bad_payment", ("card_use", "shop_use", "terminal_use")
 DECLARED = """
