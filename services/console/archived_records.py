@@ -16,6 +16,7 @@ import polars as pl
 
 from shared.contracts.errors import HeadraceError
 from shared.runtime.artifacts import ArtifactDamaged, ArtifactStore
+from shared.runtime.task_folder import log_of_folder
 
 _COLUMNS = ("record_id", "key", "time_ms", "late", "value", "topic", "topic_partition", "topic_offset")
 _ORDER = ("time_ms", "topic_partition", "topic_offset")
@@ -34,7 +35,7 @@ def log_of(data: Path, store: ArtifactStore, url: str) -> str:
     """The log to which the state of ingestion in a folder belongs, else the only one that the store knows. Raises
     NoSuchLog."""
     whence = f"{data / 'state' / 'ingestion'} holds state"
-    found = {marker.read_text().strip() for marker in data.glob("state/ingestion/*/log_id")}
+    found = {log for folder in data.glob("state/ingestion/*") if (log := log_of_folder(folder))}
     if not found:
         whence = f"the object store at {url} holds archives"
         found = {name.partition("/")[0] for name in store.names("")}

@@ -83,7 +83,7 @@ def _state_metrics(platform: Platform) -> Sequence[Metric]:
     candidate = _gauge("candidate_version", "the version that is tried; 0 if none is")
     share = _gauge("rollout_share_ratio", "share of live traffic that the candidate answers")
     step = _gauge("rollout_step", "step of the rollout; 0 in shadow or without one")
-    run = _gauge("run_progress_ratio", "progress of the run in work; 0 if there is none")
+    run = _gauge("run_progress_ratio", "progress of the run in work; without one 1, and 0 before the first version")
     for model, state in platform.models.items():
         rollout = state.rollout
         champion.add_metric([model], state.champion or 0)
@@ -95,7 +95,8 @@ def _state_metrics(platform: Platform) -> Sequence[Metric]:
 
 
 def _fraction(state: ModelState) -> float:
-    return state.run.fraction if state.run else 0.0
+    """A run may begin and end between two looks of Prometheus: what it came to stays."""
+    return state.run.fraction if state.run else float(bool(state.versions))
 
 
 def _gauge(name: str, text: str) -> GaugeMetricFamily:

@@ -19,6 +19,7 @@ from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.copies import Copies
 from shared.runtime.task_file import reached_in
 from shared.runtime.task_folder import log_of_folder
+from shared.runtime.task_names import task_of
 
 _ROWS = "SELECT row FROM buffers WHERE name = 'archive' ORDER BY ordinal"
 _ACCEPT = "ingestion/accept/"
@@ -95,7 +96,7 @@ def _files(data: Path, log_id: str, warnings: list[str]) -> Mapping[str, _Held]:
     """The furthest readable file of each accept task that belongs to the log."""
     found: dict[str, _Held] = {}
     for path in sorted(data.absolute().glob("state/ingestion/*/ingestion~accept~*.sqlite")):
-        task, log = path.stem.replace("~", "/"), log_of_folder(path.parent)
+        task, log = task_of(path.stem), log_of_folder(path.parent)
         if log not in (None, log_id):
             continue
         try:

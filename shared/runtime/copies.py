@@ -15,6 +15,7 @@ import zstandard
 
 from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.task_file import FileCopy
+from shared.runtime.task_names import stored_as, task_of
 
 KEPT = 2  # should the newest be damaged, there is one more
 
@@ -71,16 +72,16 @@ class Copies:
         """How far the furthest copy of each task got: (position, outbox ordinal)."""
         found: dict[str, tuple[int, int]] = {}
         for uri in self._store.names(f"{self._log_id}/copies"):
-            task, name = uri.split("/")[-2].replace("~", "/"), _named(uri)
+            task, name = task_of(uri.split("/")[-2]), _named(uri)
             found[task] = max(found.get(task, (0, 0)), (name.position, name.ordinal))
         return found
 
     def folder(self, task: str) -> str:
         """Where the copies of a task are, the furthest last."""
-        return f"{self._log_id}/copies/{task.replace('/', '~')}"
+        return f"{self._log_id}/copies/{stored_as(task)}"
 
     def _handed_over(self, task: str) -> str:
-        return f"{self._log_id}/handed_over/{task.replace('/', '~')}/membership"
+        return f"{self._log_id}/handed_over/{stored_as(task)}/membership"
 
     def _names(self, task: str) -> list[_Name]:
         return sorted(_named(uri) for uri in self._store.names(self.folder(task)))

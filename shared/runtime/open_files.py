@@ -11,13 +11,13 @@ import structlog
 
 from shared.runtime.artifacts import ArtifactMissing
 from shared.runtime.copies import Copies
+from shared.runtime.full_disks import TRY_EVERY_S
 from shared.runtime.service import Executor
 from shared.runtime.step import Wait
 from shared.runtime.task_file import DiskFull, FileCopy, TaskFile
 
 log = structlog.get_logger()
 HAND_OVER_S = 5.0
-TRY_DISK_EVERY_S = 1.0
 
 
 class Files(Protocol):
@@ -98,7 +98,7 @@ class OpenFiles:
         try:
             opening.file.restore(copy)
         except DiskFull as full:
-            opening.not_before_s = self._now_s() + TRY_DISK_EVERY_S
+            opening.not_before_s = self._now_s() + TRY_EVERY_S
             raise Wait(str(full)) from full
         log.info("going on from a copy", task=task, position=copy.position, file_stood_at=stood_at)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from shared.runtime.task_file import TaskFile, foreign_log, room_for
+from shared.runtime.task_names import stored_as
 
 
 class TaskFolder:
@@ -32,7 +33,7 @@ class TaskFolder:
 
     def open(self, task: str) -> TaskFile:
         """The file of a task, locked. Raises FileInUse."""
-        return TaskFile(task, self.folder / f"{task.replace('/', '~')}.sqlite")
+        return TaskFile(task, self.folder / f"{stored_as(task)}.sqlite")
 
 
 def log_of_folder(folder: Path) -> str | None:

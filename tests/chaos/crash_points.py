@@ -23,6 +23,7 @@ from shared.runtime.open_files import OpenFiles
 from shared.runtime.relay import Relay
 from shared.runtime.task import Task
 from shared.runtime.task_file import Changes, FileCopy, TaskFile
+from shared.runtime.task_names import stored_as
 
 Met = Callable[[str], None]  # told of each moment: what is in hand, empty if nothing is
 Hook = Callable[..., str]
@@ -183,7 +184,7 @@ def _handed_over(met: Met, ends: Ends | None) -> Undo:
     left: dict[str, str] = {}
 
     def giving(_: Copier, task: Task, membership: str) -> str:
-        left[task.spec.id.replace("/", "~")] = _undone(task.spec.id, task.position, len(task.unsent), ends)
+        left[stored_as(task.spec.id)] = _undone(task.spec.id, task.position, len(task.unsent), ends)
         return ""
 
     def given(_: ArtifactStore, uri: str, data: bytes) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from shared.runtime.task_file import Changes, OutboxRow, TaskFile
+from shared.runtime.task_names import stored_as
 from tests.chaos.work_in_hand import InHand, in_hand, logs_of, tasks_of
 
 TASK, LOG = "features/compute/records.visits.v1/0", "records.visits.v1/0"
@@ -19,7 +20,7 @@ def file(tmp_path: Path) -> Generator[TaskFile]:
     """Of a task that has applied ten entries, and sent the one event that came of them."""
     folder = tmp_path / "state" / "features" / "0"
     folder.mkdir(parents=True)
-    with closing(TaskFile(TASK, folder / f"{TASK.replace('/', '~')}.sqlite")) as file:
+    with closing(TaskFile(TASK, folder / f"{stored_as(TASK)}.sqlite")) as file:
         file.commit(Changes(0, 10, {"ordinal": 1}, outbox=[OutboxRow(0, "out", 0, b"k", b"v", ())]))
         file.commit(Changes(10, 10, {"ordinal": 1}, sent_up_to=0, expected_ordinal=1))
         yield file

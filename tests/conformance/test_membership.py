@@ -99,5 +99,5 @@ def test_who_leaves_in_order_is_missed_at_once(settings: KafkaSettings) -> None:
     first, second = (KafkaGroup(settings, "serving", name, 30.0) for name in ("a", "b"))
     eventually(lambda: names(first) == names(second) == ("a", "b"), 80, "both know both")
     second.leave()
-    eventually(lambda: names(first) == ("a",), 20, "long before the session would have ended")
+    eventually(lambda: names(first) == ("a",), 10, "long before the session would have ended")
     first.leave()

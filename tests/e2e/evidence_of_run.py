@@ -16,6 +16,7 @@ from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.kafka_settings import KafkaSettings
 from shared.runtime.task_file import TaskFile
+from shared.runtime.task_names import task_of
 from tests.scenarios.invariants import check
 from tests.scenarios.topic_history import TopicHistory
 
@@ -72,7 +73,7 @@ def task_paths(of_services: Path, service: str = "*", instance: str = "*") -> li
 
 def path_id(path: Path) -> str:
     """The task that a file belongs to."""
-    return path.stem.replace("~", "/")
+    return task_of(path.stem)
 
 
 def copied(path: Path) -> TaskFile:

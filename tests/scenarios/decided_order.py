@@ -15,7 +15,7 @@ Place = tuple[int, str]  # event time, record id
 
 
 def decided_by_time_and_id(evidence: Evidence) -> Iterator[str]:
-    """19: archived outcomes stand in the order of (event time, record id). Which of them are there at all, says 6."""
+    """19: archived outcomes stand in the order of (event time, record id), each in its place among all of the topic."""
     history, artifacts = evidence.history, evidence.artifacts
     if artifacts is None:
         return
@@ -28,7 +28,7 @@ def decided_by_time_and_id(evidence: Evidence) -> Iterator[str]:
         matured = history.events(OUTCOMES.of(model).name, OutcomeMatured)
         all_of_them = {(read.message.time_ms, event.prediction.record_id or "") for read, event in matured}
         found = [(n, rows[n]) for n in sorted(rows) if rows[n] in all_of_them]
-        for (n, one), wanted in zip(found, sorted(one for _, one in found), strict=True):
+        for (n, one), wanted in zip(found, sorted(all_of_them), strict=False):
             if one != wanted:
                 yield f"outcomes of {model}: row {n} is {one}, and {wanted} was to be decided there"
                 break

@@ -17,6 +17,7 @@ from shared.runtime.artifacts import ArtifactMissing, ArtifactStore
 from shared.runtime.copies import Copies
 from shared.runtime.task_file import reached_in
 from shared.runtime.task_folder import log_of_folder
+from shared.runtime.task_names import task_of
 
 STORE_WITHIN_S = 10.0
 
@@ -70,7 +71,7 @@ def _reached(folder: Path) -> dict[str, tuple[int, int]]:
     for file in folder.glob("*~*.sqlite"):
         try:
             with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
-                found[file.stem.replace("~", "/")] = reached_in(connection)
+                found[task_of(file.stem)] = reached_in(connection)
         except sqlite3.Error:
             continue
     return found

