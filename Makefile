@@ -31,8 +31,8 @@ demo-bad-candidate: setup ## the same with a worse candidate, which is stopped
 up: setup ## start the platform on this machine with the embedded broker; Ctrl-C stops it
 	@$(HEADRACE) up $(ARGS)
 
-test: setup java prometheus check ## format, lint, types, then all tests but the long ones
-	@$(PYTHON) -m pytest -m "not proof" $(ARGS)
+test: setup java prometheus check ## format, lint, types, then all tests but the long ones, two at a time
+	@$(PYTHON) -m pytest -m "not proof" --numprocesses 2 --no-loadscope-reorder $(ARGS)
 
 check: setup ## format, lint and types, without changing anything
 	@.venv/bin/ruff format --check .

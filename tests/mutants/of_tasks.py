@@ -226,6 +226,7 @@ MUTANTS = (
         "Marks count once the sequence that they name has been accepted.",
         (Edit(TASK, "        if producer.last < mark.sequence:\n            return\n", ""),),
         falls=(6, 7, 10),
+        histories="rough",
     ),
     Mutant(
         "a mark let back",

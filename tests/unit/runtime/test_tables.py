@@ -87,7 +87,7 @@ def test_what_is_neither_in_the_log_nor_in_a_copy_is_named_and_the_next_copy_is_
     table.write(many(20, first=31))
     table.host.broker.expire(LOG, 40)
     late = table.reader()
-    assert "entries 30 to 39 are gone" in late.awaited[f"table {LOG.topic}/0"]
+    assert "entries 30 to 39 are gone" in late.awaited.get(f"table {LOG.topic}/0", "")
     assert rows_of(late) == {}
     table.copy()
     table.turn(late)
