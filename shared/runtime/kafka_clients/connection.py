@@ -1,4 +1,4 @@
-"""How every client connects: it tells a refusal from silence, closes what could not connect, and creates no topic."""
+"""How every client connects: it tells a refusal from silence, leaves no socket behind, and creates no topic."""
 # The stubs are of kafka-python 2.
 # pyright: reportAttributeAccessIssue=false
 
@@ -50,9 +50,24 @@ class _Manager(KafkaConnectionManager):
             self.refusal = error
 
 
+class _Loop(NetworkSelector):
+    """Closes what is open at its end: a connection that is closed with something unsent waits for this loop to send it,
+    and kafka-python leaves its socket to the collector.
+    """
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self.stop()
+        left = [key.fileobj for key in self._selector.get_map().values()]
+        super().close()
+        for one in left:
+            one.close()
+
+
 class _Client(KafkaNetClient):
     def __init__(self, **options: Any) -> None:
-        net = NetworkSelector(**options)
+        net = _Loop(**options)
         super().__init__(net, _Manager(net, **options))
 
 

@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import signal
+import struct
 import time
 import uuid
 import warnings
@@ -204,7 +205,7 @@ def in_a_fork(use: Callable[[], object]) -> int:
     return signal.SIGKILL
 
 
-# --- a connection that is refused leaves nothing to the collector
+# --- a connection that is refused, or closed with something unsent, leaves nothing to the collector
 
 
 def test_the_socket_of_a_refused_connection_is_closed(
@@ -230,3 +231,27 @@ def test_the_socket_of_a_refused_connection_is_closed(
             one.close()
         gc.collect()
     assert [str(one.message) for one in told if "socket" in str(one.message)] == []
+
+
+def test_the_socket_of_a_connection_that_is_closed_with_something_unsent_is_closed(
+    network: WireProxy, settings: KafkaSettings, writer: KafkaWriter
+) -> None:
+    reader = KafkaReader(settings)
+    reader.assign({TP: 0})
+    read(reader, 1)
+    gc.collect()
+    network.fall_silent()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", ResourceWarning)
+        for connection in list(vars(reader)["_consumer"]._client._manager._conns.values()):
+            connection.transport.write(a_frame(8))  # the network reads it and then nothing more
+            connection.transport.write(a_frame(20_000_000))  # more than what the system holds for a socket
+            del connection
+        reader.close()
+        gc.collect()
+    assert [str(one.message) for one in told if "socket" in str(one.message)] == []
+
+
+def a_frame(size: int) -> bytes:
+    """A request that the broker would not understand."""
+    return struct.pack(">ihhi", size, Api.METADATA, 0, 0) + bytes(size - 8)
