@@ -11,8 +11,10 @@ from __future__ import annotations
 AT_ONCE_MS = 3
 ACTIVE_MS = 20
 IDLE_MS = 500
+# At the embedded broker. An idle platform costs by it, and the first record after a pause meets it at three hops.
+SILENT_MS = 800
 PAUSED_MS = 20
-# Of the silence so far: short enough to be no matter beside it, long enough that a few dozen fetches lead to IDLE_MS.
+# Of the silence so far: short enough to be no matter beside it, long enough that a few dozen fetches lead to SILENT_MS.
 _OF_SILENCE = 0.1
 _TOKENS_KEEP_ACTIVE_S = 2.0
 
@@ -57,4 +59,4 @@ class FetchWait:
 
     def _quiet_ms(self, now_s: float) -> int:
         silent_ms = 1000 * (now_s - self._records_at)
-        return int(min(max(_OF_SILENCE * silent_ms, ACTIVE_MS), IDLE_MS))
+        return int(min(max(_OF_SILENCE * silent_ms, ACTIVE_MS), SILENT_MS))

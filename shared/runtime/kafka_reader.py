@@ -162,7 +162,7 @@ class KafkaReader:
     def fetch_token(self) -> int:
         """Names this moment; from now on fetches wait as little as they may until each log has answered.
 
-        A fetch that is waiting already ends first: with Apache Kafka, and nothing happening, up to half a second.
+        A fetch that is waiting already ends first: where nothing happens, up to IDLE_MS, or SILENT_MS (`FetchWait`).
         """
         self._wait.token_taken(time.monotonic())
         return self._proof.token()

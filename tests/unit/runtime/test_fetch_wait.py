@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.runtime.fetch_wait import ACTIVE_MS, AT_ONCE_MS, IDLE_MS, PAUSED_MS, FetchWait
+from shared.runtime.fetch_wait import ACTIVE_MS, AT_ONCE_MS, IDLE_MS, PAUSED_MS, SILENT_MS, FetchWait
 
 
 def choose(
@@ -21,17 +21,17 @@ def choose(
 
 def test_on_the_embedded_broker_the_wait_grows_with_silence() -> None:
     wait = FetchWait(adapts=True)
-    assert choose(wait, 50.0) == IDLE_MS
+    assert choose(wait, 50.0) == SILENT_MS
     wait.records_came(100.0)
-    assert [choose(wait, now_s) for now_s in (100.0, 100.1, 101.0, 103.0, 106.0)] == [
+    assert [choose(wait, now_s) for now_s in (100.0, 100.1, 101.0, 103.0, 109.0)] == [
         ACTIVE_MS,
         ACTIVE_MS,
         100,
         300,
-        IDLE_MS,
+        SILENT_MS,
     ]
-    wait.records_came(107.0)
-    assert choose(wait, 107.1) == ACTIVE_MS
+    wait.records_came(110.0)
+    assert choose(wait, 110.1) == ACTIVE_MS
 
 
 def test_on_apache_kafka_it_stays_long() -> None:
