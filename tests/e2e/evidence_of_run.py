@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from obstore.store import LocalStore
 
 from deploy.local.progress_client import ProgressClient
 from deploy.local.running_platform import RunningPlatform
 from deploy.local.settle import Settling
 from services.console.cli.common_options import ask
-from shared.runtime.artifacts import ArtifactStore
+from shared.runtime.artifacts import ArtifactMissing, ArtifactStore
 from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.kafka_settings import KafkaSettings
 from shared.runtime.task_file import TaskFile
@@ -36,10 +38,7 @@ class EvidenceOfRun:
 
 
 def gathered(data: Path) -> EvidenceOfRun:
-    """Of the platform that runs from this folder, once it has settled. Raises DoesNotSettle.
-
-    The files are copied before the topics are read: whatever position a file has, the topics hold everything up to it.
-    """
+    """Of the platform that runs from this folder, once it has settled. Raises DoesNotSettle."""
     running = RunningPlatform.noted(data)
     assert running is not None, f"no platform runs from {data}"
     urls = ask(running.console, "/v1/services")
@@ -50,7 +49,12 @@ def gathered(data: Path) -> EvidenceOfRun:
 
 
 def gathered_from(of_services: Path, kafka: KafkaSettings) -> EvidenceOfRun:
-    """Of a platform that has settled, whose services keep their state there."""
+    """Of a platform that has settled, whose services keep their state there.
+
+    Files, and their copies in the store, are taken before the topics are read: whatever position one of them has, the
+    topics hold everything up to it.
+    """
+    artifacts = _CopiesAsTheyStand(of_services / "objects")
     files: dict[str, TaskFile] = {}
     for path in task_paths(of_services):
         file = copied(path)
@@ -58,7 +62,30 @@ def gathered_from(of_services: Path, kafka: KafkaSettings) -> EvidenceOfRun:
         if path_id(path) not in files or file.reached > files[path_id(path)].reached:
             files[path_id(path)] = file
     history = TopicHistory.read(KafkaBroker(kafka))
-    return EvidenceOfRun(history, ArtifactStore.at(str(of_services / "objects")), files)
+    return EvidenceOfRun(history, artifacts, files)
+
+
+class _CopiesAsTheyStand(ArtifactStore):
+    """A store with the copies of tasks' files of this moment: tasks go on, new ones come and old ones go."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(LocalStore(folder.resolve()))
+        self._copies: dict[str, bytes] = {}
+        for uri in super().names(""):
+            with suppress(ArtifactMissing):
+                if _is_copy(uri):
+                    self._copies[uri] = super().read(uri)
+
+    def names(self, prefix: str) -> list[str]:
+        others = [uri for uri in super().names(prefix) if not _is_copy(uri)]
+        return sorted([*others, *(uri for uri in self._copies if uri.startswith(f"{prefix}/".lstrip("/")))])
+
+    def read(self, uri: str) -> bytes:
+        return self._copies[uri] if _is_copy(uri) else super().read(uri)
+
+
+def _is_copy(uri: str) -> bool:
+    return uri.split("/")[1] == "copies"
 
 
 def services_folder(data: Path, *, embedded: bool) -> Path:
