@@ -52,6 +52,8 @@ class Answering:
         platform = self._process.history.newest
         if platform.log_id is None:
             return "control.v1 has not been read: is the broker there, and the registry?"
+        if self._log.closed_for is not None:
+            return f"requests cannot be logged: {self._log.closed_for}"
         behind = [
             f"version {number} of {name}"
             for name in platform.definitions.models

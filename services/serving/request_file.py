@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.runtime.sqlite_files import connected, opened
 from shared.runtime.task_file import foreign_log
 
 _TABLES = """
@@ -35,23 +36,20 @@ class Fact:
 class RequestFile:
     """One open file, safe to use from several threads. `path` None keeps it in memory.
 
-    `identity` is new with each file, and numbers are never used twice in one: so ids made of both are unique.
+    `identity` is new with each file, and numbers are never used twice in one: so ids made of both are unique. A file
+    that SQLite finds damaged is set aside beside its place, which `set_aside` names, and an empty one opened. Raises
+    sqlite3.OperationalError or OSError where the disk takes no file.
     """
 
     def __init__(self, path: Path | None) -> None:
         self._what = str(path or "the log of requests")
         self._lock = threading.Lock()
-        if path is not None:
+        self.set_aside: Path | None = None
+        if path is None:
+            self._connection = connected(None, _prepare, any_thread=True)
+        else:
             path.parent.mkdir(parents=True, exist_ok=True)
-        self._connection = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
-        if path is not None:
-            self._connection.execute("PRAGMA journal_mode=WAL")
-        # Nothing can derive a request again: a power cut must not lose one that was answered.
-        self._connection.execute("PRAGMA synchronous=FULL")
-        self._connection.executescript(_TABLES)
-        if "trace" not in {name for _, name, *_ in self._connection.execute("PRAGMA table_info(facts)")}:
-            # A file of an earlier release may hold requests that are not sent yet.
-            self._connection.execute("ALTER TABLE facts ADD COLUMN trace TEXT")
+            self._connection, self.set_aside = opened(path, _prepare, any_thread=True)
         self.identity = self._once("identity", secrets.token_hex(16))
 
     def bind(self, log_id: str) -> None:
@@ -86,3 +84,12 @@ class RequestFile:
         with self._lock:
             self._connection.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (name, value))
             return self._connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()[0]
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    # Nothing can derive a request again: a power cut must not lose one that was answered.
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.executescript(_TABLES)
+    if "trace" not in {name for _, name, *_ in connection.execute("PRAGMA table_info(facts)")}:
+        # A file of an earlier release may hold requests that are not sent yet.
+        connection.execute("ALTER TABLE facts ADD COLUMN trace TEXT")

@@ -7,16 +7,21 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
+import structlog
+
 from services.serving.request_file import Fact, RequestFile
 from shared.contracts.errors import HeadraceError
 from shared.contracts.flow import PredictionMade
 from shared.contracts.identity import derived_id, record_cause
 from shared.contracts.topics import PREDICTIONS
 from shared.contracts.trace_context import begun, carried_on
+from shared.runtime.full_disks import TRY_EVERY_S
 from shared.runtime.partitioning import partition_of
 from shared.runtime.process import Process
 from shared.runtime.service import WakingExecutor
+from shared.runtime.sqlite_files import is_full
 
+log = structlog.get_logger()
 LARGEST_FACT_BYTES = 900_000
 MOST_IN_FLIGHT = 1_000
 MOST_FORGOTTEN = 500
@@ -48,12 +53,14 @@ class RequestLog:
     """The file is written in groups, beside the event loop; the driver's thread sends what stands in it.
 
     On a thread of its own, for those that all share may be busy for minutes with an object store that is away. A fact
-    is removed once the log has it. After a crash the rest is sent again under the same ids.
+    is removed once the log has it. After a crash the rest is sent again under the same ids. Where the disk has no room
+    for the file, nothing is taken, and it is tried again every second.
     """
 
     def __init__(self, process: Process) -> None:
         self._process = process
-        self._file = RequestFile(None if process.folder is None else process.folder / "requests.sqlite")
+        self._file: RequestFile | None = None
+        self._closed_for, self._tried_s = "", float("-inf")
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="request-log")
         self._writer = WakingExecutor(self._thread, process.reader.wake)
         self._lock = threading.Lock()
@@ -65,6 +72,7 @@ class RequestLog:
         self._landed: list[int] = []
         self._more = True  # whether the file may hold facts beyond `_taken_to`
         self._forgotten_s = self._sent_s = float("-inf")
+        self._open()
 
     @classmethod
     def of(cls, process: Process) -> RequestLog:
@@ -80,22 +88,22 @@ class RequestLog:
         Raises FactTooLarge or LogUnwritable."""
         facts = [_fact(made, time_ms, partitions, trace) for made in predictions]
         with self._lock:
-            if self._closed:
-                raise LogUnwritable("the service is stopping")
+            if self._closed or self._file is None:
+                raise LogUnwritable(self._closed_for)
             waiting, done = self._group
             waiting += facts
-            starts = not self._writing
+            file, starts = self._file, not self._writing
             self._writing = True
         if starts:
             try:
-                self._writer.submit(self._write)
+                self._writer.submit(self._write, file)
             except RuntimeError:
                 if not self._closed:
                     raise
                 # It was closed in between, and `close` writes what waits.
         return done
 
-    def _write(self) -> None:
+    def _write(self, file: RequestFile) -> None:
         """Group after group, until none waits: while one is being written, the next gathers."""
         while True:
             with self._lock:
@@ -104,63 +112,89 @@ class RequestLog:
                     self._writing = False
                     return
                 self._group = ([], Future())
-            try:
-                self._file.add(facts, ())
-            except sqlite3.Error as error:
-                done.set_exception(LogUnwritable(str(error)))
-            else:
+            if _written(file, facts, (), done):
                 self._more = True
-                done.set_result(None)
 
     # --- on the driver's thread
 
     def turn(self) -> None:
         log_id = self._process.history.log_id
-        if log_id is None:
+        file = self._file or self._open()
+        if log_id is None or file is None:
             return
         if not self._bound:
-            self._file.bind(log_id)
+            file.bind(log_id)
             self._bound = True
-        self._send()
-        self._forget()
+        self._send(file)
+        self._forget(file)
+
+    @property
+    def closed_for(self) -> str | None:
+        """Why it takes nothing; None: it does."""
+        return None if self._file is not None and not self._closed else self._closed_for
 
     @property
     def doing(self) -> Sequence[str]:
         """What is not yet known to stand in Kafka."""
+        if self._file is None:
+            return (f"waiting for room for the log of requests ({self._closed_for})",)
         return ("sending logged requests",) if self._more or self._in_flight else ()
 
     def close(self) -> None:
         """Keep what waits, let go of what was sent."""
         with self._lock:
-            self._closed = True
+            self._closed, self._closed_for = True, "the service is stopping"
         self._thread.shutdown()
         with self._lock:
             (facts, done), self._group = self._group, ([], Future())
-        self._file.add(facts, self._landed)
-        if facts:
-            done.set_result(None)
-        self._file.close()
+        if self._file is not None:
+            _written(self._file, facts, self._landed, done)
+            self._file.close()
 
-    def _send(self) -> None:
+    def _open(self) -> RequestFile | None:
+        now_s = self._process.clock.now_s()
+        if now_s < self._tried_s + TRY_EVERY_S:
+            return None
+        self._tried_s, folder = now_s, self._process.folder
+        try:
+            self._file = RequestFile(None if folder is None else folder / "requests.sqlite")
+        except (sqlite3.OperationalError, OSError) as error:
+            if not is_full(error):
+                raise
+            if not self._closed_for:
+                log.error("the disk has no room for the log of requests: none is answered until it has", why=str(error))
+            self._closed_for = str(error)
+            return None
+        if self._closed_for:
+            log.info("the disk takes the log of requests again")
+        if self._file.set_aside is not None:
+            log.error(
+                "the log of requests was damaged and is set aside; what was answered over HTTP and not yet sent to "
+                "Kafka stands nowhere else",
+                file=str(self._file.set_aside),
+            )  # fmt: skip
+        return self._file
+
+    def _send(self, file: RequestFile) -> None:
         now_s = self._process.clock.now_s()
         if not self._more or self._in_flight >= MOST_IN_FLIGHT or now_s < self._sent_s + SEND_EVERY_S:
             return
         self._sent_s = now_s
         self._more = False  # before the look: whatever is written behind it sets it again
         room = MOST_IN_FLIGHT - self._in_flight
-        found = self._file.after(self._taken_to, room)
+        found = file.after(self._taken_to, room)
         known = self._process.history.newest.definitions.models
         for number, fact in found:
             if fact.model not in known:
                 self._more = True  # written before a restart, and the history is not read that far
                 return
-            self._publish(number, fact, known[fact.model].scores)
+            self._publish(file, number, fact, known[fact.model].scores)
             self._taken_to = number
         self._more = self._more or len(found) == room
 
-    def _publish(self, number: int, fact: Fact, source: str) -> None:
+    def _publish(self, file: RequestFile, number: int, fact: Fact, source: str) -> None:
         event = PredictionMade.model_validate_json(fact.event)
-        event_id = derived_id(self._file.identity, "request", "", number)
+        event_id = derived_id(file.identity, "request", "", number)
         self._in_flight += 1
         self._process.outside.publish(
             PREDICTIONS.of(fact.model), event, event_id=event_id, time_ms=fact.time_ms, key=event.entity,
@@ -172,14 +206,25 @@ class RequestLog:
         self._in_flight -= 1
         self._landed.append(number)
 
-    def _forget(self) -> None:
+    def _forget(self, file: RequestFile) -> None:
         """Remove what was sent, rarely: each time costs a write to the disk."""
         now_s = self._process.clock.now_s()
         if not self._landed or (len(self._landed) < MOST_FORGOTTEN and now_s < self._forgotten_s + FORGET_EVERY_S):
             return
         self._forgotten_s = now_s
         landed, self._landed = self._landed, []
-        self._writer.submit(self._file.add, (), landed)
+        self._writer.submit(file.add, (), landed)
+
+
+def _written(file: RequestFile, facts: Sequence[Fact], sent: Sequence[int], done: Future[None]) -> bool:
+    """Whether the disk took them; `done` says so to those who wait."""
+    try:
+        file.add(facts, sent)
+    except sqlite3.Error as error:
+        done.set_exception(LogUnwritable(str(error)))
+        return False
+    done.set_result(None)
+    return True
 
 
 def _trace(fact: Fact, event: PredictionMade, source: str, event_id: str) -> str:

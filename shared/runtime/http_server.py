@@ -15,6 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from shared.contracts.errors import HeadraceError
+from shared.contracts.topology import TaskSpec
 from shared.runtime.about import About, about_of
 from shared.runtime.settings import COPY_EVERY_S
 from shared.runtime.snapshot import Progress, Snapshot, TaskFigures
@@ -31,7 +32,7 @@ class PortTaken(HeadraceError):
         super().__init__(f"{host}:{port} is taken by another process: stop it, or set HEADRACE_PORT to a free port")
 
 
-def _name(task: TaskFigures) -> TaskName:
+def _name(task: TaskFigures | TaskSpec) -> TaskName:
     return (task.step, task.subject, str(task.partition))
 
 
@@ -109,6 +110,9 @@ class _TaskMetrics:
                 value = figure(task)
                 if value is not None:
                     gauge.add_metric(_name(task), value)
+            if name == "disk_full":
+                for spec in taken.without_room if taken else ():
+                    gauge.add_metric(_name(spec), 1.0)
             yield gauge
 
 

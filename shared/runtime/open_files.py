@@ -35,7 +35,8 @@ class Files(Protocol):
 class _Opening:
     file: TaskFile
     until_s: float
-    not_before_s: float = float("-inf")  # the disk had no room
+    no_room: DiskFull | None = None
+    not_before_s: float = float("-inf")  # no room is looked for again
     looked: Future[_Found] | None = None
 
 
@@ -61,9 +62,10 @@ class OpenFiles:
         self._openings: dict[str, _Opening] = {}
 
     def open(self, task: str, handed_over: str | None = None) -> TaskFile:
-        """The file, locked. Raises Wait while the store is looked into, or while there is no room for a copy from it.
+        """The file, locked. Raises Wait while the store is looked into.
 
-        Raises DiskFull where there is none for a new file, FileInUse, and what a restored file raises.
+        Raises DiskFull where there is no room for a new file, or for a copy from the store, which is tried again every
+        second; FileInUse, and what a restored file raises.
 
         `handed_over`: the membership under which a former owner, who is still there, lets go of the task. Its last copy
         is waited for, but not for long: without it there is only more to replay.
@@ -92,14 +94,14 @@ class OpenFiles:
         return opening.file
 
     def _restore(self, task: str, opening: _Opening, copy: FileCopy) -> None:
-        if self._now_s() < opening.not_before_s:
-            raise Wait("there is no room for its copy on the disk, which is tried again every second")
+        if opening.no_room is not None and self._now_s() < opening.not_before_s:
+            raise opening.no_room
         stood_at = opening.file.position
         try:
             opening.file.restore(copy)
         except DiskFull as full:
-            opening.not_before_s = self._now_s() + TRY_EVERY_S
-            raise Wait(str(full)) from full
+            opening.no_room, opening.not_before_s = full, self._now_s() + TRY_EVERY_S
+            raise
         log.info("going on from a copy", task=task, position=copy.position, file_stood_at=stood_at)
 
     def forget(self, task: str) -> None:

@@ -65,7 +65,7 @@ class OwnedTasks:
         self.copier = Copier(copies, ports.executor, host.clock.now_s, host.copy_every_s)
         self._opener = OpenFiles(host.files, copies, ports.executor, host.clock.now_s)
         self._waiting: dict[str, str] = {}
-        self._no_room: set[str] = set()  # tasks of whom it was said that the disk has no room for a new file
+        self._no_room: dict[str, TaskSpec] = {}  # tasks of whom it was said that the disk has no room to open them
         self._early: dict[str, _Early] = {}
         self._refused: dict[str, str] = {}  # tasks that stand still until the process is started again, and why
         self._passed_on: dict[str, Future[None]] = {}  # tasks that a later release goes on with, and their last copies
@@ -75,6 +75,11 @@ class OwnedTasks:
         """Which tasks are not there yet, and why."""
         early = {task_id: early.why for task_id, early in self._early.items()}
         return {**early, **self._refused, **self._waiting}
+
+    @property
+    def without_room(self) -> list[TaskSpec]:
+        """Tasks that cannot be opened, for the disk of their files is full."""
+        return [spec for task_id, spec in self._no_room.items() if task_id in self._waiting]
 
     def take_up(self, specs: Mapping[str, TaskSpec], definitions: Definitions, members: Members | None) -> None:
         """Open what is this instance's, and let go what is not. `members`: None while nobody knows who is there."""
@@ -191,7 +196,7 @@ class OwnedTasks:
         except DiskFull as full:
             if spec.id not in self._no_room:
                 log.error(str(full), error=type(full).__name__, task=spec.id)
-            self._no_room.add(spec.id)
+            self._no_room[spec.id] = spec
             self._waiting[spec.id] = str(full)
         except ReplacedTopic as replaced:
             self._refuse(spec, replaced)
@@ -210,7 +215,7 @@ class OwnedTasks:
         task = self._task(spec, file, kind, tp)
         if early is not None and task.position > early.position:
             del self._early[spec.id]
-        self._no_room.discard(spec.id)
+        self._no_room.pop(spec.id, None)
         self.tasks[spec.id] = task
         self.relays[spec.id] = Relay(task, self._ports.writer)
         if kind is not ControlTask:

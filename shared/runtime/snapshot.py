@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from shared.contracts.envelope import NEVER_MS
 
 if TYPE_CHECKING:
+    from shared.contracts.topology import TaskSpec
     from shared.runtime.process import Process
 
 
@@ -60,8 +61,11 @@ class TaskFigures:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
+    """`without_room`: tasks that cannot be opened, for the disk is full."""
+
     progress: Progress
     tasks: list[TaskFigures] = field(default_factory=list[TaskFigures])
+    without_room: list[TaskSpec] = field(default_factory=list["TaskSpec"])
 
 
 def snapshot(process: Process, incarnation: str) -> Snapshot:
@@ -79,7 +83,7 @@ def snapshot(process: Process, incarnation: str) -> Snapshot:
         doing=process.doing(),
         waiting=dict(process.awaited),
     )
-    return Snapshot(progress, _figures(process))
+    return Snapshot(progress, _figures(process), process.owned.without_room)
 
 
 def _figures(process: Process) -> list[TaskFigures]:

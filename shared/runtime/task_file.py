@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
-import itertools
 import os
 import sqlite3
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -16,6 +14,7 @@ from typing import IO, NamedTuple
 import orjson
 
 from shared.contracts.errors import ForeignLog, HeadraceError
+from shared.runtime.sqlite_files import BESIDE, connected, is_full, opened, was_set_aside
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -30,7 +29,6 @@ CREATE TABLE IF NOT EXISTS outbox
 CREATE TABLE IF NOT EXISTS replays (id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS buffers (name TEXT, ordinal INTEGER, row BLOB, PRIMARY KEY (name, ordinal)) WITHOUT ROWID;
 """
-_BESIDE = ("-wal", "-shm")  # what SQLite keeps beside a file
 
 
 class FileInUse(HeadraceError):
@@ -131,39 +129,20 @@ class TaskFile:
                 on_failure.callback(self._lock.close)
             self._open(connection)
             on_failure.pop_all()
-        was_damaged = path is not None and _aside(path, 1).exists()
+        was_damaged = path is not None and was_set_aside(path)
         self.is_new = not was_damaged and (self.reached == (0, 0) or self.position == self.meta("began"))
 
     def _open(self, connection: sqlite3.Connection | None) -> None:
-        try:
-            self._connect(connection)
-            self._check()
-        except sqlite3.DatabaseError as error:
-            # An operational error is the disk's or ours, and says nothing of the file.
-            if self._path is None or isinstance(error, sqlite3.OperationalError):
-                raise
-            self.connection.close()
-            self.set_aside = _set_aside(self._path)
-            self._connect()
+        if self._path is not None:
+            self.connection, self.set_aside = opened(self._path, _prepare_on_disk)
+        elif connection is not None:
+            self.connection = connection
+            connection.executescript(_TABLES)
+        else:
+            self.connection = connected(None, _prepare)
 
     def _room(self) -> AbstractContextManager[None]:
         return room_for(self.task, self._path)
-
-    def _connect(self, connection: sqlite3.Connection | None = None) -> None:
-        self.connection = connection or sqlite3.connect(self._path or ":memory:", isolation_level=None)
-        with ExitStack() as on_failure:
-            if self._path:
-                on_failure.callback(self.connection.close)
-                self.connection.execute("PRAGMA journal_mode=WAL")
-                # After a power cut the file may be older, never inconsistent: replay covers the rest.
-                self.connection.execute("PRAGMA synchronous=NORMAL")
-            self.connection.executescript(_TABLES)
-            on_failure.pop_all()
-
-    def _check(self) -> None:
-        [[found], *_] = self.connection.execute("PRAGMA quick_check(1)").fetchall()
-        if found != "ok":
-            raise sqlite3.DatabaseError(f"{self._path}: {found}")
 
     def copier(self) -> Callable[[], FileCopy]:
         """What gives a copy of the file as it stands now or later; of a file on disk it may be called on any thread."""
@@ -190,10 +169,10 @@ class TaskFile:
             unfinished.unlink(missing_ok=True)
             raise
         self.connection.close()
-        for suffix in _BESIDE:
+        for suffix in BESIDE:
             Path(f"{path}{suffix}").unlink(missing_ok=True)
         unfinished.replace(path)
-        self._connect()
+        self.connection = connected(path, _prepare_on_disk)
 
     def bind(self, log_id: str) -> None:
         """Write the log's id into a new file. Raises DiskFull, and ForeignLog for one made beside another log."""
@@ -355,15 +334,19 @@ def room_for(task: str, path: Path | None) -> Generator[None]:
     try:
         yield
     except (sqlite3.OperationalError, OSError) as error:
-        if not _is_full(error):
+        if not is_full(error):
             raise
         raise DiskFull(task, path, error) from error
 
 
-def _is_full(error: sqlite3.OperationalError | OSError) -> bool:
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+def _prepare(connection: sqlite3.Connection) -> None:
+    connection.executescript(_TABLES)
+
+
+def _prepare_on_disk(connection: sqlite3.Connection) -> None:
+    # After a power cut the file may be older, never inconsistent: replay covers the rest.
+    connection.execute("PRAGMA synchronous=NORMAL")
+    _prepare(connection)
 
 
 def _copied_from(path: Path) -> FileCopy:
@@ -384,18 +367,6 @@ def reached_in(connection: sqlite3.Connection) -> tuple[int, int]:
     """(position, ordinal): how far the file of a task got. Raises sqlite3.Error for any other file."""
     found = dict(connection.execute("SELECT name, value FROM meta WHERE name IN ('position', 'ordinal')"))
     return int(found.get("position", 0)), int(found.get("ordinal", 0))
-
-
-def _set_aside(path: Path) -> Path:
-    aside = next(p for n in itertools.count(1) if not (p := _aside(path, n)).exists())
-    for suffix in ("", *_BESIDE):
-        if (part := Path(f"{path}{suffix}")).exists():
-            part.rename(f"{aside}{suffix}")
-    return aside
-
-
-def _aside(path: Path, number: int) -> Path:
-    return path.with_suffix(f".damaged-{number}")
 
 
 def _locked(path: Path) -> IO[str]:

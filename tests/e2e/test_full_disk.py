@@ -33,7 +33,7 @@ class Running:
 
     def fill(self) -> None:
         """Until not a byte more goes on the disk."""
-        with (self.disk / "filler").open("wb", buffering=0) as filler:
+        with (self.disk / "filler").open("ab", buffering=0) as filler:
             for size in (1 << 20, 1 << 12, 1):
                 with suppress(OSError):
                     while True:
@@ -57,6 +57,13 @@ def no_room(url: str) -> bool:
     """Whether a service is not ready, and says that it goes on once there is room."""
     status, reasons = readiness(url)
     return status == 503 and any("goes on by itself once there is room" in why for why in reasons.values())
+
+
+def takes_requests(serving: str) -> int | None:
+    """What serving answers of itself; None while it is being started."""
+    with suppress(httpx.TransportError):
+        return httpx.get(f"{serving}/v2/health/ready").status_code
+    return None
 
 
 @contextmanager
@@ -101,13 +108,28 @@ def test_a_full_disk_pauses_is_told_and_costs_nothing(tmp_path: Path) -> None:
         os.kill(died, signal.SIGKILL)
         eventually(lambda: platform.process_ids("ingestion") not in ([], [died]), 60, "it is started again")
         eventually(lambda: no_room(urls["ingestion"]), 60, "it waits for room to open its files, and lives")
+        assert 1.0 in platform.disk_full("ingestion"), "the metric tells of tasks that cannot be opened"
         again = platform.process_ids("ingestion")
+
+        [served] = platform.process_ids("serving")
+        os.kill(served, signal.SIGSTOP)
+        for file in platform.disk.rglob("requests.sqlite*"):
+            file.unlink()
+        platform.fill()
+        os.kill(served, signal.SIGKILL)
+        eventually(lambda: platform.process_ids("serving") not in ([], [served]), 60, "serving is started again")
+        eventually(
+            lambda: takes_requests(urls["serving"]) == 400, 60, "it has no room for a log of requests, and lives"
+        )
+        served_again = platform.process_ids("serving")
 
         (platform.disk / "filler").unlink()
         eventually(lambda: accepted(console) == 600, 60, "it goes on, and nothing was lost")
         eventually(lambda: platform.disk_full("ingestion") == {0.0}, 30, "the metric tells that too")
         eventually(lambda: readiness(urls["ingestion"])[0] == 200, 60, "it is ready again")
+        eventually(lambda: takes_requests(urls["serving"]) == 200, 60, "requests are taken again")
         assert platform.process_ids("ingestion") == again
+        assert platform.process_ids("serving") == served_again
         publish(urls["ingestion"], [*ids(0, 600), "one more"])
         eventually(lambda: accepted(console) == 601, 60, "each was accepted once")
         assert SOURCE.name in httpx.get(f"{console}/v1/counts").json()["sources"]

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
+from services.serving import request_log
 from services.serving.request_file import Fact, RequestFile
 from services.serving.request_log import LARGEST_FACT_BYTES, SEND_EVERY_S, FactTooLarge, LogUnwritable, RequestLog
 from shared.contracts.errors import ForeignLog
@@ -188,8 +190,9 @@ def test_a_fact_too_large_for_any_log_is_refused() -> None:
 
 def test_without_its_log_a_request_is_not_answered(tmp_path: Path) -> None:
     platform = Platform(MemoryHost(folder=tmp_path)).with_first_version()
-    log = RequestLog.of(platform.process)
-    log._file.close()
+    file = RequestLog.of(platform.process)._file
+    assert file is not None
+    file.close()
     answer = platform.client().post(f"/v1/models/{b.MODEL}/predict", json=RECORD)
     assert answer.status_code == 503
     assert "the log of requests cannot be written" in answer.json()["error"]
@@ -200,3 +203,46 @@ def test_after_the_stop_nothing_is_taken(tmp_path: Path) -> None:
     platform.process.close()
     with pytest.raises(LogUnwritable, match="stopping"):
         RequestLog.of(platform.process).append([b.prediction()], b.T0_MS, 1)
+
+
+def test_a_disk_without_room_for_the_log_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+
+    def refuse(*_: object) -> RequestFile:
+        raise full
+
+    platform = Platform(MemoryHost(folder=tmp_path)).with_first_version()
+    with monkeypatch.context() as patched:
+        patched.setattr(request_log, "RequestFile", refuse)
+        platform.start()
+        with pytest.raises(AssertionError, match="waiting for room for the log of requests"):
+            platform.settle()
+        answer = platform.client().post(f"/v1/models/{b.MODEL}/predict", json=RECORD)
+        assert answer.status_code == 503
+        assert "database or disk is full" in answer.json()["error"]
+        ready = platform.client().get("/v2/health/ready")
+        assert (ready.status_code, "cannot be logged" in ready.text) == (400, True)
+        platform.process.close()
+        platform.start()
+    platform.host.clock.pass_ms(1_000)
+    platform.settle()
+    assert platform.client().get("/v2/health/ready").status_code == 200
+    platform.client().post(f"/v1/models/{b.MODEL}/predict", json=RECORD)
+    platform.settle()
+    assert len(platform.predictions()) == 1
+
+
+def test_a_damaged_log_is_set_aside_and_said(tmp_path: Path) -> None:
+    platform = Platform(MemoryHost(folder=tmp_path)).with_first_version()
+    path = tmp_path / "requests.sqlite"
+    platform.process.close()
+    path.write_bytes(b"not a database, and long enough to be taken for one" * 100)
+    with structlog.testing.capture_logs() as said:
+        platform.start()
+    [line] = [line for line in said if "set aside" in line["event"]]
+    assert Path(line["file"]).read_bytes().startswith(b"not a database")
+    platform.settle()
+    platform.client().post(f"/v1/models/{b.MODEL}/predict", json=RECORD)
+    platform.settle()
+    assert len(platform.predictions()) == 1

@@ -1,0 +1,69 @@
+"""SQLite files: a damaged one is set aside and an empty one opened, and a full disk is told from any other fault."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import sqlite3
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+BESIDE = ("-wal", "-shm")  # what SQLite keeps beside a file
+Prepare = Callable[[sqlite3.Connection], None]
+
+
+def opened(path: Path, prepare: Prepare, *, any_thread: bool = False) -> tuple[sqlite3.Connection, Path | None]:
+    """A connection that `prepare` has set up, and where the file was set aside to if SQLite found it damaged.
+
+    Raises sqlite3.OperationalError: that is the disk's or ours, and says nothing of the file.
+    """
+    try:
+        return connected(path, prepare, any_thread=any_thread), None
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError:
+        aside = _set_aside(path)
+        return connected(path, prepare, any_thread=any_thread), aside
+
+
+def connected(path: Path | None, prepare: Prepare, *, any_thread: bool = False) -> sqlite3.Connection:
+    """A connection that `prepare` has set up, to a file with a write-ahead log or to memory.
+
+    Raises sqlite3.DatabaseError for what SQLite finds damaged.
+    """
+    connection = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=not any_thread)
+    with ExitStack() as on_failure:
+        on_failure.callback(connection.close)
+        if path is not None:
+            connection.execute("PRAGMA journal_mode=WAL")
+        prepare(connection)
+        [[found], *_] = connection.execute("PRAGMA quick_check(1)").fetchall()
+        if found != "ok":
+            raise sqlite3.DatabaseError(f"{path or 'the file in memory'}: {found}")
+        on_failure.pop_all()
+    return connection
+
+
+def was_set_aside(path: Path) -> bool:
+    """Whether a damaged file of this place was ever set aside."""
+    return _aside(path, 1).exists()
+
+
+def is_full(error: sqlite3.OperationalError | OSError) -> bool:
+    """Whether it failed for the disk takes no more."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+
+
+def _set_aside(path: Path) -> Path:
+    aside = next(p for n in itertools.count(1) if not (p := _aside(path, n)).exists())
+    for suffix in ("", *BESIDE):
+        if (part := Path(f"{path}{suffix}")).exists():
+            part.rename(f"{aside}{suffix}")
+    return aside
+
+
+def _aside(path: Path, number: int) -> Path:
+    return path.with_suffix(f".damaged-{number}")
