@@ -12,12 +12,15 @@ import uuid
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deploy.kafka.cluster import KafkaCluster
 from shared.runtime import kafka_writer
 from shared.runtime.kafka_broker import KafkaBroker
+from shared.runtime.kafka_group import KafkaGroup
 from shared.runtime.kafka_reader import KafkaReader
 from shared.runtime.kafka_settings import KafkaSettings
 from shared.runtime.kafka_writer import MAX_IN_FLIGHT_BYTES, KafkaWriter
@@ -203,6 +206,33 @@ def in_a_fork(use: Callable[[], object]) -> int:
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return signal.SIGKILL
+
+
+# --- asking for a topic does not make it
+
+
+def test_what_is_asked_for_is_not_made_even_where_the_broker_makes_topics(tmp_path: Path) -> None:
+    with KafkaCluster(tmp_path, further={"auto.create.topics.enable": "true"}) as cluster:
+        settings = KafkaSettings(bootstrap=cluster.bootstrap)
+        broker = KafkaBroker(settings)
+        reader, writer, admin = broker.reader(), broker.writer(), broker.admin()
+        group = KafkaGroup(settings, "features", "a", 6.0)
+        for n in range(3):
+            with suppress(TopicMissing):
+                reader.assign({TopicPartition("read", 0): 0})
+                reader.poll(0.5, 10)
+            with suppress(TopicMissing):
+                reader.beginning(TopicPartition("begun", 0))
+            with suppress(TopicMissing):
+                writer.send(TopicPartition("written", 0), b"k", b"v", (), Acks())
+            with suppress(LogError):
+                group.members()
+            assert admin.partitions(f"looked-for-{n}") is None
+        made = admin.topics()
+        for one in (reader, writer, admin):
+            one.close()
+        group.leave()
+    assert [topic for topic in made if not topic.startswith("__")] == []
 
 
 # --- a connection that is refused, or closed with something unsent, leaves nothing to the collector

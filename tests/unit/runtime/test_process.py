@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from deploy.simulation.memory_files import MemoryFiles
 from deploy.simulation.virtual_time import Jobs, VirtualClock
-from shared.contracts.envelope import Encoded, Mark, Message, encode, encode_mark
+from shared.contracts.envelope import Encoded, Mark, Message, decode, encode, encode_mark
 from shared.contracts.flow import LabelObserved, PredictionMade
 from shared.contracts.platform import Platform
 from shared.contracts.topics import CONTROL
@@ -25,6 +26,7 @@ from shared.runtime.open_files import Files
 from shared.runtime.ownership import Members
 from shared.runtime.process import Process
 from shared.runtime.service import Executor, Service
+from shared.runtime.settings import COPY_EVERY_S
 from shared.runtime.step import Output, Step
 from shared.runtime.task_file import OutboxRow
 from shared.runtime.task_folder import TaskFolder
@@ -404,3 +406,43 @@ def test_a_wall_tick_waits_for_what_lies_in_the_backlog() -> None:
         shown.append((head.position, head.watermark_ms - b.T0_MS))
     assert all(watermark_ms == -5_000 for position, watermark_ms in shown if position < 3)
     assert shown[-1] == (3, 55_000)
+
+
+def test_of_a_damaged_file_the_newest_copy_is_restored_and_the_rest_replayed(tmp_path: Path) -> None:
+    calm, struck = Bench(), Bench()
+    for bench in (calm, struck):
+        bench.files = TaskFolder(tmp_path / str(id(bench)))
+        bench.started()
+        bench.found()
+        for n in range(1, 4):
+            bench.put(predicted(n), labelled(n))
+            bench.turn(5)
+            if n < 3:
+                bench.clock.pass_ms(round(COPY_EVERY_S * 1_000))
+                bench.turn(5)
+        bench.process.close()
+    [path] = [path for path in (tmp_path / str(id(struck))).glob("*.sqlite") if "join" in path.name]
+    path.write_bytes(b"no database at all, but long enough to be looked at" * 100)
+    for bench in (calm, struck):
+        bench.started()
+    with structlog.testing.capture_logs() as said:
+        struck.turn(8)
+    assert [line["file"] for line in said if "set aside" in line["event"]] == [str(path.with_suffix(".damaged-1"))]
+    assert [line["position"] for line in said if line["event"] == "going on from a copy"] == [4]
+    calm.turn(8)
+    file, whole = (bench.process.tasks[TASK].file for bench in (struck, calm))
+    assert (file.position, dict(file.states())) == (whole.position, dict(whole.states()))
+    assert seen(struck.process.tasks[TASK]) == ["r1", "l1", "r2", "l2", "r3", "l3"]
+    for bench in (calm, struck):
+        bench.put(predicted(4), labelled(4))
+        bench.turn(5)
+        bench.process.close()
+    derived, said_again = (numbered(bench) for bench in (calm, struck))
+    assert list(dict.fromkeys(said_again)) == derived, "the same events under the same numbers, some of them twice"
+    assert len(said_again) > len(derived)
+
+
+def numbered(bench: Bench) -> list[tuple[int | None, str, bytes | None]]:
+    """Events without marks: number, id and data."""
+    found = ((decode(record.key, record.value, record.headers), record.value) for record in bench.outcomes())
+    return [(one.sequence, one.id, data) for one, data in found if isinstance(one, Message)]
