@@ -112,8 +112,10 @@ class RequestLog:
                     self._writing = False
                     return
                 self._group = ([], Future())
-            if _written(file, facts, (), done):
-                self._more = True
+            refused = _refused(file, facts, ())
+            if refused is None:
+                self._more = True  # before anybody hears of it
+            _tell(done, refused)
 
     # --- on the driver's thread
 
@@ -148,7 +150,7 @@ class RequestLog:
         with self._lock:
             (facts, done), self._group = self._group, ([], Future())
         if self._file is not None:
-            _written(self._file, facts, self._landed, done)
+            _tell(done, _refused(self._file, facts, self._landed))
             self._file.close()
 
     def _open(self) -> RequestFile | None:
@@ -216,15 +218,20 @@ class RequestLog:
         self._writer.submit(file.add, (), landed)
 
 
-def _written(file: RequestFile, facts: Sequence[Fact], sent: Sequence[int], done: Future[None]) -> bool:
-    """Whether the disk took them; `done` says so to those who wait."""
+def _refused(file: RequestFile, facts: Sequence[Fact], sent: Sequence[int]) -> LogUnwritable | None:
+    """Why the disk did not take them; None: it did."""
     try:
         file.add(facts, sent)
     except sqlite3.Error as error:
-        done.set_exception(LogUnwritable(str(error)))
-        return False
-    done.set_result(None)
-    return True
+        return LogUnwritable(str(error))
+    return None
+
+
+def _tell(done: Future[None], refused: LogUnwritable | None) -> None:
+    if refused is None:
+        done.set_result(None)
+    else:
+        done.set_exception(refused)
 
 
 def _trace(fact: Fact, event: PredictionMade, source: str, event_id: str) -> str:

@@ -315,7 +315,8 @@ def foreign_log(what: str, held: str, found: str) -> ForeignLog:
     return ForeignLog(
         f"{what} was made beside log {held}, but the broker holds log {found}. The two never mix: "
         "point HEADRACE_KAFKA_BOOTSTRAP at the broker that it belongs to, or set it aside with "
-        "`headrace up --fresh` (and --broker kafka, if that is the broker)."
+        "`headrace up --fresh` (and --broker kafka, if that is the broker); beside a cluster of your own, by moving "
+        "the folder `state` of HEADRACE_DATA away."
     )
 
 
