@@ -17,6 +17,7 @@ from typing import Any
 from shared.contracts.topics import INTAKE, RECORDS
 from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.copies import Copies
+from shared.runtime.sqlite_files import checked
 from shared.runtime.task_file import reached_in
 from shared.runtime.task_folder import log_of_folder
 from shared.runtime.task_names import task_of
@@ -119,15 +120,11 @@ def _of_copy(data: bytes) -> _Held:
 
 def _held(uri: str) -> _Held:
     """Raises sqlite3.Error and ValueError for a file that is damaged."""
-    with closing(sqlite3.connect(uri, uri=True)) as connection:
-        [[sound], *_] = connection.execute("PRAGMA quick_check(1)").fetchall()
-        if sound != "ok":
-            raise sqlite3.DatabaseError(sound)
-        with connection:
-            connection.execute("BEGIN")  # one snapshot: the task may go on meanwhile
-            reached = reached_in(connection)
-            [log_id] = connection.execute("SELECT value FROM meta WHERE name = 'log_id'").fetchone() or [None]
-            rows = [json.loads(row) for (row,) in connection.execute(_ROWS)]
+    with closing(sqlite3.connect(uri, uri=True)) as connection, checked(connection):
+        connection.execute("BEGIN")  # one snapshot: the task may go on meanwhile
+        reached = reached_in(connection)
+        [log_id] = connection.execute("SELECT value FROM meta WHERE name = 'log_id'").fetchone() or [None]
+        rows = [json.loads(row) for (row,) in connection.execute(_ROWS)]
     return _Held(log_id, reached, rows)
 
 

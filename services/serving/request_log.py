@@ -15,13 +15,14 @@ from shared.contracts.flow import PredictionMade
 from shared.contracts.identity import derived_id, record_cause
 from shared.contracts.topics import PREDICTIONS
 from shared.contracts.trace_context import begun, carried_on
-from shared.runtime.full_disks import TRY_EVERY_S
+from shared.runtime.full_disks import FullDisks
 from shared.runtime.partitioning import partition_of
 from shared.runtime.process import Process
 from shared.runtime.service import WakingExecutor
-from shared.runtime.sqlite_files import is_full
+from shared.runtime.task_file import DiskFull, room_for
 
 log = structlog.get_logger()
+WHAT = "the log of requests"
 LARGEST_FACT_BYTES = 900_000
 MOST_IN_FLIGHT = 1_000
 MOST_FORGOTTEN = 500
@@ -44,9 +45,7 @@ class LogUnwritable(HeadraceError):
     """A request that could not be logged, and so is not answered."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(
-            f"the log of requests cannot be written ({reason}): see to the disk under HEADRACE_DATA, then ask again"
-        )
+        super().__init__(f"requests cannot be logged, and none is answered without that: {reason}")
 
 
 class RequestLog:
@@ -60,7 +59,8 @@ class RequestLog:
     def __init__(self, process: Process) -> None:
         self._process = process
         self._file: RequestFile | None = None
-        self._closed_for, self._tried_s = "", float("-inf")
+        self._full_disk = FullDisks(process.clock.now_s)
+        self._closed_for = ""
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="request-log")
         self._writer = WakingExecutor(self._thread, process.reader.wake)
         self._lock = threading.Lock()
@@ -139,7 +139,7 @@ class RequestLog:
     def doing(self) -> Sequence[str]:
         """What is not yet known to stand in Kafka."""
         if self._file is None:
-            return (f"waiting for room for the log of requests ({self._closed_for})",)
+            return (self._closed_for,)
         return ("sending logged requests",) if self._more or self._in_flight else ()
 
     def close(self) -> None:
@@ -154,21 +154,18 @@ class RequestLog:
             self._file.close()
 
     def _open(self) -> RequestFile | None:
-        now_s = self._process.clock.now_s()
-        if now_s < self._tried_s + TRY_EVERY_S:
+        if self._full_disk.rests(WHAT):
             return None
-        self._tried_s, folder = now_s, self._process.folder
+        folder = self._process.folder
+        path = None if folder is None else folder / "requests.sqlite"
         try:
-            self._file = RequestFile(None if folder is None else folder / "requests.sqlite")
-        except (sqlite3.OperationalError, OSError) as error:
-            if not is_full(error):
-                raise
-            if not self._closed_for:
-                log.error("the disk has no room for the log of requests: none is answered until it has", why=str(error))
-            self._closed_for = str(error)
+            with room_for(WHAT, path):
+                self._file = RequestFile(path)
+        except DiskFull as full:
+            self._full_disk.full(WHAT, full)
+            self._closed_for = str(full)
             return None
-        if self._closed_for:
-            log.info("the disk takes the log of requests again")
+        self._full_disk.written(WHAT)
         if self._file.set_aside is not None:
             log.error(
                 "the log of requests was damaged and is set aside; what was answered over HTTP and not yet sent to "
@@ -223,7 +220,7 @@ def _refused(file: RequestFile, facts: Sequence[Fact], sent: Sequence[int]) -> L
     try:
         file.add(facts, sent)
     except sqlite3.Error as error:
-        return LogUnwritable(str(error))
+        return LogUnwritable(f"{error}: see to the disk under HEADRACE_DATA, then ask again")
     return None
 
 

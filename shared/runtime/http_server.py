@@ -98,7 +98,6 @@ class _TaskMetrics:
                 "copy_age_seconds", "for how long a task has been further than its newest copy",
                 lambda task: task.copy_age_s,
             ),
-            ("disk_full", "1 while a task rests, for the disk of its file is full", lambda task: task.disk_full),
             (
                 "watermark_seconds", "event time that a task has been shown",
                 lambda task: None if task.watermark_ms is None else task.watermark_ms / 1000,
@@ -110,10 +109,13 @@ class _TaskMetrics:
                 value = figure(task)
                 if value is not None:
                     gauge.add_metric(_name(task), value)
-            if name == "disk_full":
-                for spec in taken.without_room if taken else ():
-                    gauge.add_metric(_name(spec), 1.0)
             yield gauge
+        gauge = GaugeMetricFamily(f"{prefix}_disk_full", "1 while a task rests for its file's disk", labels=labels)
+        for task in taken.tasks if taken else ():
+            gauge.add_metric(_name(task), task.disk_full)
+        for spec in taken.without_room if taken else ():
+            gauge.add_metric(_name(spec), 1.0)
+        yield gauge
 
 
 def build_app(

@@ -11,10 +11,9 @@ import structlog
 
 from shared.runtime.artifacts import ArtifactMissing
 from shared.runtime.copies import Copies
-from shared.runtime.full_disks import TRY_EVERY_S
 from shared.runtime.service import Executor
 from shared.runtime.step import Wait
-from shared.runtime.task_file import DiskFull, FileCopy, TaskFile
+from shared.runtime.task_file import FileCopy, TaskFile
 
 log = structlog.get_logger()
 HAND_OVER_S = 5.0
@@ -35,8 +34,6 @@ class Files(Protocol):
 class _Opening:
     file: TaskFile
     until_s: float
-    no_room: DiskFull | None = None
-    not_before_s: float = float("-inf")  # no room is looked for again
     looked: Future[_Found] | None = None
 
 
@@ -64,8 +61,8 @@ class OpenFiles:
     def open(self, task: str, handed_over: str | None = None) -> TaskFile:
         """The file, locked. Raises Wait while the store is looked into.
 
-        Raises DiskFull where there is no room for a new file, or for a copy from the store, which is tried again every
-        second; FileInUse, and what a restored file raises.
+        Raises DiskFull where there is no room for a new file, or for the copy that was found, which the next call tries
+        again; FileInUse, and what a restored file raises.
 
         `handed_over`: the membership under which a former owner, who is still there, lets go of the task. Its last copy
         is waited for, but not for long: without it there is only more to replay.
@@ -88,21 +85,12 @@ class OpenFiles:
             opening.looked = None
             raise Wait("its former owner hands it over")
         if found.copy is not None:
-            self._restore(task, opening, found.copy)
+            stood_at = opening.file.position
+            opening.file.restore(found.copy)
+            log.info("going on from a copy", task=task, position=found.copy.position, file_stood_at=stood_at)
         opening.file.is_new &= not found.lost
         del self._openings[task]
         return opening.file
-
-    def _restore(self, task: str, opening: _Opening, copy: FileCopy) -> None:
-        if opening.no_room is not None and self._now_s() < opening.not_before_s:
-            raise opening.no_room
-        stood_at = opening.file.position
-        try:
-            opening.file.restore(copy)
-        except DiskFull as full:
-            opening.no_room, opening.not_before_s = full, self._now_s() + TRY_EVERY_S
-            raise
-        log.info("going on from a copy", task=task, position=copy.position, file_stood_at=stood_at)
 
     def forget(self, task: str) -> None:
         """The task is opened elsewhere."""

@@ -14,6 +14,7 @@ from shared.contracts.topology import Definitions, TaskSpec
 from shared.runtime.control_task import ControlTask
 from shared.runtime.copier import Copier
 from shared.runtime.copies import Copies
+from shared.runtime.full_disks import FullDisks
 from shared.runtime.head_task import HeadTask
 from shared.runtime.history import ControlHistory
 from shared.runtime.host import Host
@@ -63,9 +64,10 @@ class OwnedTasks:
         self.by_log: dict[TopicPartition, Task] = {}
         self.inputs = TaskInputs(ports.reader)
         self.copier = Copier(copies, ports.executor, host.clock.now_s, host.copy_every_s)
+        self._specs: Mapping[str, TaskSpec] = {}
         self._opener = OpenFiles(host.files, copies, ports.executor, host.clock.now_s)
         self._waiting: dict[str, str] = {}
-        self._no_room: dict[str, TaskSpec] = {}  # tasks of whom it was said that the disk has no room to open them
+        self._no_room = FullDisks(host.clock.now_s)  # to open them
         self._early: dict[str, _Early] = {}
         self._refused: dict[str, str] = {}  # tasks that stand still until the process is started again, and why
         self._passed_on: dict[str, Future[None]] = {}  # tasks that a later release goes on with, and their last copies
@@ -79,11 +81,11 @@ class OwnedTasks:
     @property
     def without_room(self) -> list[TaskSpec]:
         """Tasks that cannot be opened, for the disk of their files is full."""
-        return [spec for task_id, spec in self._no_room.items() if task_id in self._waiting]
+        return [spec for task_id, spec in self._specs.items() if task_id in self._no_room.said]
 
     def take_up(self, specs: Mapping[str, TaskSpec], definitions: Definitions, members: Members | None) -> None:
         """Open what is this instance's, and let go what is not. `members`: None while nobody knows who is there."""
-        self._waiting = {}
+        self._specs, self._waiting = specs, {}
         for task_id, spec in specs.items():
             if self._is_passed_on(spec) or task_id in self._refused:
                 continue
@@ -94,6 +96,7 @@ class OwnedTasks:
             elif self.tasks[task_id].spec != spec:
                 self.tasks[task_id].spec = spec
                 self.tasks[task_id].forget_said()
+        self._no_room.keep(self._waiting.keys())
 
     def stand_back(self, task: Task, other: OtherRelease) -> None:
         """The next entry is for other code: a later release goes on from here, or an earlier one has to come here."""
@@ -189,14 +192,15 @@ class OwnedTasks:
             self.inputs.close(tp)
 
     def _try_to_open(self, spec: TaskSpec, definitions: Definitions, members: Members) -> None:
+        if self._no_room.rests(spec.id):
+            self._waiting[spec.id] = self._no_room.said[spec.id]
+            return
         try:
             self._open(spec, definitions, members)
         except Wait as wait:
             self._waiting[spec.id] = str(wait)
         except DiskFull as full:
-            if spec.id not in self._no_room:
-                log.error(str(full), error=type(full).__name__, task=spec.id)
-            self._no_room[spec.id] = spec
+            self._no_room.full(spec.id, full)
             self._waiting[spec.id] = str(full)
         except ReplacedTopic as replaced:
             self._refuse(spec, replaced)
@@ -215,7 +219,7 @@ class OwnedTasks:
         task = self._task(spec, file, kind, tp)
         if early is not None and task.position > early.position:
             del self._early[spec.id]
-        self._no_room.pop(spec.id, None)
+        self._no_room.written(spec.id)
         self.tasks[spec.id] = task
         self.relays[spec.id] = Relay(task, self._ports.writer)
         if kind is not ControlTask:

@@ -19,7 +19,7 @@ def opened(path: Path, prepare: Prepare, *, any_thread: bool = False) -> tuple[s
     Raises sqlite3.OperationalError: that is the disk's or ours, and says nothing of the file.
     """
     try:
-        return connected(path, prepare, any_thread=any_thread), None
+        return checked(connected(path, prepare, any_thread=any_thread)), None
     except sqlite3.OperationalError:
         raise
     except sqlite3.DatabaseError:
@@ -28,19 +28,24 @@ def opened(path: Path, prepare: Prepare, *, any_thread: bool = False) -> tuple[s
 
 
 def connected(path: Path | None, prepare: Prepare, *, any_thread: bool = False) -> sqlite3.Connection:
-    """A connection that `prepare` has set up, to a file with a write-ahead log or to memory.
-
-    Raises sqlite3.DatabaseError for what SQLite finds damaged.
-    """
+    """A connection that `prepare` has set up, to a file with a write-ahead log or to memory."""
     connection = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=not any_thread)
     with ExitStack() as on_failure:
         on_failure.callback(connection.close)
         if path is not None:
             connection.execute("PRAGMA journal_mode=WAL")
         prepare(connection)
+        on_failure.pop_all()
+    return connection
+
+
+def checked(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """The same, if SQLite finds its file whole. Raises sqlite3.DatabaseError for a damaged one, and closes it."""
+    with ExitStack() as on_failure:
+        on_failure.callback(connection.close)
         [[found], *_] = connection.execute("PRAGMA quick_check(1)").fetchall()
         if found != "ok":
-            raise sqlite3.DatabaseError(f"{path or 'the file in memory'}: {found}")
+            raise sqlite3.DatabaseError(found)
         on_failure.pop_all()
     return connection
 

@@ -14,7 +14,7 @@ from typing import IO, NamedTuple
 import orjson
 
 from shared.contracts.errors import ForeignLog, HeadraceError
-from shared.runtime.sqlite_files import BESIDE, connected, is_full, opened, was_set_aside
+from shared.runtime.sqlite_files import BESIDE, checked, connected, is_full, opened, was_set_aside
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -53,8 +53,8 @@ class DiskFull(HeadraceError):
 
     def __init__(self, task: str, path: Path | None, error: Exception) -> None:
         super().__init__(
-            f"{task}: {path or 'its file'} cannot be written: {error}. The task pauses, nothing is lost, and it goes "
-            "on by itself once there is room: free some on that disk, or move --data to a larger one"
+            f"{task}: {path or 'its file'} cannot be written: {error}. It pauses, nothing is lost, and it goes on by "
+            "itself once there is room: free some on that disk, or move --data to a larger one"
         )
 
 
@@ -136,8 +136,8 @@ class TaskFile:
         if self._path is not None:
             self.connection, self.set_aside = opened(self._path, _prepare_on_disk)
         elif connection is not None:
-            self.connection = connection
-            connection.executescript(_TABLES)
+            _prepare(connection)
+            self.connection = checked(connection)
         else:
             self.connection = connected(None, _prepare)
 

@@ -54,7 +54,7 @@ def gathered_from(of_services: Path, kafka: KafkaSettings) -> EvidenceOfRun:
     Files, and their copies in the store, are taken before the topics are read: whatever position one of them has, the
     topics hold everything up to it.
     """
-    artifacts = _CopiesAsTheyStand(of_services / "objects")
+    artifacts = CopiesAsTheyStand(of_services / "objects")
     files: dict[str, TaskFile] = {}
     for path in task_paths(of_services):
         file = copied(path)
@@ -65,23 +65,22 @@ def gathered_from(of_services: Path, kafka: KafkaSettings) -> EvidenceOfRun:
     return EvidenceOfRun(history, artifacts, files)
 
 
-class _CopiesAsTheyStand(ArtifactStore):
+class CopiesAsTheyStand(ArtifactStore):
     """A store with the copies of tasks' files of this moment: tasks go on, new ones come and old ones go."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(LocalStore(folder.resolve()))
-        self._copies: dict[str, bytes] = {}
-        for uri in super().names(""):
+        self._copies = ArtifactStore.at("memory:")
+        for uri in filter(_is_copy, super().names("")):
             with suppress(ArtifactMissing):
-                if _is_copy(uri):
-                    self._copies[uri] = super().read(uri)
+                self._copies.write(uri, super().read(uri))
 
     def names(self, prefix: str) -> list[str]:
         others = [uri for uri in super().names(prefix) if not _is_copy(uri)]
-        return sorted([*others, *(uri for uri in self._copies if uri.startswith(f"{prefix}/".lstrip("/")))])
+        return sorted([*others, *self._copies.names(prefix)])
 
     def read(self, uri: str) -> bytes:
-        return self._copies[uri] if _is_copy(uri) else super().read(uri)
+        return self._copies.read(uri) if _is_copy(uri) else super().read(uri)
 
 
 def _is_copy(uri: str) -> bool:

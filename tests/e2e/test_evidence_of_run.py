@@ -6,7 +6,7 @@ from pathlib import Path
 
 from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.copies import Copies
-from tests.e2e.evidence_of_run import _CopiesAsTheyStand
+from tests.e2e.evidence_of_run import CopiesAsTheyStand
 
 LOG_ID, TASK = "l0", "registry/decide/control.v1/0"
 
@@ -15,7 +15,7 @@ def test_copies_stay_as_they_stood_and_all_else_is_as_it_is(tmp_path: Path) -> N
     store, folder = ArtifactStore.at(str(tmp_path)), Copies(ArtifactStore.at("memory:"), LOG_ID).folder(TASK)
     store.write(f"{folder}/1", b"older")
     store.write(f"{folder}/2", b"newer")
-    found = _CopiesAsTheyStand(tmp_path)
+    found = CopiesAsTheyStand(tmp_path)
     store.write(f"{folder}/3", b"newest")
     store.remove([f"{folder}/1"])
     segment = store.put(LOG_ID, "outcomes", b"rows")

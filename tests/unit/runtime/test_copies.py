@@ -104,27 +104,6 @@ def test_a_copy_is_one_moment_of_a_file_that_goes_on(tmp_path: Path) -> None:
     file.close()
 
 
-def test_a_damaged_file_is_set_aside_and_an_empty_one_takes_its_place(tmp_path: Path) -> None:
-    path = tmp_path / "here.sqlite"
-    file = TaskFile(TASK, path)
-    take(open_task(file), *[predicted(n) for n in range(1, 200)])
-    file.close()
-    pages = bytearray(path.read_bytes())
-    for at in range(4096, len(pages), 512):
-        pages[at : at + 64] = b"\xff" * 64
-    path.write_bytes(pages)
-    again = TaskFile(TASK, path)
-    assert again.set_aside is not None
-    assert again.set_aside.read_bytes() == pages
-    assert again.reached == (0, 0)
-    again.close()
-    path.write_bytes(b"no database at all, but long enough to be looked at" * 100)
-    third = TaskFile(TASK, path)
-    assert third.set_aside is not None
-    assert third.set_aside != again.set_aside
-    third.close()
-
-
 def test_a_full_disk_takes_the_batch_once_there_is_room(tmp_path: Path) -> None:
     file = TaskFile(TASK, tmp_path / "here.sqlite")
     task = open_task(file)

@@ -3,41 +3,30 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import structlog
 
 from deploy.simulation.memory_files import MemoryFiles
-from deploy.simulation.virtual_time import Jobs, VirtualClock
-from shared.contracts.envelope import Encoded, Mark, Message, decode, encode, encode_mark
-from shared.contracts.flow import LabelObserved, PredictionMade
-from shared.contracts.platform import Platform
+from deploy.simulation.virtual_time import Jobs
+from shared.contracts.envelope import Encoded
 from shared.contracts.topics import CONTROL
 from shared.runtime import process as runtime
-from shared.runtime.artifacts import ArtifactStore
+from shared.runtime.full_disks import TRY_EVERY_S
 from shared.runtime.head_task import HeadTask
-from shared.runtime.host import Host
-from shared.runtime.log import BrokerAway, LogRecord, TopicPartition
-from shared.runtime.memory_log import MemoryBroker
-from shared.runtime.open_files import Files
-from shared.runtime.ownership import Members
+from shared.runtime.log import BrokerAway, TopicPartition
 from shared.runtime.process import Process
-from shared.runtime.service import Executor, Service
-from shared.runtime.settings import COPY_EVERY_S
-from shared.runtime.step import Output, Step
-from shared.runtime.task_file import OutboxRow
+from shared.runtime.service import Service
+from shared.runtime.step import Step
 from shared.runtime.task_folder import TaskFolder
 from shared.runtime.written_topics import WrongPartitions
 from tests import builders as b
-from tests.memory_host import AtOnce
+from tests.unit.runtime.process_bench import CONTROL_TP, JOINS_TP, STEPS, TASK, Bench, Followed
 from tests.unit.runtime.test_head_task import HEAD
 from tests.unit.runtime.toy_task import (
     JOINS,
     OUTCOMES_TOPIC,
-    STEP,
     both_marked,
     control_log,
     labelled,
@@ -45,108 +34,6 @@ from tests.unit.runtime.toy_task import (
     seen,
     wall_source,
 )
-
-CONTROL_TP = TopicPartition(CONTROL.name, 0)
-JOINS_TP = TopicPartition(JOINS, 0)
-TASK = f"monitoring/join/{JOINS}/0"
-
-
-def passes(state: Any, message: Message, context: Any) -> tuple[None, list[Output]]:
-    return None, []
-
-
-STEPS = {
-    "join": STEP,
-    "key_predictions": Step("key_predictions", None, {PredictionMade: passes}),
-    "key_labels": Step("key_labels", None, {LabelObserved: passes}),
-    "judge": Step("judge", None, {PredictionMade: passes}),
-}
-
-
-class Followed:
-    """Remembers what it was told of one topic."""
-
-    def __init__(self, topic: str) -> None:
-        self.topic = topic
-        self.messages: list[Message] = []
-        self.marks: list[Mark] = []
-        self.records: list[LogRecord] = []
-
-    def topics(self, platform: Platform) -> Iterable[str]:
-        return [self.topic] if platform.definitions.models else []
-
-    def on_message(self, tp: TopicPartition, message: Message) -> None:
-        self.messages.append(message)
-
-    def on_mark(self, tp: TopicPartition, mark: Mark) -> None:
-        self.marks.append(mark)
-
-    def on_record(self, record: LogRecord) -> None:
-        self.records.append(record)
-
-
-class OneOfMany:
-    """Whoever is said to be there."""
-
-    def __init__(self) -> None:
-        self.names: tuple[str, ...] = ("0",)
-
-    def members(self) -> Members:
-        return Members("/".join(self.names), self.names)
-
-    def leave(self) -> None:
-        pass
-
-
-class Bench:
-    """One broker, one disk, and a process that can be killed."""
-
-    def __init__(self, **service: Any) -> None:
-        self.clock = VirtualClock()
-        self.broker = MemoryBroker(self.clock.wall_ms)
-        self.files: Files = MemoryFiles()
-        self.artifacts = ArtifactStore.at("memory:")
-        self.set_aside: list[OutboxRow] = []
-        self.membership = OneOfMany()
-        self.executor: Executor = AtOnce()
-        self.service = Service("monitoring", STEPS, **service)
-        self.process = self.started()
-
-    def started(self) -> Process:
-        self.process = Process(
-            self.service,
-            Host(
-                self.broker,
-                self.clock,
-                self.files,
-                self.executor,
-                self.artifacts,
-                "0",
-                set_aside=self.set_aside.append,
-                membership=self.membership,
-            ),
-        )
-        return self.process
-
-    def found(self) -> None:
-        self.broker.admin().create(CONTROL.name, 1, {})
-        for record in control_log():
-            self.broker.append(CONTROL_TP, record.key, record.value, record.headers)
-        for topic in (JOINS, f"predictions.{b.MODEL}.v1", f"records.{b.LABELS}.v1", OUTCOMES_TOPIC.name):
-            self.broker.admin().create(topic, 1, {})
-
-    def put(self, *entries: Message | Mark | Encoded, tp: TopicPartition = JOINS_TP) -> None:
-        for what in entries:
-            raw = what if isinstance(what, Encoded) else encode_mark(what) if isinstance(what, Mark) else encode(what)
-            self.broker.append(tp, raw.key, raw.value, raw.headers)
-
-    def turn(self, turns: int = 3) -> None:
-        for _ in range(turns):
-            self.clock.pass_ms(50)
-            self.process.turn(0.0)
-
-    def outcomes(self) -> list[LogRecord]:
-        return self.broker.history(TopicPartition(OUTCOMES_TOPIC.name, 0))
 
 
 @pytest.fixture
@@ -269,21 +156,29 @@ def test_a_killed_process_goes_on_from_its_files(bench: Bench) -> None:
     assert len({h["ce_id"] for h in events}) == 3
 
 
-def test_a_process_that_begins_on_a_full_disk_waits_for_room_and_says_so() -> None:
-    bench, disk = Bench(), MemoryFiles()
+def test_a_process_that_begins_on_a_full_disk_waits_for_room_and_looks_for_it_now_and_then() -> None:
+    bench, disk, refused = Bench(), MemoryFiles(), list[int]()
+    disk.refused = lambda: refused.append(bench.clock.wall_ms())
     bench.files = disk
     disk.fill()
     process = bench.started()
     bench.found()
+    with structlog.testing.capture_logs() as said:
+        bench.turn(30)
+    wanted = sorted(spec.id for spec in b.definitions().tasks if spec.service == "monitoring")
+    assert process.tasks == {}
+    assert sorted(process.awaited) == sorted(spec.id for spec in process.owned.without_room) == wanted
+    assert all("goes on by itself once there is room" in why for why in process.awaited.values())
+    assert sorted(line["task"] for line in said if line["error"] == "DiskFull") == wanted, "each is said once"
+    assert len(refused) == 2 * len(wanted), "in 1.5 s each was tried twice"
+    disk.free()
     bench.turn()
     assert process.tasks == {}
-    assert all("goes on by itself once there is room" in why for why in process.awaited.values())
-    assert process.awaited
-    disk.free()
-    bench.clock.pass_ms(1_000)
+    bench.clock.pass_ms(round(TRY_EVERY_S * 1_000))
     bench.turn()
-    assert process.tasks
+    assert sorted(process.tasks) == wanted
     assert not process.awaited
+    assert not process.owned.without_room
 
 
 def test_a_full_outbox_pauses_the_input_until_it_has_drained(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -406,43 +301,3 @@ def test_a_wall_tick_waits_for_what_lies_in_the_backlog() -> None:
         shown.append((head.position, head.watermark_ms - b.T0_MS))
     assert all(watermark_ms == -5_000 for position, watermark_ms in shown if position < 3)
     assert shown[-1] == (3, 55_000)
-
-
-def test_of_a_damaged_file_the_newest_copy_is_restored_and_the_rest_replayed(tmp_path: Path) -> None:
-    calm, struck = Bench(), Bench()
-    for bench in (calm, struck):
-        bench.files = TaskFolder(tmp_path / str(id(bench)))
-        bench.started()
-        bench.found()
-        for n in range(1, 4):
-            bench.put(predicted(n), labelled(n))
-            bench.turn(5)
-            if n < 3:
-                bench.clock.pass_ms(round(COPY_EVERY_S * 1_000))
-                bench.turn(5)
-        bench.process.close()
-    [path] = [path for path in (tmp_path / str(id(struck))).glob("*.sqlite") if "join" in path.name]
-    path.write_bytes(b"no database at all, but long enough to be looked at" * 100)
-    for bench in (calm, struck):
-        bench.started()
-    with structlog.testing.capture_logs() as said:
-        struck.turn(8)
-    assert [line["file"] for line in said if "set aside" in line["event"]] == [str(path.with_suffix(".damaged-1"))]
-    assert [line["position"] for line in said if line["event"] == "going on from a copy"] == [4]
-    calm.turn(8)
-    file, whole = (bench.process.tasks[TASK].file for bench in (struck, calm))
-    assert (file.position, dict(file.states())) == (whole.position, dict(whole.states()))
-    assert seen(struck.process.tasks[TASK]) == ["r1", "l1", "r2", "l2", "r3", "l3"]
-    for bench in (calm, struck):
-        bench.put(predicted(4), labelled(4))
-        bench.turn(5)
-        bench.process.close()
-    derived, said_again = (numbered(bench) for bench in (calm, struck))
-    assert list(dict.fromkeys(said_again)) == derived, "the same events under the same numbers, some of them twice"
-    assert len(said_again) > len(derived)
-
-
-def numbered(bench: Bench) -> list[tuple[int | None, str, bytes | None]]:
-    """Events without marks: number, id and data."""
-    found = ((decode(record.key, record.value, record.headers), record.value) for record in bench.outcomes())
-    return [(one.sequence, one.id, data) for one, data in found if isinstance(one, Message)]

@@ -18,8 +18,8 @@ from shared.runtime.task_file import FileCopy
 from shared.runtime.task_folder import TaskFolder
 from tests import builders as b
 from tests.memory_host import MemoryHost
+from tests.unit.runtime.process_bench import JOINS_TP, STEPS, TASK, Bench, Followed
 from tests.unit.runtime.test_head_task import HEAD
-from tests.unit.runtime.test_process import JOINS_TP, STEPS, TASK, Bench, Followed
 from tests.unit.runtime.toy_task import JOINS, control_log, labelled, predicted, seen
 
 

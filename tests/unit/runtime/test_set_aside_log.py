@@ -19,7 +19,7 @@ from shared.runtime.task_file import OutboxRow
 from tests import builders as b
 from tests.unit.ingestion.calls import value
 from tests.unit.ingestion.running import publish, world
-from tests.unit.runtime.test_process import STEPS, TASK, Bench
+from tests.unit.runtime.process_bench import STEPS, TASK, Bench
 from tests.unit.runtime.toy_task import JOINS, STEP, both_marked, predicted
 
 TRACE = f"00-{'a' * 32}-{'b' * 16}-01"
