@@ -7,16 +7,22 @@ sides.
 
 from __future__ import annotations
 
+from collections import deque
+
 # Not 0: the embedded broker then answers before it has looked, and names no partition at all.
 AT_ONCE_MS = 3
 ACTIVE_MS = 20
 IDLE_MS = 500
-# At the embedded broker. An idle platform costs by it, and the first record after a pause meets it at three hops.
-SILENT_MS = 800
+# At the embedded broker. An idle platform costs by it, and the first record after a pause meets it at three hops, which
+# together are to take less than a second.
+SILENT_MS = 300
 PAUSED_MS = 20
-# Of the silence so far: short enough to be no matter beside it, long enough that a few dozen fetches lead to SILENT_MS.
-_OF_SILENCE = 0.1
+# Of the silence so far: while records flow, short enough to be no matter beside it. A tick, and the signs of life that
+# answer it, come alone: nothing follows them, and a few fetches lead back to SILENT_MS.
+_OF_SILENCE, _OF_SILENCE_ALONE = 0.1, 0.5
+_FLOW, _FLOW_S = 10, 20.0  # so many answers with records within such a time are a flow
 _TOKENS_KEEP_ACTIVE_S = 2.0
+_ONE_TICK_S = 0.1  # each task that a tick asks takes a token of its own
 
 
 class FetchWait:
@@ -25,17 +31,20 @@ class FetchWait:
     def __init__(self, *, adapts: bool) -> None:
         self._adapts = adapts
         self._busy = False
-        self._records_at = float("-inf")
+        self._records_at = deque([float("-inf")] * _FLOW, maxlen=_FLOW)
         self._token_at = float("-inf")
         self._tokens_until = float("-inf")
 
     def records_came(self, now_s: float) -> None:
         """Records were returned."""
-        self._records_at = now_s
+        self._records_at.append(now_s)
 
     def token_taken(self, now_s: float) -> None:
-        """Somebody waits for a proof of the end; two in short order mean that more follow (a replay in lockstep)."""
-        if now_s - self._token_at < _TOKENS_KEEP_ACTIVE_S:
+        """Somebody waits for a proof of the end; two ticks in short order mean more of them (a replay in lockstep)."""
+        since_s = now_s - self._token_at
+        if since_s < _ONE_TICK_S:
+            return
+        if since_s < _TOKENS_KEEP_ACTIVE_S:
             self._tokens_until = now_s + _TOKENS_KEEP_ACTIVE_S
         self._token_at = now_s
 
@@ -58,5 +67,6 @@ class FetchWait:
         return min(wait_ms, PAUSED_MS) if paused else wait_ms
 
     def _quiet_ms(self, now_s: float) -> int:
-        silent_ms = 1000 * (now_s - self._records_at)
-        return int(min(max(_OF_SILENCE * silent_ms, ACTIVE_MS), SILENT_MS))
+        share = _OF_SILENCE if now_s - self._records_at[0] < _FLOW_S else _OF_SILENCE_ALONE
+        silent_ms = 1000 * (now_s - self._records_at[-1])
+        return int(min(max(share * silent_ms, ACTIVE_MS), SILENT_MS))

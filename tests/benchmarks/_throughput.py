@@ -81,7 +81,7 @@ def in_turn(
 
 def rows(batch: int, laps: Mapping[str, Sequence[Lap]]) -> list[Row]:
     """Figures of each copier, and ratios of laps of the same round."""
-    least = GOAL if batch == GOAL_AT else 0.0
+    least = GOAL if batch == GOAL_AT else None
     called = {"ours": "runtime", "bare": "bare kafka-python", "safe": "bare, flush and commit each batch"}
     made: list[Row] = []
     for name, label in called.items():

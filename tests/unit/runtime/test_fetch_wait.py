@@ -22,16 +22,32 @@ def choose(
 def test_on_the_embedded_broker_the_wait_grows_with_silence() -> None:
     wait = FetchWait(adapts=True)
     assert choose(wait, 50.0) == SILENT_MS
-    wait.records_came(100.0)
-    assert [choose(wait, now_s) for now_s in (100.0, 100.1, 101.0, 103.0, 109.0)] == [
+    for n in range(20):
+        wait.records_came(90.5 + n / 2)
+    assert [choose(wait, now_s) for now_s in (100.0, 100.1, 101.0, 102.5, 109.0)] == [
         ACTIVE_MS,
         ACTIVE_MS,
         100,
-        300,
+        250,
         SILENT_MS,
     ]
     wait.records_came(110.0)
     assert choose(wait, 110.1) == ACTIVE_MS
+
+
+def test_what_comes_alone_keeps_nobody_awake() -> None:
+    """As a tick every ten seconds does, with the signs of life that answer it."""
+    wait = FetchWait(adapts=True)
+    now_s, fetches = 100.0, 0
+    for tick_s in (100.0, 110.0, 120.0, 130.0):
+        now_s = tick_s
+        wait.records_came(now_s)
+        wait.records_came(now_s + 0.01)
+        while now_s < tick_s + 1.0:
+            now_s += choose(wait, now_s) / 1000
+            fetches += 1
+        assert choose(wait, now_s) == SILENT_MS
+    assert fetches < 4 * 12
 
 
 def test_on_apache_kafka_it_stays_long() -> None:
@@ -59,7 +75,8 @@ def test_a_hint_forces_short_waits_until_it_is_taken_back() -> None:
 
 def test_tokens_in_short_order_announce_more_of_them() -> None:
     wait = FetchWait(adapts=False)
-    wait.token_taken(100.0)
+    for task in range(20):
+        wait.token_taken(100.0 + task / 1000)
     assert choose(wait, 100.1) == IDLE_MS  # a wall tick every ten seconds keeps nobody awake
     wait.token_taken(100.5)
     assert choose(wait, 101.0) == ACTIVE_MS

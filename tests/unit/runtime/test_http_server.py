@@ -11,6 +11,7 @@ from uvicorn import Server
 
 from deploy.ports import free_ports
 from shared.runtime.http_server import Health, PortTaken, build_app, serve
+from tests.eventually import eventually
 
 
 @pytest.fixture
@@ -25,6 +26,18 @@ def test_who_connects_at_once_is_answered(port: int) -> None:
         assert httpx.get(f"http://127.0.0.1:{port}/livez", trust_env=False, timeout=30.0).status_code == 200
     finally:
         stop()
+
+
+def test_the_date_of_answers_goes_on(port: int) -> None:
+    stop = serve(build_app(Health("console"), CollectorRegistry(), ()), "127.0.0.1", port)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+            first = client.get("/livez").headers["date"]
+            eventually(lambda: client.get("/livez").headers["date"] != first, 30, "a later second")
+    finally:
+        stop()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://127.0.0.1:{port}/livez", trust_env=False)
 
 
 def test_nobody_is_refused_while_the_server_still_starts(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
