@@ -181,9 +181,20 @@ class Striker:
         until_s = time.monotonic() + CRASH_WITHIN_S
         while not instance.ended.is_set() and time.monotonic() < until_s:
             self._without(dealt, taker)
-            self._processes.start(taker)
+            self._come_while_asleep(giver, taker)
             self._until_moved(instance, taker)
         self._until_dead_of(dealt, (ashes, instance), giver)
+
+    def _come_while_asleep(self, giver: str, taker: str) -> None:
+        """Start the taker; the giver hears of it only when it wakes up to entries that have come for it meanwhile."""
+        self._processes.freeze([giver])
+        try:
+            self._processes.start(taker)
+            until_s = time.monotonic() + HELD_AT_MOST_S
+            while self._processes.picture(taker) is None and time.monotonic() < until_s:
+                time.sleep(LOOK_EVERY_S)
+        finally:
+            self._processes.thaw([giver])
 
     def _die_taking(self, dealt: Dealt, taker: str) -> None:
         """Again, if none of the tasks that it took over had anything left to do."""
