@@ -92,8 +92,8 @@ class StagedFaults:
             case Kind.FILL_DISK:
                 self._world.places[name].files.fill()
             case Kind.CLOCK:
-                self._world.places[name].clock.jump_ms(strike.jump_ms)
-                self.struck[CLOCK_FORWARD if strike.jump_ms > 0 else CLOCK_BACK] += 1
+                fault = CLOCK_FORWARD if strike.jump_ms > 0 else CLOCK_BACK
+                self._world.places[name].clock.jump_ms(strike.jump_ms, lambda: self.struck.update([fault]))
                 return
             case Kind.STORE:
                 self._world.artifacts.away = True

@@ -34,16 +34,21 @@ class JumpingClock:
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
         self._ahead_ms = 0
+        self._jumped: Callable[[], None] | None = None
 
     def now_s(self) -> float:
         return self._clock.now_s()
 
     def wall_ms(self) -> int:
+        if self._jumped is not None:
+            told, self._jumped = self._jumped, None
+            told()
         return self._clock.wall_ms() + self._ahead_ms
 
-    def jump_ms(self, ms: int) -> None:
-        """Forward, or back."""
+    def jump_ms(self, ms: int, told: Callable[[], None]) -> None:
+        """Forward, or back. `told` is called when it is next looked at."""
         self._ahead_ms += ms
+        self._jumped = told
 
 
 class Jobs:

@@ -120,7 +120,7 @@ def _of_copy(data: bytes) -> _Held:
 
 def _held(uri: str) -> _Held:
     """Raises sqlite3.Error and ValueError for a file that is damaged."""
-    with closing(sqlite3.connect(uri, uri=True)) as connection, checked(connection):
+    with closing(checked(sqlite3.connect(uri, uri=True))) as connection, connection:
         connection.execute("BEGIN")  # one snapshot: the task may go on meanwhile
         reached = reached_in(connection)
         [log_id] = connection.execute("SELECT value FROM meta WHERE name = 'log_id'").fetchone() or [None]

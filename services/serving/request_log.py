@@ -15,7 +15,6 @@ from shared.contracts.flow import PredictionMade
 from shared.contracts.identity import derived_id, record_cause
 from shared.contracts.topics import PREDICTIONS
 from shared.contracts.trace_context import begun, carried_on
-from shared.runtime.full_disks import FullDisks
 from shared.runtime.partitioning import partition_of
 from shared.runtime.process import Process
 from shared.runtime.service import WakingExecutor
@@ -59,7 +58,6 @@ class RequestLog:
     def __init__(self, process: Process) -> None:
         self._process = process
         self._file: RequestFile | None = None
-        self._full_disk = FullDisks(process.clock.now_s)
         self._closed_for = ""
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="request-log")
         self._writer = WakingExecutor(self._thread, process.reader.wake)
@@ -139,7 +137,7 @@ class RequestLog:
     def doing(self) -> Sequence[str]:
         """What is not yet known to stand in Kafka."""
         if self._file is None:
-            return (self._closed_for,)
+            return ()  # the process says that it waits for room
         return ("sending logged requests",) if self._more or self._in_flight else ()
 
     def close(self) -> None:
@@ -154,18 +152,18 @@ class RequestLog:
             self._file.close()
 
     def _open(self) -> RequestFile | None:
-        if self._full_disk.rests(WHAT):
+        disks, folder = self._process.full_disks, self._process.folder
+        if disks.rests(WHAT):
             return None
-        folder = self._process.folder
         path = None if folder is None else folder / "requests.sqlite"
         try:
             with room_for(WHAT, path):
                 self._file = RequestFile(path)
         except DiskFull as full:
-            self._full_disk.full(WHAT, full)
-            self._closed_for = str(full)
+            disks.full(WHAT, full)
+            self._closed_for = "there is no room for their log; ask again later"
             return None
-        self._full_disk.written(WHAT)
+        disks.written(WHAT)
         if self._file.set_aside is not None:
             log.error(
                 "the log of requests was damaged and is set aside; what was answered over HTTP and not yet sent to "
@@ -203,7 +201,8 @@ class RequestLog:
 
     def _has_landed(self, number: int) -> None:
         self._in_flight -= 1
-        self._landed.append(number)
+        with self._lock:
+            self._landed.append(number)
 
     def _forget(self, file: RequestFile) -> None:
         """Remove what was sent, rarely: each time costs a write to the disk."""
@@ -211,8 +210,15 @@ class RequestLog:
         if not self._landed or (len(self._landed) < MOST_FORGOTTEN and now_s < self._forgotten_s + FORGET_EVERY_S):
             return
         self._forgotten_s = now_s
-        landed, self._landed = self._landed, []
-        self._writer.submit(file.add, (), landed)
+        with self._lock:
+            landed, self._landed = self._landed, []
+        self._writer.submit(self._remove, file, landed)
+
+    def _remove(self, file: RequestFile, landed: Sequence[int]) -> None:
+        """On the file's own thread. What the disk refuses is tried again with what lands next."""
+        if _refused(file, (), landed) is not None:
+            with self._lock:
+                self._landed += landed
 
 
 def _refused(file: RequestFile, facts: Sequence[Fact], sent: Sequence[int]) -> LogUnwritable | None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import zstandard
 
 from shared.runtime.artifacts import ArtifactStore
+from shared.runtime.sqlite_files import in_memory
 from shared.runtime.task_file import FileCopy
 from shared.runtime.task_names import stored_as, task_of
 
@@ -49,8 +51,8 @@ class Copies:
             if (name.position, name.ordinal) <= reached:
                 return None
             data = self._store.read(name.uri)
-            if hashlib.sha256(data).hexdigest() == name.sha256:
-                return FileCopy(name.position, name.ordinal, zstandard.decompress(data))
+            if hashlib.sha256(data).hexdigest() == name.sha256 and _is_whole(image := zstandard.decompress(data)):
+                return FileCopy(name.position, name.ordinal, image)
             _log.error("the copy %s is damaged and passed over for the one before it", name.uri)
         return None
 
@@ -85,6 +87,15 @@ class Copies:
 
     def _names(self, task: str) -> list[_Name]:
         return sorted(_named(uri) for uri in self._store.names(self.folder(task)))
+
+
+def _is_whole(image: bytes) -> bool:
+    """As the file was when it was copied: a disk may have spoilt it before."""
+    try:
+        in_memory(image).close()
+    except sqlite3.DatabaseError:
+        return False
+    return True
 
 
 def _named(uri: str) -> _Name:

@@ -17,10 +17,11 @@ IDLE_MS = 500
 # together are to take less than a second.
 SILENT_MS = 300
 PAUSED_MS = 20
-# Of the silence so far: while records flow, short enough to be no matter beside it. A tick, and the signs of life that
-# answer it, come alone: nothing follows them, and a few fetches lead back to SILENT_MS.
+# Of the silence so far: while records flow, short enough to be no matter beside it. A tick, and what answers it, comes
+# alone: nothing follows, and a few fetches lead back to SILENT_MS.
 _OF_SILENCE, _OF_SILENCE_ALONE = 0.1, 0.5
-_FLOW, _FLOW_S = 10, 20.0  # so many answers with records within such a time are a flow
+# Records flow if they came in so many seconds of so long a time. Ticks, ten seconds apart, do not, however many answer.
+_FLOW_SECONDS, _FLOW_WITHIN_S = 8, 20.0
 _TOKENS_KEEP_ACTIVE_S = 2.0
 _ONE_TICK_S = 0.1  # each task that a tick asks takes a token of its own
 
@@ -31,13 +32,16 @@ class FetchWait:
     def __init__(self, *, adapts: bool) -> None:
         self._adapts = adapts
         self._busy = False
-        self._records_at = deque([float("-inf")] * _FLOW, maxlen=_FLOW)
+        self._records_at = float("-inf")
+        self._seconds = deque([float("-inf")] * _FLOW_SECONDS, maxlen=_FLOW_SECONDS)  # starts of those with records
         self._token_at = float("-inf")
         self._tokens_until = float("-inf")
 
     def records_came(self, now_s: float) -> None:
         """Records were returned."""
-        self._records_at.append(now_s)
+        self._records_at = now_s
+        if now_s >= self._seconds[-1] + 1.0:
+            self._seconds.append(now_s)
 
     def token_taken(self, now_s: float) -> None:
         """Somebody waits for a proof of the end; two ticks in short order mean more of them (a replay in lockstep)."""
@@ -67,6 +71,6 @@ class FetchWait:
         return min(wait_ms, PAUSED_MS) if paused else wait_ms
 
     def _quiet_ms(self, now_s: float) -> int:
-        share = _OF_SILENCE if now_s - self._records_at[0] < _FLOW_S else _OF_SILENCE_ALONE
-        silent_ms = 1000 * (now_s - self._records_at[-1])
+        flow = now_s - self._seconds[0] < _FLOW_WITHIN_S
+        share, silent_ms = _OF_SILENCE if flow else _OF_SILENCE_ALONE, 1000 * (now_s - self._records_at)
         return int(min(max(share * silent_ms, ACTIVE_MS), SILENT_MS))

@@ -17,13 +17,13 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from shared.contracts.errors import HeadraceError
-from shared.contracts.topology import TaskSpec
 from shared.runtime.about import About, about_of
 from shared.runtime.settings import COPY_EVERY_S
-from shared.runtime.snapshot import Progress, Snapshot, TaskFigures
+from shared.runtime.snapshot import Progress, Rests, Snapshot, TaskFigures
 
 JSON = "application/json"
 LAG_WINDOW_S = 15
+LOOK_EVERY_S = 1.0
 TaskName = tuple[str, str, str]
 
 
@@ -34,8 +34,8 @@ class PortTaken(HeadraceError):
         super().__init__(f"{host}:{port} is taken by another process: stop it, or set HEADRACE_PORT to a free port")
 
 
-def _name(task: TaskFigures | TaskSpec) -> TaskName:
-    return (task.step, task.subject, str(task.partition))
+def _name(task: TaskFigures | Rests) -> TaskName:
+    return (task.step, task.subject, "" if task.partition is None else str(task.partition))
 
 
 class Health:
@@ -112,11 +112,12 @@ class _TaskMetrics:
                 if value is not None:
                     gauge.add_metric(_name(task), value)
             yield gauge
-        gauge = GaugeMetricFamily(f"{prefix}_disk_full", "1 while a task rests for its file's disk", labels=labels)
+        full_text = "1 while a task, or what `step` names, rests: the disk of its file is full"
+        gauge = GaugeMetricFamily(f"{prefix}_disk_full", full_text, labels=labels)
         for task in taken.tasks if taken else ():
             gauge.add_metric(_name(task), task.disk_full)
-        for spec in taken.without_room if taken else ():
-            gauge.add_metric(_name(spec), 1.0)
+        for rests in taken.without_room if taken else ():
+            gauge.add_metric(_name(rests), 1.0)
         yield gauge
 
 
@@ -173,16 +174,19 @@ def build_app(
 
 
 class _Server(uvicorn.Server):
-    """Looks once a second at what uvicorn looks at ten times: a sixth of what an idle service costs."""
+    """Looks once a second at what uvicorn looks at ten times, which is much of what an idle service does."""
 
-    _loop: asyncio.AbstractEventLoop | None = None
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._stopped = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def main_loop(self) -> None:
         """Until it is to stop; each look renews the date that answers carry."""
-        self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
+        self._loop = asyncio.get_running_loop()
         while not await self.on_tick(0):
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopped.wait(), 1.0)
+                await asyncio.wait_for(self._stopped.wait(), LOOK_EVERY_S)
 
     def stop(self) -> None:
         """On any thread."""

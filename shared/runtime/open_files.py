@@ -41,9 +41,10 @@ class _Opening:
 class _Found:
     """What the store holds: whether the former owner has handed the task over, and the furthest copy beyond the file.
 
-    `lost`: there are copies beyond it, and none of them is whole.
+    `lost`: there are copies beyond it, and none of them is whole. `stood_at`: the file's position.
     """
 
+    stood_at: int
     handed_over: bool
     copy: FileCopy | None
     lost: bool
@@ -85,9 +86,8 @@ class OpenFiles:
             opening.looked = None
             raise Wait("its former owner hands it over")
         if found.copy is not None:
-            stood_at = opening.file.position
             opening.file.restore(found.copy)
-            log.info("going on from a copy", task=task, position=found.copy.position, file_stood_at=stood_at)
+            log.info("going on from a copy", task=task, position=found.copy.position, file_stood_at=found.stood_at)
         opening.file.is_new &= not found.lost
         del self._openings[task]
         return opening.file
@@ -119,4 +119,4 @@ class OpenFiles:
 def _look(copies: Copies, task: str, reached: tuple[int, int], handed_over: str | None) -> _Found:
     there = handed_over is None or copies.handed_over(task, handed_over)
     copy = copies.beyond(task, reached)
-    return _Found(there, copy, copy is None and copies.named_beyond(task, reached))
+    return _Found(reached[0], there, copy, copy is None and copies.named_beyond(task, reached))

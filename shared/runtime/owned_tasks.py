@@ -56,18 +56,23 @@ class OwnedTasks:
     """By id; those that read a log, by that log too."""
 
     def __init__(
-        self, service: Service, host: Host, ports: Ports, history: ControlHistory, copies: Callable[[], Copies]
+        self,
+        service: Service,
+        host: Host,
+        ports: Ports,
+        history: ControlHistory,
+        copies: Callable[[], Copies],
+        full_disks: FullDisks,
     ) -> None:
         self._service, self._host, self._ports, self._history = service, host, ports, history
+        self._full_disks = full_disks
         self.tasks: dict[str, Task] = {}
         self.relays: dict[str, Relay] = {}
         self.by_log: dict[TopicPartition, Task] = {}
         self.inputs = TaskInputs(ports.reader)
         self.copier = Copier(copies, ports.executor, host.clock.now_s, host.copy_every_s)
-        self._specs: Mapping[str, TaskSpec] = {}
         self._opener = OpenFiles(host.files, copies, ports.executor, host.clock.now_s)
         self._waiting: dict[str, str] = {}
-        self._no_room = FullDisks(host.clock.now_s)  # to open them
         self._early: dict[str, _Early] = {}
         self._refused: dict[str, str] = {}  # tasks that stand still until the process is started again, and why
         self._passed_on: dict[str, Future[None]] = {}  # tasks that a later release goes on with, and their last copies
@@ -78,14 +83,9 @@ class OwnedTasks:
         early = {task_id: early.why for task_id, early in self._early.items()}
         return {**early, **self._refused, **self._waiting}
 
-    @property
-    def without_room(self) -> list[TaskSpec]:
-        """Tasks that cannot be opened, for the disk of their files is full."""
-        return [spec for task_id, spec in self._specs.items() if task_id in self._no_room.said]
-
     def take_up(self, specs: Mapping[str, TaskSpec], definitions: Definitions, members: Members | None) -> None:
         """Open what is this instance's, and let go what is not. `members`: None while nobody knows who is there."""
-        self._specs, self._waiting = specs, {}
+        self._waiting = {}
         for task_id, spec in specs.items():
             if self._is_passed_on(spec) or task_id in self._refused:
                 continue
@@ -96,7 +96,6 @@ class OwnedTasks:
             elif self.tasks[task_id].spec != spec:
                 self.tasks[task_id].spec = spec
                 self.tasks[task_id].forget_said()
-        self._no_room.keep(self._waiting.keys())
 
     def stand_back(self, task: Task, other: OtherRelease) -> None:
         """The next entry is for other code: a later release goes on from here, or an earlier one has to come here."""
@@ -159,6 +158,7 @@ class OwnedTasks:
     def _let_go(self, spec: TaskSpec, members: Members | None) -> None:
         """The task is another instance's. What it has not sent, the other one sends."""
         self._opener.forget(spec.id)
+        self._full_disks.forget(spec.id)
         self._early.pop(spec.id, None)
         task = self.tasks.get(spec.id)
         if task is None:
@@ -186,21 +186,22 @@ class OwnedTasks:
     def _forget(self, task: Task) -> None:
         spec = task.spec
         del self.tasks[spec.id], self.relays[spec.id]
+        self._full_disks.forget(spec.id)
         if not isinstance(task, ControlTask):
             tp = TopicPartition(spec.topic, spec.partition)
             del self.by_log[tp]
             self.inputs.close(tp)
 
     def _try_to_open(self, spec: TaskSpec, definitions: Definitions, members: Members) -> None:
-        if self._no_room.rests(spec.id):
-            self._waiting[spec.id] = self._no_room.said[spec.id]
+        if self._full_disks.rests(spec.id):
+            self._waiting[spec.id] = self._full_disks.said[spec.id]
             return
         try:
             self._open(spec, definitions, members)
         except Wait as wait:
             self._waiting[spec.id] = str(wait)
         except DiskFull as full:
-            self._no_room.full(spec.id, full)
+            self._full_disks.full(spec.id, full)
             self._waiting[spec.id] = str(full)
         except ReplacedTopic as replaced:
             self._refuse(spec, replaced)
@@ -219,7 +220,7 @@ class OwnedTasks:
         task = self._task(spec, file, kind, tp)
         if early is not None and task.position > early.position:
             del self._early[spec.id]
-        self._no_room.written(spec.id)
+        self._full_disks.written(spec.id)
         self.tasks[spec.id] = task
         self.relays[spec.id] = Relay(task, self._ports.writer)
         if kind is not ControlTask:

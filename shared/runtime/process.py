@@ -33,6 +33,7 @@ from shared.runtime.task_file import DiskFull
 from shared.runtime.written_topics import WrittenTopics
 
 CONTROL_TP = TopicPartition(CONTROL.name, 0)
+FOLDER = "the folder of its tasks"
 LARGEST_OUTBOX = 5_000  # beyond it a task's input pauses
 
 
@@ -52,14 +53,14 @@ class Process:
         self.writer.on_answers(self.reader.wake)
         self.executor = WakingExecutor(host.executor, self.reader.wake)
         ports = Ports(self.reader, self.writer, self.admin, self.executor)
-        self.owned = OwnedTasks(service, host, ports, self.history, self._copies)
+        self.full_disks = FullDisks(host.clock.now_s)
+        self.owned = OwnedTasks(service, host, ports, self.history, self._copies, self.full_disks)
         self.topics = WrittenTopics(self.admin)
         self.turns = 0
         self._waiting: dict[str, str] = {}  # which logs are not there yet, and why it matters
         self._peak_lag: dict[str, int] = {}
         self._membership = host.membership or Alone(host.instance)
         self._members: Members | None = None
-        self.full_disks = FullDisks(host.clock.now_s)
         self._declared = False
         self._definitions: Definitions | None = None
         self._assigned_for: tuple[Set[str], int] | None = None  # tasks, and how many logs are followed
@@ -194,7 +195,6 @@ class Process:
     def _assign(self) -> None:
         self.reader.assign(self._assigned())
         self._assigned_for = self._at_work()
-        self.full_disks.keep(self.tasks.keys())
         following = self.followed.positions
         for tp in self.owned.by_log.keys() & following.keys():
             # Task and follower may stand apart; each passes over what it has taken already.
@@ -237,11 +237,14 @@ class Process:
         return changed or self._at_work() != before
 
     def _bind_files(self, log_id: str) -> bool:
+        if self.full_disks.rests(FOLDER):
+            return False
         try:
             self._host.files.bind(log_id)
         except DiskFull as full:
-            self._waiting["state"] = str(full)
+            self.full_disks.full(FOLDER, full)
             return False
+        self.full_disks.written(FOLDER)
         self._bound_files = True
         return True
 

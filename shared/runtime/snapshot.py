@@ -10,7 +10,6 @@ from pydantic import BaseModel
 from shared.contracts.envelope import NEVER_MS
 
 if TYPE_CHECKING:
-    from shared.contracts.topology import TaskSpec
     from shared.runtime.process import Process
 
 
@@ -60,12 +59,21 @@ class TaskFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class Rests:
+    """A task; or another file, of which `step` says what it is."""
+
+    step: str
+    subject: str
+    partition: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
-    """`without_room`: tasks that cannot be opened, for the disk is full."""
+    """`without_room`: what else rests for want of room on a disk: tasks that are not open, files that are no task's."""
 
     progress: Progress
     tasks: list[TaskFigures] = field(default_factory=list[TaskFigures])
-    without_room: list[TaskSpec] = field(default_factory=list["TaskSpec"])
+    without_room: list[Rests] = field(default_factory=list["Rests"])
 
 
 def snapshot(process: Process, incarnation: str) -> Snapshot:
@@ -83,7 +91,16 @@ def snapshot(process: Process, incarnation: str) -> Snapshot:
         doing=process.doing(),
         waiting=dict(process.awaited),
     )
-    return Snapshot(progress, _figures(process), process.owned.without_room)
+    return Snapshot(progress, _figures(process), _without_room(process))
+
+
+def _without_room(process: Process) -> list[Rests]:
+    specs = {spec.id: spec for spec in process.history.newest.definitions.tasks}
+    return [
+        Rests(spec.step, spec.subject, spec.partition) if (spec := specs.get(what)) else Rests(what, "", None)
+        for what in process.full_disks.said
+        if what not in process.tasks
+    ]
 
 
 def _figures(process: Process) -> list[TaskFigures]:

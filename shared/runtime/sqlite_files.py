@@ -50,6 +50,14 @@ def checked(connection: sqlite3.Connection) -> sqlite3.Connection:
     return connection
 
 
+def in_memory(image: bytes) -> sqlite3.Connection:
+    """The image of a file, opened in memory and checked. Raises sqlite3.DatabaseError for a damaged one."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    # In memory there is no write-ahead log: https://www.sqlite.org/fileformat2.html, 1.3.3
+    connection.deserialize(image[:18] + b"\x01\x01" + image[20:])
+    return checked(connection)
+
+
 def was_set_aside(path: Path) -> bool:
     """Whether a damaged file of this place was ever set aside."""
     return _aside(path, 1).exists()

@@ -51,9 +51,9 @@ class LostOwnership(HeadraceError):
 class DiskFull(HeadraceError):
     """The disk takes no more; nothing of what was tried is written, and the file is as it was before."""
 
-    def __init__(self, task: str, path: Path | None, error: Exception) -> None:
+    def __init__(self, what: str, path: Path | None, error: Exception) -> None:
         super().__init__(
-            f"{task}: {path or 'its file'} cannot be written: {error}. It pauses, nothing is lost, and it goes on by "
+            f"{what}: {path or 'its file'} cannot be written: {error}. It pauses, nothing is lost, and it goes on by "
             "itself once there is room: free some on that disk, or move --data to a larger one"
         )
 
@@ -123,6 +123,7 @@ class TaskFile:
         self.task = task
         self._path = path
         self.set_aside: Path | None = None
+        self._unopened = False  # a copy is in the file's place that there was no room to open
         with ExitStack() as on_failure, self._room():
             self._lock = _locked(path) if path else None
             if self._lock:
@@ -153,7 +154,11 @@ class TaskFile:
         return lambda: _copied_from(path)
 
     def restore(self, copy: FileCopy) -> None:
-        """Go on from a copy in place of what the file holds. Raises DiskFull: then the file is as it was."""
+        """Go on from a copy in place of what the file holds.
+
+        Raises DiskFull: then the file is as it was; or the copy is in its place, and cannot be opened before the same
+        is asked for once more.
+        """
         with self._room():
             if self._path is None:
                 self.connection.deserialize(copy.data)
@@ -162,6 +167,12 @@ class TaskFile:
         self.is_new = False
 
     def _put_in_place(self, path: Path, copy: FileCopy) -> None:
+        if not self._unopened:
+            self._replace(path, copy)
+        self.connection = connected(path, _prepare_on_disk)
+        self._unopened = False
+
+    def _replace(self, path: Path, copy: FileCopy) -> None:
         unfinished = path.with_suffix(".new")
         try:
             unfinished.write_bytes(copy.data)
@@ -172,7 +183,7 @@ class TaskFile:
         for suffix in BESIDE:
             Path(f"{path}{suffix}").unlink(missing_ok=True)
         unfinished.replace(path)
-        self.connection = connected(path, _prepare_on_disk)
+        self._unopened = True
 
     def bind(self, log_id: str) -> None:
         """Write the log's id into a new file. Raises DiskFull, and ForeignLog for one made beside another log."""
@@ -330,14 +341,14 @@ def forgotten_log(why: str, log: str) -> ForeignLog:
 
 
 @contextmanager
-def room_for(task: str, path: Path | None) -> Generator[None]:
-    """Raises DiskFull for what fails within because the disk is full."""
+def room_for(what: str, path: Path | None) -> Generator[None]:
+    """Raises DiskFull for what fails within because the disk is full. `what`: a task's id, or another file."""
     try:
         yield
     except (sqlite3.OperationalError, OSError) as error:
         if not is_full(error):
             raise
-        raise DiskFull(task, path, error) from error
+        raise DiskFull(what, path, error) from error
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

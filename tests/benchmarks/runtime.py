@@ -29,7 +29,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--only", choices=PARTS, nargs="+", default=list(PARTS), help="parts to run")
     parser.add_argument("--rounds", type=int, default=5, help="of throughput, after one to warm up")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 100, 1_000, 10_000], help="batch sizes")
-    parser.add_argument("--records", type=int, default=200_000, help="over which memory is looked at")
+    parser.add_argument("--records", type=int, default=5_000_000, help="over which memory is looked at")
     parser.add_argument("--brokers", type=BrokerKind, nargs="+", default=list(BrokerKind), help="of the platform")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each latency of the platform")
     parser.add_argument("--chain", type=int, default=20_000, help="records through the whole chain")

@@ -1,4 +1,4 @@
-"""A platform whose disk is full says so and rests; once there is room it goes on by itself, and nothing is lost."""
+"""A platform on a disk that is full, or has spoilt files, says so, rests, and goes on by itself: nothing is lost."""
 
 from __future__ import annotations
 
@@ -43,6 +43,15 @@ class Running:
         """What its metric says of its tasks."""
         lines = httpx.get(f"{self.urls[service]}/metrics").text.splitlines()
         return {float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"headrace_{service}_disk_full{{")}
+
+    def spoil_files(self, service: str) -> list[Path]:
+        """Those of its tasks, which stands still; there are some."""
+        spoilt = list(self.disk.rglob(f"state/{service}/*/*~*.sqlite"))
+        for file in spoilt:
+            file.write_bytes(b"no database at all, but long enough to be looked at" * 100)
+            Path(f"{file}-wal").unlink()
+        assert spoilt
+        return spoilt
 
     def process_ids(self, service: str) -> list[int]:
         """Of a service's processes, as far as they run."""
@@ -121,6 +130,8 @@ def test_a_full_disk_pauses_is_told_and_costs_nothing(tmp_path: Path) -> None:
         eventually(
             lambda: takes_requests(urls["serving"]) == 400, 60, "it has no room for a log of requests, and lives"
         )
+        assert no_room(urls["serving"])
+        assert 1.0 in platform.disk_full("serving"), "the metric tells of the log of requests"
         served_again = platform.process_ids("serving")
 
         (platform.disk / "filler").unlink()
@@ -133,3 +144,11 @@ def test_a_full_disk_pauses_is_told_and_costs_nothing(tmp_path: Path) -> None:
         publish(urls["ingestion"], [*ids(0, 600), "one more"])
         eventually(lambda: accepted(console) == 601, 60, "each was accepted once")
         assert SOURCE.name in httpx.get(f"{console}/v1/counts").json()["sources"]
+
+        os.kill(again[0], signal.SIGSTOP)
+        spoilt = platform.spoil_files("ingestion")
+        os.kill(again[0], signal.SIGKILL)
+        eventually(lambda: all(one.with_suffix(".damaged-1").exists() for one in spoilt), 60, "each is set aside")
+        eventually(lambda: readiness(urls["ingestion"])[0] == 200, 60, "it is ready without them")
+        publish(urls["ingestion"], [*ids(0, 600), "one more", "yet another"])
+        eventually(lambda: accepted(console) == 602, 60, "what they held is there again, and goes on")

@@ -8,7 +8,6 @@ its file: each that is kept holds the state at its position.
 from __future__ import annotations
 
 import random
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -36,6 +35,7 @@ from shared.runtime.control_task import ControlTask
 from shared.runtime.copies import Copies
 from shared.runtime.head_task import HeadTask
 from shared.runtime.log import LogRecord, TopicPartition
+from shared.runtime.sqlite_files import in_memory
 from shared.runtime.step import Step
 from shared.runtime.task import Task
 from shared.runtime.task_file import OutboxRow, TaskFile
@@ -205,11 +205,7 @@ def _copies(evidence: Evidence, spec: TaskSpec) -> Iterator[_Stood]:
         return
     folder = Copies(evidence.artifacts, evidence.history.newest.log_id or "").folder(spec.id)
     for uri in evidence.artifacts.names(folder):
-        connection = sqlite3.connect(":memory:", isolation_level=None)
-        data = bytearray(zstandard.decompress(evidence.artifacts.read(uri)))
-        data[18:20] = b"\x01\x01"  # no write-ahead log in memory: https://www.sqlite.org/fileformat2.html, 1.3.3
-        connection.deserialize(bytes(data))
-        file = TaskFile(spec.id, None, connection)
+        file = TaskFile(spec.id, None, in_memory(zstandard.decompress(evidence.artifacts.read(uri))))
         position = int(uri.rpartition("/")[2].partition("-")[0])
         yield _Stood(f"its copy at {position}", position, _held(spec, file))
         file.close()

@@ -13,6 +13,7 @@ from typing import Any
 from deploy.simulation.crash_points import Point
 from deploy.simulation.faults import Disk, Kind
 from deploy.simulation.staged_faults import AT_WORK, CLOCK_BACK, CLOCK_FORWARD, CURSOR_LOST, SAID
+from shared.contracts.services import SERVICES
 from tests import reports
 from tests.reports import Row
 from tests.scenarios.simulation.history import Reached, Told
@@ -25,7 +26,8 @@ FAULTS: Sequence[str] = [
     Kind.EXPIRE, CLOCK_FORWARD, CLOCK_BACK, *SAID.values(),
 ]  # fmt: skip
 PLAYED = (
-    "services", "shared", "deploy/simulation", "tests/scenarios", ":!services/console", ":!tests/scenarios/*test_*.py"
+    *(f"services/{name}" for name in SERVICES), "services/console/letter_replay.py", "shared", "deploy/simulation",
+    "tests/scenarios", "requirements-dev.lock", ":!tests/scenarios/*test_*.py",
 )  # fmt: skip
 
 Slice = Mapping[str, float]
@@ -187,7 +189,7 @@ def _report(total: Total) -> Mapping[str, object]:
 
 
 def _played_code() -> str:
-    """Of what is played and what checks it; what people ask with (but to replay letters) has no part in it."""
+    """Of what is played, what it runs on, and what checks it; of the console, letters are replayed."""
     return reports.code(*PLAYED)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -22,15 +24,22 @@ def store() -> ArtifactStore:
     return ArtifactStore.at("memory:")
 
 
-def copy(position: int, ordinal: int = 0, data: bytes = b"pages") -> FileCopy:
-    return FileCopy(position, ordinal, data)
+def pages(word: str) -> bytes:
+    """A SQLite file."""
+    with closing(sqlite3.connect(":memory:")) as file:
+        file.execute(f"CREATE TABLE '{word}' (n)")
+        return file.serialize()
+
+
+def copy(position: int, ordinal: int = 0, word: str = "pages") -> FileCopy:
+    return FileCopy(position, ordinal, pages(word))
 
 
 def test_the_copy_that_got_furthest_is_given_whatever_came_last(store: ArtifactStore) -> None:
     copies = Copies(store, LOG)
-    for kept in (copy(10, 4), copy(10, 5, b"further"), copy(9, 80, b"of one thought dead")):
+    for kept in (copy(10, 4), copy(10, 5, "further"), copy(9, 80, "of one thought dead")):
         copies.keep(TASK, kept)
-    assert copies.beyond(TASK, (0, 0)) == copy(10, 5, b"further")
+    assert copies.beyond(TASK, (0, 0)) == copy(10, 5, "further")
     assert copies.reached() == {TASK: (10, 5)}
 
 
@@ -53,11 +62,11 @@ def test_the_furthest_two_are_kept(store: ArtifactStore) -> None:
 
 def test_a_damaged_copy_is_passed_over_for_the_one_before(store: ArtifactStore) -> None:
     copies = Copies(store, LOG)
-    copies.keep(TASK, copy(10, data=b"whole"))
+    copies.keep(TASK, copy(10, word="whole"))
     copies.keep(TASK, copy(20))
     newest = store.names(f"{LOG}/copies")[-1]
     store.write(newest, store.read(newest)[:-1])
-    assert copies.beyond(TASK, (0, 0)) == copy(10, data=b"whole")
+    assert copies.beyond(TASK, (0, 0)) == copy(10, word="whole")
     assert copies.beyond(TASK, (10, 0)) is None
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import structlog
 
 from shared.contracts.envelope import Message, decode
+from shared.runtime.artifacts import ArtifactStore
+from shared.runtime.copies import Copies
 from shared.runtime.settings import COPY_EVERY_S
-from shared.runtime.task_file import TaskFile
+from shared.runtime.sqlite_files import in_memory
+from shared.runtime.task_file import FileCopy, TaskFile
 from shared.runtime.task_folder import TaskFolder
 from tests.unit.runtime.process_bench import TASK, Bench
 from tests.unit.runtime.toy_task import labelled, open_task, predicted, seen, take
@@ -37,16 +41,38 @@ def test_a_damaged_file_is_set_aside_and_an_empty_one_takes_its_place(tmp_path: 
     third.close()
 
 
-def test_a_damaged_file_in_memory_is_refused(tmp_path: Path) -> None:
-    file = TaskFile(TASK, tmp_path / "here.sqlite")
+def image(tmp_path: Path) -> bytes:
+    """Of the file of a task at work."""
+    file = TaskFile(TASK, tmp_path / "imaged.sqlite")
     take(open_task(file), *[predicted(n) for n in range(1, 200)])
-    pages = bytearray(file.copier()().data)
+    data = file.copier()().data
     file.close()
-    pages[4096:] = b"\xff" * (len(pages) - 4096)
-    copy = sqlite3.connect(":memory:", isolation_level=None)
-    copy.deserialize(bytes(pages))
-    with pytest.raises(sqlite3.DatabaseError):
-        TaskFile(TASK, None, copy)
+    return data
+
+
+def spoilt(data: bytes) -> bytes:
+    """The same, with a damaged page below the table of states: nothing that is read at the start."""
+    with closing(in_memory(data)) as file:
+        [[page]] = file.execute("SELECT rootpage FROM sqlite_master WHERE name = 'state'").fetchall()
+        [[size]] = file.execute("PRAGMA page_size").fetchall()
+    return data[: (page - 1) * size] + b"\xff" * size + data[page * size :]
+
+
+def test_a_damaged_file_in_memory_is_refused(tmp_path: Path) -> None:
+    data = image(tmp_path)
+    in_memory(data).close()
+    bad = sqlite3.connect(":memory:", isolation_level=None)
+    bad.deserialize(spoilt(data[:18] + b"\x01\x01" + data[20:]))
+    with pytest.raises(sqlite3.DatabaseError, match="btreeInitPage"):
+        TaskFile(TASK, None, bad)
+
+
+def test_a_copy_of_a_file_that_was_spoilt_before_it_was_copied_is_passed_over(tmp_path: Path) -> None:
+    copies, data = Copies(ArtifactStore.at("memory:"), "log-1"), image(tmp_path)
+    copies.keep(TASK, FileCopy(10, 0, data))
+    copies.keep(TASK, FileCopy(20, 0, spoilt(data)))
+    assert copies.beyond(TASK, (0, 0)) == FileCopy(10, 0, data)
+    assert copies.beyond(TASK, (10, 0)) is None
 
 
 def test_of_a_damaged_file_the_newest_copy_is_restored_and_the_rest_replayed(tmp_path: Path) -> None:

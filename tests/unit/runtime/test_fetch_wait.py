@@ -23,7 +23,7 @@ def test_on_the_embedded_broker_the_wait_grows_with_silence() -> None:
     wait = FetchWait(adapts=True)
     assert choose(wait, 50.0) == SILENT_MS
     for n in range(20):
-        wait.records_came(90.5 + n / 2)
+        wait.records_came(90.5 + n / 2)  # every half a second
     assert [choose(wait, now_s) for now_s in (100.0, 100.1, 101.0, 102.5, 109.0)] == [
         ACTIVE_MS,
         ACTIVE_MS,
@@ -41,9 +41,10 @@ def test_what_comes_alone_keeps_nobody_awake() -> None:
     now_s, fetches = 100.0, 0
     for tick_s in (100.0, 110.0, 120.0, 130.0):
         now_s = tick_s
-        wait.records_came(now_s)
-        wait.records_came(now_s + 0.01)
-        while now_s < tick_s + 1.0:
+        for answer in range(200):  # as many replicas, or models, as there may be
+            wait.records_came(now_s + answer / 500)
+        now_s += 0.4
+        while now_s < tick_s + 1.4:
             now_s += choose(wait, now_s) / 1000
             fetches += 1
         assert choose(wait, now_s) == SILENT_MS

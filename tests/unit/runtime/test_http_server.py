@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 
 import httpx
 import pytest
@@ -10,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from uvicorn import Server
 
 from deploy.ports import free_ports
+from shared.runtime import http_server
 from shared.runtime.http_server import Health, PortTaken, build_app, serve
 from tests.eventually import eventually
 
@@ -36,8 +38,14 @@ def test_the_date_of_answers_goes_on(port: int) -> None:
             eventually(lambda: client.get("/livez").headers["date"] != first, 30, "a later second")
     finally:
         stop()
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(f"http://127.0.0.1:{port}/livez", trust_env=False)
+
+
+def test_a_server_that_is_to_stop_does_not_wait_for_its_next_look(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "LOOK_EVERY_S", 3_600.0)
+    stop = serve(build_app(Health("console"), CollectorRegistry(), ()), "127.0.0.1", port)
+    assert httpx.get(f"http://127.0.0.1:{port}/livez", trust_env=False, timeout=30.0).status_code == 200
+    stop()
+    assert "http" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_nobody_is_refused_while_the_server_still_starts(port: int, monkeypatch: pytest.MonkeyPatch) -> None:

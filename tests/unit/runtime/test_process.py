@@ -18,7 +18,9 @@ from shared.runtime.head_task import HeadTask
 from shared.runtime.log import BrokerAway, TopicPartition
 from shared.runtime.process import Process
 from shared.runtime.service import Service
+from shared.runtime.snapshot import Rests, snapshot
 from shared.runtime.step import Step
+from shared.runtime.task_file import DiskFull
 from shared.runtime.task_folder import TaskFolder
 from shared.runtime.written_topics import WrongPartitions
 from tests import builders as b
@@ -167,9 +169,10 @@ def test_a_process_that_begins_on_a_full_disk_waits_for_room_and_looks_for_it_no
         bench.turn(30)
     wanted = sorted(spec.id for spec in b.definitions().tasks if spec.service == "monitoring")
     assert process.tasks == {}
-    assert sorted(process.awaited) == sorted(spec.id for spec in process.owned.without_room) == wanted
+    assert sorted(process.awaited) == wanted
+    assert len(snapshot(process, "first").without_room) == len(wanted)
     assert all("goes on by itself once there is room" in why for why in process.awaited.values())
-    assert sorted(line["task"] for line in said if line["error"] == "DiskFull") == wanted, "each is said once"
+    assert sorted(line["rests"] for line in said if line.get("error") == "DiskFull") == wanted, "each is said once"
     assert len(refused) == 2 * len(wanted), "in 1.5 s each was tried twice"
     disk.free()
     bench.turn()
@@ -178,7 +181,29 @@ def test_a_process_that_begins_on_a_full_disk_waits_for_room_and_looks_for_it_no
     bench.turn()
     assert sorted(process.tasks) == wanted
     assert not process.awaited
-    assert not process.owned.without_room
+    assert snapshot(process, "first").without_room == []
+
+
+def test_a_folder_that_a_full_disk_does_not_let_be_bound_is_waited_for_as_tasks_are(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def refuse(_: MemoryFiles, log_id: str) -> None:
+        tried.append(log_id)
+        raise DiskFull(runtime.FOLDER, None, OSError("no room"))
+
+    with monkeypatch.context() as patched, structlog.testing.capture_logs() as said:
+        patched.setattr(MemoryFiles, "bind", refuse)
+        bench.turn(30)
+    assert len(tried) == 2, "in 1.5 s"
+    assert [line["rests"] for line in said if line.get("error") == "DiskFull"] == [runtime.FOLDER]
+    assert "goes on by itself" in bench.process.awaited[runtime.FOLDER]
+    assert snapshot(bench.process, "first").without_room == [Rests(runtime.FOLDER, "", None)]
+    bench.clock.pass_ms(round(TRY_EVERY_S * 1_000))
+    bench.turn()
+    assert bench.process.tasks
+    assert not bench.process.awaited
 
 
 def test_a_full_outbox_pauses_the_input_until_it_has_drained(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from services.serving.request_log import LARGEST_FACT_BYTES, SEND_EVERY_S, FactT
 from shared.contracts.errors import ForeignLog
 from shared.contracts.identity import record_cause
 from shared.runtime.partitioning import partition_of
+from shared.runtime.snapshot import Rests, snapshot
 from tests import builders as b
 from tests.memory_host import AtOnce, MemoryHost
 from tests.unit.serving.running import PREDICTED, Platform
@@ -217,20 +219,50 @@ def test_a_disk_without_room_for_the_log_is_waited_for(tmp_path: Path, monkeypat
     with monkeypatch.context() as patched:
         patched.setattr(request_log, "RequestFile", refuse)
         platform.start()
-        with pytest.raises(AssertionError, match=r"the log of requests: .* goes on by itself once there is room"):
-            platform.settle()
+        platform.settle()
+        [waits] = platform.process.awaited.values()
+        assert "the log of requests" in waits
+        assert "goes on by itself once there is room" in waits
+        assert snapshot(platform.process, "first").without_room == [Rests("the log of requests", "", None)]
         answer = platform.client().post(f"/v1/models/{b.MODEL}/predict", json=RECORD)
         assert answer.status_code == 503
-        assert "database or disk is full" in answer.json()["error"]
+        assert "there is no room for their log" in answer.json()["error"]
         ready = platform.client().get("/v2/health/ready")
         assert (ready.status_code, "cannot be logged" in ready.text) == (400, True)
         platform.process.close()
         platform.start()
     platform.host.clock.pass_ms(1_000)
     platform.settle()
+    assert not platform.process.awaited
     assert platform.client().get("/v2/health/ready").status_code == 200
     platform.client().post(f"/v1/models/{b.MODEL}/predict", json=RECORD)
     platform.settle()
+    assert len(platform.predictions()) == 1
+
+
+def test_what_a_full_disk_does_not_let_go_of_is_let_go_of_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    platform = Platform().with_first_version()
+    log, add = RequestLog.of(platform.process), RequestFile.add
+
+    def refuse(file: RequestFile, facts: Iterable[Fact], sent: Iterable[int]) -> None:
+        if not facts:
+            raise sqlite3.OperationalError("database or disk is full")
+        add(file, facts, sent)
+
+    def look() -> Sequence[tuple[int, Fact]]:
+        """What the file holds, once what was sent could be removed."""
+        platform.host.clock.pass_ms(round(request_log.FORGET_EVERY_S * 1_000))
+        platform.settle()
+        log._thread.submit(int).result()
+        assert log._file is not None
+        return log._file.after(0, 10)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RequestFile, "add", refuse)
+        platform.client().post(f"/v1/models/{b.MODEL}/predict", json=RECORD)
+        platform.settle()
+        assert len(look()) == 1
+    assert len(look()) == 0
     assert len(platform.predictions()) == 1
 
 
