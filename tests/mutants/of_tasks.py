@@ -395,6 +395,22 @@ MUTANTS = (
         ),
         tests=(f"{UNIT}/test_open_files.py::test_a_new_owner_waits_for_the_last_copy_of_the_former_one",),
     ),
+    Mutant(
+        "damage that nobody looks for",
+        "5, faults",
+        "A copy that SQLite finds damaged is passed over for the one before it.",
+        (Edit("shared/runtime/sqlite_files.py", '        if found != "ok":\n', '        if found == "":\n'),),
+        tests=(
+            f"{UNIT}/test_damaged_files.py::test_a_copy_of_a_file_that_was_spoilt_before_it_was_copied_is_passed_over",
+        ),
+    ),
+    Mutant(
+        "a task with a damaged file taken for a new one",
+        "5, faults",
+        "A task whose file was set aside, and whose log has lost its beginning, does not begin anew.",
+        (Edit(FILE, "        self.is_new = not was_damaged and (", "        self.is_new = ("),),
+        tests=(f"{UNIT}/test_records_expired.py::test_a_task_whose_file_was_damaged_is_not_new",),
+    ),
     # --- releases
     Mutant(
         "a release is taken up early",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -220,10 +221,9 @@ def test_a_task_whose_file_was_damaged_is_not_new(copies: str, tmp_path: Path) -
     bench.put(predicted(3), predicted(4))
     bench.broker.expire(JOINS_TP, 3)
     for _ in range(2):  # the damaged file is evidence after a restart as well
-        bench.started()
-        with pytest.raises(RecordsExpired, match=r"up to 0, .* begins at 3: 3 records"):
+        records_went = pytest.raises(RecordsExpired, match=r"up to 0, .* begins at 3: 3 records")
+        with closing(bench.started()), records_went:
             bench.turn(8)
-        bench.process.close()
 
 
 # --- a topic that was deleted and made anew
