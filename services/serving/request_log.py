@@ -15,10 +15,10 @@ from shared.contracts.flow import PredictionMade
 from shared.contracts.identity import derived_id, record_cause
 from shared.contracts.topics import PREDICTIONS
 from shared.contracts.trace_context import begun, carried_on
+from shared.runtime.full_disks import DiskFull, room_for
 from shared.runtime.partitioning import partition_of
 from shared.runtime.process import Process
 from shared.runtime.service import WakingExecutor
-from shared.runtime.task_file import DiskFull, room_for
 
 log = structlog.get_logger()
 WHAT = "the log of requests"
@@ -68,6 +68,7 @@ class RequestLog:
         self._taken_to = 0  # facts up to this number were handed over
         self._in_flight = 0
         self._landed: list[int] = []
+        self._kept = False  # whether the disk refused to let go of what had landed
         self._more = True  # whether the file may hold facts beyond `_taken_to`
         self._forgotten_s = self._sent_s = float("-inf")
         self._open()
@@ -207,7 +208,8 @@ class RequestLog:
     def _forget(self, file: RequestFile) -> None:
         """Remove what was sent, rarely: each time costs a write to the disk."""
         now_s = self._process.clock.now_s()
-        if not self._landed or (len(self._landed) < MOST_FORGOTTEN and now_s < self._forgotten_s + FORGET_EVERY_S):
+        many = len(self._landed) >= MOST_FORGOTTEN and not self._kept
+        if not self._landed or (not many and now_s < self._forgotten_s + FORGET_EVERY_S):
             return
         self._forgotten_s = now_s
         with self._lock:
@@ -215,9 +217,11 @@ class RequestLog:
         self._writer.submit(self._remove, file, landed)
 
     def _remove(self, file: RequestFile, landed: Sequence[int]) -> None:
-        """On the file's own thread. What the disk refuses is tried again with what lands next."""
-        if _refused(file, (), landed) is not None:
-            with self._lock:
+        """On the file's own thread. What the disk refuses is tried again a second later."""
+        kept = _refused(file, (), landed) is not None
+        with self._lock:
+            self._kept = kept
+            if kept:
                 self._landed += landed
 
 

@@ -1,15 +1,40 @@
-"""What rests because the disk of its file is full: tasks by id, other files by what they are. Each is tried again."""
+"""A full disk is told from any other fault, and what meets one rests: tasks by id, other files by what they are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import errno
+import sqlite3
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
 import structlog
 
-from shared.runtime.task_file import DiskFull
+from shared.contracts.errors import HeadraceError
 
 log = structlog.get_logger()
 TRY_EVERY_S = 1.0
+
+
+class DiskFull(HeadraceError):
+    """The disk takes no more; nothing of what was tried is written, and the file is as it was before."""
+
+    def __init__(self, what: str, path: Path | None, error: Exception) -> None:
+        super().__init__(
+            f"{what}: {path or 'its file'} cannot be written: {error}. It pauses, nothing is lost, and it goes on by "
+            "itself once there is room: free some on that disk, or move --data to a larger one"
+        )
+
+
+@contextmanager
+def room_for(what: str, path: Path | None) -> Generator[None]:
+    """Raises DiskFull for what fails within because the disk is full. `what`: a task's id, or another file."""
+    try:
+        yield
+    except (sqlite3.OperationalError, OSError) as error:
+        if not _is_full(error):
+            raise
+        raise DiskFull(what, path, error) from error
 
 
 class FullDisks:
@@ -42,3 +67,10 @@ class FullDisks:
     def forget(self, what: str) -> None:
         """It is no longer here."""
         self._full.pop(what, None)
+
+
+def _is_full(error: sqlite3.OperationalError | OSError) -> bool:
+    """Whether it failed for the disk takes no more."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)

@@ -14,7 +14,7 @@ from shared.contracts.topology import Definitions, TaskSpec
 from shared.runtime.control_task import ControlTask
 from shared.runtime.copier import Copier
 from shared.runtime.copies import Copies
-from shared.runtime.full_disks import FullDisks
+from shared.runtime.full_disks import DiskFull, FullDisks
 from shared.runtime.head_task import HeadTask
 from shared.runtime.history import ControlHistory
 from shared.runtime.host import Host
@@ -26,7 +26,7 @@ from shared.runtime.relay import Relay
 from shared.runtime.service import Executor, Service
 from shared.runtime.step import OtherRelease, Wait
 from shared.runtime.task import Task
-from shared.runtime.task_file import DiskFull, TaskFile
+from shared.runtime.task_file import TaskFile
 from shared.runtime.task_inputs import TaskInputs
 
 log = structlog.get_logger()

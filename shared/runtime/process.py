@@ -15,7 +15,7 @@ from shared.contracts.topology import Definitions
 from shared.runtime.control_task import ControlTask
 from shared.runtime.copies import Copies
 from shared.runtime.followed_logs import FollowedLogs
-from shared.runtime.full_disks import FullDisks
+from shared.runtime.full_disks import DiskFull, FullDisks
 from shared.runtime.head_task import HeadTask
 from shared.runtime.history import ControlHistory
 from shared.runtime.host import Host
@@ -29,7 +29,6 @@ from shared.runtime.service import Follower, RawFollower, Service, WakingExecuto
 from shared.runtime.table_copies import TableCopies
 from shared.runtime.table_starts import TableStarts
 from shared.runtime.task import Task
-from shared.runtime.task_file import DiskFull
 from shared.runtime.written_topics import WrittenTopics
 
 CONTROL_TP = TopicPartition(CONTROL.name, 0)

@@ -95,11 +95,13 @@ def snapshot(process: Process, incarnation: str) -> Snapshot:
 
 
 def _without_room(process: Process) -> list[Rests]:
+    resting = process.full_disks.said.keys() - process.tasks.keys()
+    if not resting:
+        return []  # as on almost every turn
     specs = {spec.id: spec for spec in process.history.newest.definitions.tasks}
     return [
         Rests(spec.step, spec.subject, spec.partition) if (spec := specs.get(what)) else Rests(what, "", None)
-        for what in process.full_disks.said
-        if what not in process.tasks
+        for what in sorted(resting)
     ]
 
 

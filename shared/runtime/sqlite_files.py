@@ -1,8 +1,7 @@
-"""SQLite files: a damaged one is set aside and an empty one opened, and a full disk is told from any other fault."""
+"""SQLite files: opened, looked at for damage; a damaged one is set aside, and an empty one opened."""
 
 from __future__ import annotations
 
-import errno
 import itertools
 import sqlite3
 from collections.abc import Callable
@@ -61,13 +60,6 @@ def in_memory(image: bytes) -> sqlite3.Connection:
 def was_set_aside(path: Path) -> bool:
     """Whether a damaged file of this place was ever set aside."""
     return _aside(path, 1).exists()
-
-
-def is_full(error: sqlite3.OperationalError | OSError) -> bool:
-    """Whether it failed for the disk takes no more."""
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
 def _set_aside(path: Path) -> Path:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -14,7 +14,8 @@ from typing import IO, NamedTuple
 import orjson
 
 from shared.contracts.errors import ForeignLog, HeadraceError
-from shared.runtime.sqlite_files import BESIDE, checked, connected, is_full, opened, was_set_aside
+from shared.runtime.full_disks import room_for
+from shared.runtime.sqlite_files import BESIDE, checked, connected, opened, was_set_aside
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -45,16 +46,6 @@ class LostOwnership(HeadraceError):
         super().__init__(
             f"{task}: its file stands at (position, outbox) {found}, this process had {expected}; another owner went "
             "on with it. Stop this process: what it would publish, the other one does"
-        )
-
-
-class DiskFull(HeadraceError):
-    """The disk takes no more; nothing of what was tried is written, and the file is as it was before."""
-
-    def __init__(self, what: str, path: Path | None, error: Exception) -> None:
-        super().__init__(
-            f"{what}: {path or 'its file'} cannot be written: {error}. It pauses, nothing is lost, and it goes on by "
-            "itself once there is room: free some on that disk, or move --data to a larger one"
         )
 
 
@@ -338,17 +329,6 @@ def forgotten_log(why: str, log: str) -> ForeignLog:
         "embedded broker, it forgets all when it stops: start again with `headrace up --fresh`; otherwise point "
         "HEADRACE_KAFKA_BOOTSTRAP at the broker that holds the log"
     )
-
-
-@contextmanager
-def room_for(what: str, path: Path | None) -> Generator[None]:
-    """Raises DiskFull for what fails within because the disk is full. `what`: a task's id, or another file."""
-    try:
-        yield
-    except (sqlite3.OperationalError, OSError) as error:
-        if not is_full(error):
-            raise
-        raise DiskFull(what, path, error) from error
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

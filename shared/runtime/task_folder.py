@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shared.runtime.task_file import TaskFile, foreign_log, room_for
+from shared.runtime.full_disks import room_for
+from shared.runtime.task_file import TaskFile, foreign_log
 from shared.runtime.task_names import stored_as
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from shared.runtime.artifacts import ArtifactMissing, ArtifactStore
 from shared.runtime.copies import Copies
-from shared.runtime.task_file import DiskFull, FileCopy, TaskFile
+from shared.runtime.full_disks import DiskFull
+from shared.runtime.task_file import FileCopy, TaskFile
 from tests import builders as b
 from tests.memory_host import AtOnce
 from tests.unit.runtime.toy_task import both_marked, events, open_task, predicted, take

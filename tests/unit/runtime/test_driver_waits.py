@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from shared.runtime.full_disks import DiskFull
 from shared.runtime.http_server import Health
 from shared.runtime.kafka_driver import IDLE_S, SHARING_S, WORKING_S, Driver
 from shared.runtime.ownership import Members
 from shared.runtime.process import Process
 from shared.runtime.service import Service
-from shared.runtime.task_file import DiskFull
 from tests import builders as b
 from tests.memory_host import MemoryHost
 

@@ -13,9 +13,10 @@ from deploy.simulation.memory_files import MemoryFiles
 from shared.runtime import task_file
 from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.copies import Copies
+from shared.runtime.full_disks import DiskFull
 from shared.runtime.open_files import HAND_OVER_S, Files, OpenFiles
 from shared.runtime.step import Wait
-from shared.runtime.task_file import Changes, DiskFull, FileCopy, TaskFile
+from shared.runtime.task_file import Changes, FileCopy, TaskFile
 from shared.runtime.task_folder import TaskFolder
 from tests.memory_host import AtOnce
 

@@ -13,14 +13,13 @@ from deploy.simulation.virtual_time import Jobs
 from shared.contracts.envelope import Encoded
 from shared.contracts.topics import CONTROL
 from shared.runtime import process as runtime
-from shared.runtime.full_disks import TRY_EVERY_S
+from shared.runtime.full_disks import TRY_EVERY_S, DiskFull
 from shared.runtime.head_task import HeadTask
 from shared.runtime.log import BrokerAway, TopicPartition
 from shared.runtime.process import Process
 from shared.runtime.service import Service
 from shared.runtime.snapshot import Rests, snapshot
 from shared.runtime.step import Step
-from shared.runtime.task_file import DiskFull
 from shared.runtime.task_folder import TaskFolder
 from shared.runtime.written_topics import WrongPartitions
 from tests import builders as b

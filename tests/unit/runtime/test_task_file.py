@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.runtime.task_file import Changes, DiskFull, OutboxRow, Producer, Target, TaskFile
+from shared.runtime.full_disks import DiskFull
+from shared.runtime.task_file import Changes, OutboxRow, Producer, Target, TaskFile
 from shared.runtime.task_folder import TaskFolder
 
 Held = dict[str, object]

@@ -266,6 +266,31 @@ def test_what_a_full_disk_does_not_let_go_of_is_let_go_of_later(monkeypatch: pyt
     assert len(platform.predictions()) == 1
 
 
+def test_a_full_disk_is_not_asked_without_end_to_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much it holds: each answer of the disk wakes the driver, which would ask at once again."""
+    platform = Platform().with_first_version()
+    log, asked = RequestLog.of(platform.process), 0
+
+    def refuse(_: RequestFile, facts: Iterable[Fact], __: Iterable[int]) -> None:
+        nonlocal asked
+        assert not facts
+        asked += 1
+        raise sqlite3.OperationalError("database or disk is full")
+
+    def turn() -> int:
+        log.turn()
+        log._thread.submit(int).result()
+        return asked
+
+    monkeypatch.setattr(RequestFile, "add", refuse)
+    for number in range(request_log.MOST_FORGOTTEN):
+        log._in_flight += 1
+        log._has_landed(number)
+    assert [turn() for _ in range(5)] == [1] * 5
+    platform.host.clock.pass_ms(round(request_log.FORGET_EVERY_S * 1_000))
+    assert [turn() for _ in range(5)] == [2] * 5
+
+
 def test_a_damaged_log_is_set_aside_and_said(tmp_path: Path) -> None:
     platform = Platform(MemoryHost(folder=tmp_path)).with_first_version()
     path = tmp_path / "requests.sqlite"
