@@ -163,7 +163,7 @@ class TableCopier:
         position = job.standing.position
         copied = TableCopied(
             view=view_of(job.tp), partition=job.tp.partition, position=position, sequences=dict(job.standing.sequences),
-            rows=job.rows, table=table,
+            rows=job.rows, table=table, topic_id=job.standing.topic_id,
         )  # fmt: skip
         event_id = derived_id(f"{job.tp.topic}/{job.tp.partition}", copied.ce_type, "", position)
         self._process.outside.publish(CONTROL, copied, event_id=event_id, time_ms=self._process.clock.wall_ms())

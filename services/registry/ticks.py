@@ -13,9 +13,9 @@ from shared.contracts.topics import CONTROL
 from shared.contracts.topology import NO_DEFINITIONS
 from shared.runtime.history import ControlHistory
 from shared.runtime.host import Clock as ProcessClock
+from shared.runtime.intake import CONTROL_TP
 from shared.runtime.log import Admin, Reader
 from shared.runtime.outside import OutsideWriter
-from shared.runtime.process import CONTROL_TP
 from shared.runtime.task_file import forgotten_log
 from shared.runtime.topic_settings import topic_config
 

@@ -57,6 +57,7 @@ class RequestLog:
 
     def __init__(self, process: Process) -> None:
         self._process = process
+        self._path = None if process.folder is None else process.folder / "requests.sqlite"
         self._file: RequestFile | None = None
         self._closed_for = ""
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="request-log")
@@ -123,9 +124,8 @@ class RequestLog:
         file = self._file or self._open()
         if log_id is None or file is None:
             return
-        if not self._bound:
-            file.bind(log_id)
-            self._bound = True
+        if not self._bound and not self._bind(file, log_id):
+            return
         self._send(file)
         self._forget(file)
 
@@ -137,8 +137,8 @@ class RequestLog:
     @property
     def doing(self) -> Sequence[str]:
         """What is not yet known to stand in Kafka."""
-        if self._file is None:
-            return ()  # the process says that it waits for room
+        if WHAT in self._process.full_disks.said:
+            return ()
         return ("sending logged requests",) if self._more or self._in_flight else ()
 
     def close(self) -> None:
@@ -153,13 +153,12 @@ class RequestLog:
             self._file.close()
 
     def _open(self) -> RequestFile | None:
-        disks, folder = self._process.full_disks, self._process.folder
+        disks = self._process.full_disks
         if disks.rests(WHAT):
             return None
-        path = None if folder is None else folder / "requests.sqlite"
         try:
-            with room_for(WHAT, path):
-                self._file = RequestFile(path)
+            with room_for(WHAT, self._path):
+                self._file = RequestFile(self._path)
         except DiskFull as full:
             disks.full(WHAT, full)
             self._closed_for = "there is no room for their log; ask again later"
@@ -172,6 +171,20 @@ class RequestLog:
                 file=str(self._file.set_aside),
             )  # fmt: skip
         return self._file
+
+    def _bind(self, file: RequestFile, log_id: str) -> bool:
+        disks = self._process.full_disks
+        if disks.rests(WHAT):
+            return False
+        try:
+            with room_for(WHAT, self._path):
+                file.bind(log_id)
+        except DiskFull as full:
+            disks.full(WHAT, full)
+            return False
+        disks.written(WHAT)
+        self._bound = True
+        return True
 
     def _send(self, file: RequestFile) -> None:
         now_s = self._process.clock.now_s()

@@ -312,7 +312,8 @@ class TableCopied(Event):
     """The rows of one partition of `features.<view>`, as whoever has read its log up to `position` has them.
 
     `position`: the offset of the next entry. `sequences`: by task, the last that counted. What stands in the log before
-    it determines all of it, whoever made the copy, and whenever.
+    it determines all of it, whoever made the copy, and whenever. `topic_id`: which topic of that name it was (KIP-516);
+    absent where the broker has no ids.
     """
 
     view: str
@@ -321,3 +322,4 @@ class TableCopied(Event):
     sequences: dict[str, int]
     rows: int
     table: Reference
+    topic_id: str | None = None

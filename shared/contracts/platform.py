@@ -101,6 +101,7 @@ class TableCopy:
     rows: int
     table: c.Reference
     copied_ms: int
+    topic_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +185,7 @@ class Platform:
         log, known = (copied.view, copied.partition), self.tables.get((copied.view, copied.partition), ())
         if any(copy.position == copied.position for copy in known):
             return self  # the first one of a position counts
-        copy = TableCopy(copied.position, copied.sequences, copied.rows, copied.table, time_ms)
+        copy = TableCopy(copied.position, copied.sequences, copied.rows, copied.table, time_ms, copied.topic_id)
         # Two owners may copy at once: the furthest count, not those that came last.
         kept = sorted((*known, copy), key=lambda one: one.position)[-TABLE_COPIES:]
         return replace(self, tables={**self.tables, log: tuple(kept)})

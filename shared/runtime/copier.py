@@ -36,7 +36,10 @@ class _Job:
 
 
 class Copier:
-    """One copy at a time. What fails is said, and tried again after `every_s`."""
+    """One copy at a time. What fails is said, and tried again after `every_s`.
+
+    A file that is found damaged ends the process (sqlite3.DatabaseError out of `turn`): the next one sets it aside.
+    """
 
     def __init__(
         self, copies: Callable[[], Copies], executor: Executor, now_s: Callable[[], float], every_s: float

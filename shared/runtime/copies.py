@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -39,7 +38,11 @@ class Copies:
         self._store, self._log_id = store, log_id
 
     def keep(self, task: str, copy: FileCopy) -> None:
-        """Store a copy, and remove all but the furthest two of the task."""
+        """Store a copy, and remove all but the furthest two of the task.
+
+        Raises sqlite3.DatabaseError for one that is damaged, as the file is then, and keeps what there is.
+        """
+        in_memory(copy.data).close()
         data = zstandard.compress(copy.data)
         sha256 = hashlib.sha256(data).hexdigest()
         self._store.write(f"{self.folder(task)}/{copy.position:019}-{copy.ordinal:019}-{sha256}", data)
@@ -51,8 +54,8 @@ class Copies:
             if (name.position, name.ordinal) <= reached:
                 return None
             data = self._store.read(name.uri)
-            if hashlib.sha256(data).hexdigest() == name.sha256 and _is_whole(image := zstandard.decompress(data)):
-                return FileCopy(name.position, name.ordinal, image)
+            if hashlib.sha256(data).hexdigest() == name.sha256:
+                return FileCopy(name.position, name.ordinal, zstandard.decompress(data))
             _log.error("the copy %s is damaged and passed over for the one before it", name.uri)
         return None
 
@@ -87,15 +90,6 @@ class Copies:
 
     def _names(self, task: str) -> list[_Name]:
         return sorted(_named(uri) for uri in self._store.names(self.folder(task)))
-
-
-def _is_whole(image: bytes) -> bool:
-    """As the file was when it was copied: a disk may have spoilt it before."""
-    try:
-        in_memory(image).close()
-    except sqlite3.DatabaseError:
-        return False
-    return True
 
 
 def _named(uri: str) -> _Name:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import time
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 from uuid import uuid4
 
 from shared.contracts.errors import HeadraceError
-from shared.runtime.ownership import Members
+from shared.runtime.full_disks import room_for
+from shared.runtime.ownership import MEMBERSHIP, Members
 
 _LOOK_EVERY_S = 0.1
 _TAKE_WITHIN_S = 1.0
@@ -31,17 +33,20 @@ class InstanceTaken(HeadraceError):
 
 
 class FolderMembers:
-    """One instance's place among those that share `folder`. Raises InstanceTaken if the name is taken."""
+    """One instance's place among those that share `folder`, from the first look on."""
 
     def __init__(self, folder: Path, instance: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._instance = folder, instance
-        self._lock = _taken(folder / f"{instance}.lock")
+        self._lock: BinaryIO | None = None
         self._known: Members | None = None
         self._look_s = float("-inf")
 
     def members(self) -> Members:
-        """Who is there; looks ten times a second."""
+        """Who is there; looks ten times a second. Raises InstanceTaken if the name is taken, and DiskFull."""
+        if self._lock is None:
+            path = self._folder / f"{self._instance}.lock"
+            with room_for(MEMBERSHIP, path):
+                self._lock = _taken(path)
         now_s = time.monotonic()
         if self._known is None or now_s >= self._look_s:
             self._look_s = now_s + _LOOK_EVERY_S
@@ -56,7 +61,8 @@ class FolderMembers:
 
     def leave(self) -> None:
         """Let go of the lock."""
-        self._lock.close()
+        if self._lock is not None:
+            self._lock.close()
 
     def _said(self, path: Path) -> str | None:
         """What a living instance wrote into its lock at its start; None if nobody holds it."""
@@ -70,20 +76,21 @@ class FolderMembers:
         return None
 
 
-def _taken(path: Path) -> IO[str]:
-    lock = path.open("a")
-    until_s = time.monotonic() + _TAKE_WITHIN_S
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError:
-            # Others hold it for a moment when they look whether somebody lives.
-            if time.monotonic() > until_s:
-                lock.close()
-                raise InstanceTaken(path) from None
-            time.sleep(0.01)
-    lock.truncate(0)
-    lock.write(str(uuid4()))
-    lock.flush()
+def _taken(path: Path) -> BinaryIO:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as on_failure:
+        lock = on_failure.enter_context(path.open("ab", buffering=0))
+        until_s = time.monotonic() + _TAKE_WITHIN_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                # Others hold it for a moment when they look whether somebody lives.
+                if time.monotonic() > until_s:
+                    raise InstanceTaken(path) from None
+                time.sleep(0.01)
+        lock.truncate(0)
+        lock.write(str(uuid4()).encode())
+        on_failure.pop_all()
     return lock

@@ -6,14 +6,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import structlog
+
 from shared.contracts.envelope import Mark, decode
 from shared.contracts.errors import UnreadableEvent
 from shared.contracts.platform import Platform
 from shared.runtime.acceptance import Acceptance
 from shared.runtime.log import LogRecord, Reader, TopicPartition
+from shared.runtime.lost_records import ReplacedTopic
 from shared.runtime.service import Follower, RawFollower, TableReader
 from shared.runtime.step import Wait
 from shared.runtime.table_starts import TableStarts
+from shared.runtime.topic_ids import TopicIds
+
+log = structlog.get_logger()
 
 
 class _Partitions(Protocol):
@@ -25,32 +31,39 @@ class _Followed:
     acceptance: Acceptance
     position: int
     began: int
+    topic_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How far a log was followed: the offset of the next entry, and the last accepted sequence of each task."""
+    """How far a log was followed: the offset of the next entry, and the last accepted sequence of each task.
+
+    `topic_id`: which topic that was; None if the broker has no ids.
+    """
 
     position: int
     sequences: Mapping[str, int]
+    topic_id: str | None
 
 
 class FollowedLogs:
-    """`decided`: whether control.v1 has been read to the end that it had when the process began.
+    """`name`: that of the process. `decided`: whether control.v1 has been read to the end that it had at the start.
 
     Until then nobody knows which copy of a table is the newest.
     """
 
     def __init__(
-        self, followers: Sequence[Follower], raw_followers: Sequence[RawFollower], reader: Reader, starts: TableStarts,
-        decided: Callable[[], bool],
+        self, name: str, followers: Sequence[Follower], raw_followers: Sequence[RawFollower], reader: Reader,
+        starts: TableStarts, topic_ids: TopicIds, decided: Callable[[], bool],
     ) -> None:  # fmt: skip
+        self._name, self._topic_ids = name, topic_ids
         self._followers, self._raw_followers = followers, raw_followers
         self._reader, self._starts, self._decided = reader, starts, decided
         self._followed: dict[TopicPartition, _Followed] = {}
         self._looked_for: set[str] = set()
         self._unread: dict[TopicPartition, str] = {}  # tables that are not read to their end yet, and why
         self._reading: dict[TopicPartition, int] = {}  # of these, those that are read: since which fetch
+        self.refused: dict[str, str] = {}  # logs that are not followed until the next start, and why
 
     def __contains__(self, tp: object) -> bool:
         return tp in self._followed
@@ -66,7 +79,9 @@ class FollowedLogs:
     def standing(self, tp: TopicPartition) -> Standing | None:
         """How far a log was followed; None if it was not begun."""
         followed = self._followed.get(tp)
-        return None if followed is None else Standing(followed.position, followed.acceptance.last)
+        if followed is None:
+            return None
+        return Standing(followed.position, followed.acceptance.last, followed.topic_id)
 
     def began(self, tp: TopicPartition) -> int | None:
         """The offset at which reading began: the log's beginning, or that of a copy; None if it was not begun."""
@@ -88,7 +103,7 @@ class FollowedLogs:
                 if count is None:
                     waiting[f"follow {topic}"] = f"topic {topic} does not exist yet"
                 for tp in (TopicPartition(topic, p) for p in range(count or 0)):
-                    if tp not in self._followed:
+                    if tp not in self._followed and _following(tp) not in self.refused:
                         self._begin(tp, follower, platform, waiting)
                 self._looked_for.add(topic)
         return waiting
@@ -97,21 +112,26 @@ class FollowedLogs:
         self, tp: TopicPartition, follower: Follower | RawFollower, platform: Platform, waiting: dict[str, str]
     ) -> None:
         if not isinstance(follower, TableReader):
-            beginning = self._reader.beginning(tp)
-            self._followed[tp] = _Followed(Acceptance(begins_late=beginning > 0), beginning, beginning)
+            topic_id, beginning = self._topic_ids.begin(tp.topic), self._reader.beginning(tp)
+            self._followed[tp] = _Followed(Acceptance(begins_late=beginning > 0), beginning, beginning, topic_id)
             return
         self._unread[tp] = "it is being read"
         try:
             self._begin_table(tp, follower, platform)
         except Wait as wait:
             waiting[f"table {tp.topic}/{tp.partition}"] = self._unread[tp] = str(wait)
+        except ReplacedTopic as replaced:
+            self._refuse(tp, replaced)
 
     def _begin_table(self, tp: TopicPartition, table: TableReader, platform: Platform) -> None:
         if not self._decided():
             raise Wait("control.v1 is read to its end first: it names the newest copy")
-        start = self._starts.start(tp, table.copies(tp, platform), lambda: self._reader.beginning(tp))
+        copies, topic_id = table.copies(tp, platform), self._topic_ids.begin(tp.topic)
+        if topic_id and any(copy.topic_id not in (None, topic_id) for copy in copies):
+            raise ReplacedTopic(self._who, tp.topic, copies[-1].position)
+        start = self._starts.start(tp, copies, lambda: self._reader.beginning(tp))
         table.begin(tp, start.rows)
-        self._followed[tp] = _Followed(Acceptance(last=start.sequences), start.position, start.position)
+        self._followed[tp] = _Followed(Acceptance(last=start.sequences), start.position, start.position, topic_id)
         self._reading[tp] = self._reader.fetch_token()
 
     def lose(self, tp: TopicPartition) -> bool:
@@ -124,6 +144,22 @@ class FollowedLogs:
             self._reading.pop(tp, None)
             self._unread[tp] = "its log has lost entries that were not read yet; it is begun anew"
         return True
+
+    def refuse(self, topic: str) -> None:
+        """The topic is another than the one that was followed: what is known of it stays, and nothing is read on."""
+        for tp in [tp for tp in self._followed if tp.topic == topic]:
+            self._refuse(tp, ReplacedTopic(self._who, topic, self._followed.pop(tp).position))
+
+    def _refuse(self, tp: TopicPartition, replaced: ReplacedTopic) -> None:
+        log.error(str(replaced), error=type(replaced).__name__, partition=tp.partition)
+        self._reading.pop(tp, None)
+        self.refused[_following(tp)] = str(replaced)
+        if self._tables(tp):
+            self._unread[tp] = str(replaced)
+
+    @property
+    def _who(self) -> str:
+        return f"{self._name}, which follows it,"
 
     def _tables(self, tp: TopicPartition) -> list[TableReader]:
         return [f for f in self._followers if isinstance(f, TableReader) and f.reads(tp)]
@@ -151,6 +187,10 @@ class FollowedLogs:
     def close(self) -> None:
         """Let go of what is being fetched."""
         self._starts.close()
+
+
+def _following(tp: TopicPartition) -> str:
+    return f"follow {tp.topic}/{tp.partition}"
 
 
 def _tell(tp: TopicPartition, record: LogRecord, acceptance: Acceptance, followers: Sequence[Follower]) -> None:

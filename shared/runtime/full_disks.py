@@ -1,4 +1,7 @@
-"""A full disk is told from any other fault, and what meets one rests: tasks by id, other files by what they are."""
+"""A full disk is told from other faults, and what meets one rests: tasks by id, other files by what they are.
+
+SQLite's errors of input and output count as well: it has no other name for a file beside its own that finds no room.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,8 @@ class DiskFull(HeadraceError):
     def __init__(self, what: str, path: Path | None, error: Exception) -> None:
         super().__init__(
             f"{what}: {path or 'its file'} cannot be written: {error}. It pauses, nothing is lost, and it goes on by "
-            "itself once there is room: free some on that disk, or move --data to a larger one"
+            "itself once there is room: free some on that disk, or move --data to a larger one. If there is room, see "
+            "to the disk"
         )
 
 

@@ -25,6 +25,7 @@ from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.folder_members import FolderMembers
 from shared.runtime.host import Host
 from shared.runtime.http_server import Health, build_app, serve
+from shared.runtime.intake import CONTROL_TP
 from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.kafka_group import KafkaGroup
 from shared.runtime.kafka_settings import kafka_settings
@@ -38,9 +39,9 @@ from shared.runtime.log import (
     TopicMissing,
 )
 from shared.runtime.logs import configure_logs
-from shared.runtime.lost_records import RecordsExpired
+from shared.runtime.lost_records import RecordsExpired, ReplacedTopic
 from shared.runtime.ownership import Alone, Membership
-from shared.runtime.process import CONTROL_TP, Process
+from shared.runtime.process import Process
 from shared.runtime.service import Service
 from shared.runtime.set_aside_log import SetAsideLog
 from shared.runtime.settings import STOPPED_FOR_GOOD, ServiceSettings, SettingsInvalid, from_environment
@@ -119,7 +120,7 @@ class Driver:
             self._say_gone(gone)
             time.sleep(0.2)
             return 0.0
-        except RecordsExpired:
+        except (RecordsExpired, ReplacedTopic):
             self._check_log("what this process reads is not there any more")
             raise
 

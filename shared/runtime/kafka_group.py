@@ -8,7 +8,7 @@ from shared.contracts.topics import CONTROL
 from shared.runtime.kafka_clients.group_consumer import GroupConsumer
 from shared.runtime.kafka_reader import reachable
 from shared.runtime.kafka_settings import KafkaSettings
-from shared.runtime.kafka_wire import Unanswered
+from shared.runtime.kafka_wire import Home, Unanswered
 from shared.runtime.log import BrokerAway
 from shared.runtime.ownership import Members
 
@@ -21,12 +21,14 @@ class KafkaGroup:
     def __init__(self, settings: KafkaSettings, service: str, instance: str, session_timeout_s: float) -> None:
         self._settings, self._service, self._instance = settings, service, instance
         self._session_timeout_ms = round(session_timeout_s * 1000)
+        self._home = Home()
         self._consumer: GroupConsumer | None = None
         self._members: Members | None = None
         self._look_s = float("-inf")
 
     def members(self) -> Members | None:
         """Who is there; asks the broker ten times a second. Raises BrokerAway and AccessDenied."""
+        self._home.require()
         now_s = time.monotonic()
         if now_s < self._look_s:
             return self._members

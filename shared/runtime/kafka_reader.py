@@ -29,6 +29,7 @@ _HANDSHAKE_S = 3.0
 _TROUBLE_GRACE_S = 1.0  # a leader moves within this time; asking again earlier would only cost
 _TROUBLE_LIMIT_S = 10.0
 _SILENCE_S = 5.0
+_INTERRUPTED_S = 1.0  # a topic can go and come again, and be filled, while nobody asks for it
 
 
 def reachable(settings: KafkaSettings) -> bool:
@@ -84,7 +85,8 @@ class KafkaReader:
         self._beyond_end: tuple[TopicPartition, int, int] | None = None
         self._damaged: list[DamagedBatch] = []
         self._tries: dict[TopicPartition, tuple[int, int]] = {}  # of the batch at an offset
-        self._woken = False
+        self._woken = self._interrupted = False
+        self._polled_s = float("-inf")
 
     def assign(self, positions: Mapping[TopicPartition, int]) -> None:
         """Read exactly these logs: new ones from the offset given, those kept from where they are."""
@@ -127,7 +129,9 @@ class KafkaReader:
     def poll(self, timeout_s: float, max_records: int) -> dict[TopicPartition, list[LogRecord]]:
         """See Reader. A broker that went away is told after about a second, one that was never there at once."""
         consumer = self._connected()
-        deadline_s = time.monotonic() + timeout_s
+        now_s = time.monotonic()
+        deadline_s = now_s + timeout_s
+        self._interrupted |= now_s > self._polled_s + _INTERRUPTED_S
         if not self._positions:
             consumer.rest(timeout_s)
             return {}
@@ -140,6 +144,7 @@ class KafkaReader:
             if woken := self._woken:
                 self._woken = False
             if found or proved or woken or time.monotonic() >= deadline_s:
+                self._polled_s = time.monotonic()
                 return found
 
     def position(self, tp: TopicPartition) -> int:
@@ -174,6 +179,11 @@ class KafkaReader:
     def take_damaged(self) -> list[DamagedBatch]:
         """The batches passed over since the last call."""
         taken, self._damaged = self._damaged, []
+        return taken
+
+    def take_interrupted(self) -> bool:
+        """See Reader. An answer was an error, or none came, or for a moment nobody asked."""
+        taken, self._interrupted = self._interrupted, False
         return taken
 
     def busy(self) -> None:
@@ -260,6 +270,7 @@ class KafkaReader:
             answer = fetcher.answers.popleft()
             answered = True
             tp = self._ours.get(answer.wire)
+            self._interrupted |= answer.error_code != 0
             if tp is None or answer.error_code != 0:
                 continue
             self._heard_s[tp] = now_s
@@ -276,6 +287,7 @@ class KafkaReader:
             self._trouble_since_s = None
         elif fetcher.failures > self._failures and self._trouble_since_s is None:
             self._trouble_since_s = now_s
+        self._interrupted |= fetcher.failures > self._failures
         self._failures = fetcher.failures
 
     def _met_damage(self, consumer: Consumer, damage: DamagedBatch) -> None:

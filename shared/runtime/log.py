@@ -241,6 +241,10 @@ class Reader(Protocol):
         """The batches passed over since the last call."""
         ...
 
+    def take_interrupted(self) -> bool:
+        """Whether since the last call reading was interrupted: a topic may have gone and come again meanwhile."""
+        ...
+
     def busy(self) -> None:
         """Hint: something is expected soon; ask the broker often, whatever it costs."""
         ...

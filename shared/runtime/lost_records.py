@@ -27,10 +27,10 @@ class RecordsExpired(HeadraceError):
 class ReplacedTopic(HeadraceError):
     """A topic was deleted, and one of its name made: positions in the former say nothing of the new one."""
 
-    def __init__(self, task: str, topic: str, position: int) -> None:
+    def __init__(self, reader: str, topic: str, position: int) -> None:
         super().__init__(
-            f"{task} has read the topic {topic} up to {position}, but that was deleted, and another of its name made "
-            "since. The task stands still: what it has read and what stands there now are two logs, and are never "
+            f"{reader} has read the topic {topic} up to {position}, but that was deleted, and another of its name made "
+            "since. It stands still there: what it has read and what stands there now are two logs, and are never "
             "mixed. For a topic of yours declare a source of another name on it; one of ours has to be rebuilt, as "
             "told in Records that are gone in docs/operations.md"
         )

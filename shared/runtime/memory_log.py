@@ -84,6 +84,7 @@ class MemoryBroker:
         self._topics: dict[str, list[_Log]] = {}
         self.settings: dict[str, dict[str, str]] = {}
         self.made: dict[str, int] = {}  # how often a topic of this name was created
+        self.deleted = 0
         self._delayed: dict[Lane, deque[_Send]] = {}
         self._writers = 0
         self.away = False
@@ -128,6 +129,7 @@ class MemoryBroker:
     def delete(self, topic: str) -> None:
         """Forget a topic and all that stood in it."""
         del self._topics[topic], self.settings[topic]
+        self.deleted += 1
 
     def append(self, tp: TopicPartition, key: bytes | None, value: bytes | None, headers: Headers) -> int:
         """Put a record at the end of a log; its offset. Raises TopicMissing."""
@@ -205,6 +207,7 @@ class MemoryReader:
         self._positions: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
         self._proof = EndProof()
+        self._deleted = broker.deleted
 
     def assign(self, positions: Mapping[TopicPartition, int]) -> None:
         """Read exactly these logs: new ones from the offset given, those kept from where they are."""
@@ -288,6 +291,11 @@ class MemoryReader:
     def take_damaged(self) -> list[DamagedBatch]:
         """Memory does not rot."""
         return []
+
+    def take_interrupted(self) -> bool:
+        """Whether topics were deleted since the last call."""
+        before, self._deleted = self._deleted, self._broker.deleted
+        return self._deleted > before
 
     def busy(self) -> None:
         """No waits to shorten."""

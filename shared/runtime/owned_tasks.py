@@ -28,6 +28,7 @@ from shared.runtime.step import OtherRelease, Wait
 from shared.runtime.task import Task
 from shared.runtime.task_file import TaskFile
 from shared.runtime.task_inputs import TaskInputs
+from shared.runtime.topic_ids import TopicIds
 
 log = structlog.get_logger()
 LOOK_EARLY_EVERY_S = 1.0  # whether an earlier release has brought a task to where this one begins
@@ -41,6 +42,7 @@ class Ports:
     writer: Writer
     admin: Admin
     executor: Executor
+    topic_ids: TopicIds
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +121,12 @@ class OwnedTasks:
         self._waiting[task.spec.id] = "its log has lost what it was to begin with; it begins anew"
         return True
 
-    def refuse_replaced(self, tp: TopicPartition) -> bool:
-        """Whether the log of a task is no longer the one that it has read; the task stands still then."""
-        task = self.by_log.get(tp)
-        if task is None or task.file.bind_topic(self._ports.admin.topic_id(tp.topic)):
-            return False
-        self._close(task)
-        self._forget(task)
-        self._refuse(task.spec, ReplacedTopic(task.spec.id, tp.topic, task.position))
-        return True
+    def refuse(self, topic: str) -> None:
+        """The topic is another than the one that tasks have read: they stand still."""
+        for task in [task for tp, task in self.by_log.items() if tp.topic == topic]:
+            self._close(task)
+            self._forget(task)
+            self._refuse(task.spec, ReplacedTopic(task.spec.id, topic, task.position))
 
     def _refuse(self, spec: TaskSpec, replaced: ReplacedTopic) -> None:
         log.error(str(replaced), error=type(replaced).__name__, task=spec.id)
@@ -231,7 +230,7 @@ class OwnedTasks:
         with ExitStack() as on_failure:
             on_failure.callback(file.close)
             file.bind(self._history.log_id or "")
-            if not file.bind_topic(self._ports.admin.topic_id(spec.topic)):
+            if not file.bind_topic(self._ports.topic_ids.begin(spec.topic)):
                 raise ReplacedTopic(spec.id, spec.topic, file.position)
             if kind is not ControlTask and file.is_new and (begins := self._ports.reader.beginning(tp)) > file.position:
                 file.begin_at(begins)  # any other file goes on where it stands, or not at all: see RecordsExpired

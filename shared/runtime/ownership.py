@@ -13,6 +13,8 @@ from typing import Protocol
 
 from shared.contracts.topology import Definitions, TaskSpec
 
+MEMBERSHIP = "its place among the instances of its service"  # what may wait for room on a disk
+
 
 @dataclass(frozen=True, slots=True)
 class Members:
@@ -38,7 +40,10 @@ class Membership(Protocol):
     """How an instance knows the others. Belongs to the driver's thread."""
 
     def members(self) -> Members | None:
-        """Who is there, as far as this instance has learnt; None while it has not joined. Never blocks."""
+        """Who is there, as far as this instance has learnt; None while it has not joined. Raises BrokerAway, DiskFull.
+
+        Never blocks.
+        """
         ...
 
     def leave(self) -> None:

@@ -5,7 +5,7 @@ Both drivers call the same methods: over Kafka in a loop, in the simulation one 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from concurrent.futures import wait
 from itertools import islice
 
@@ -19,19 +19,19 @@ from shared.runtime.full_disks import DiskFull, FullDisks
 from shared.runtime.head_task import HeadTask
 from shared.runtime.history import ControlHistory
 from shared.runtime.host import Host
-from shared.runtime.log import DamagedBatch, LogRecord, OffsetOutOfRange, TopicPartition
-from shared.runtime.lost_records import DamagedLog, RecordsExpired, require_whole
+from shared.runtime.intake import Intake
+from shared.runtime.log import TopicPartition
 from shared.runtime.open_files import HAND_OVER_S
 from shared.runtime.outside import OutsideWriter
 from shared.runtime.owned_tasks import OwnedTasks, Ports
-from shared.runtime.ownership import Alone, Members
+from shared.runtime.ownership import MEMBERSHIP, Alone, Members
 from shared.runtime.service import Follower, RawFollower, Service, WakingExecutor
 from shared.runtime.table_copies import TableCopies
 from shared.runtime.table_starts import TableStarts
 from shared.runtime.task import Task
+from shared.runtime.topic_ids import TopicIds
 from shared.runtime.written_topics import WrittenTopics
 
-CONTROL_TP = TopicPartition(CONTROL.name, 0)
 FOLDER = "the folder of its tasks"
 LARGEST_OUTBOX = 5_000  # beyond it a task's input pauses
 
@@ -51,21 +51,17 @@ class Process:
         self.outside.wake = self.reader.wake
         self.writer.on_answers(self.reader.wake)
         self.executor = WakingExecutor(host.executor, self.reader.wake)
-        ports = Ports(self.reader, self.writer, self.admin, self.executor)
+        topic_ids = TopicIds(self.admin)
+        ports = Ports(self.reader, self.writer, self.admin, self.executor, topic_ids)
         self.full_disks = FullDisks(host.clock.now_s)
         self.owned = OwnedTasks(service, host, ports, self.history, self._copies, self.full_disks)
         self.topics = WrittenTopics(self.admin)
         self.turns = 0
-        self._waiting: dict[str, str] = {}  # which logs are not there yet, and why it matters
-        self._peak_lag: dict[str, int] = {}
+        self._waiting: dict[str, str] = {}  # which tasks and followed logs are not there yet, and why it matters
         self._membership = host.membership or Alone(host.instance)
         self._members: Members | None = None
         self._declared = False
         self._definitions: Definitions | None = None
-        self._assigned_for: tuple[Set[str], int] | None = None  # tasks, and how many logs are followed
-        self._users: tuple[Definitions | None, Set[str]] = (None, frozenset())
-        self._control_open = self._decided = False
-        self._control_opened = 0  # which fetch came next when control.v1 was opened
         self._bound_files = False
         self._next_look_s = float("-inf")
         self.followers: list[Follower] = [make(self) for make in service.followers]
@@ -73,7 +69,11 @@ class Process:
         starts = TableStarts(
             lambda: TableCopies(self.artifacts, self.history.log_id or ""), self.executor, host.clock.now_s
         )
-        self.followed = FollowedLogs(self.followers, self.raw_followers, self.reader, starts, lambda: self._decided)
+        self.followed = FollowedLogs(
+            service.name, self.followers, self.raw_followers, self.reader, starts, topic_ids,
+            lambda: self.intake.decided,
+        )  # fmt: skip
+        self.intake = Intake(service.name, ports, self.history, self.owned, self.followed, host.passed_over)
         self.workers = [make(self) for make in service.workers]
 
     def _copies(self) -> Copies:
@@ -96,113 +96,8 @@ class Process:
         return moved
 
     def read(self, wait_s: float, records: int = 10_000, only: TopicPartition | None = None) -> bool:
-        """Fetch into the backlogs, and take in the control log. `only`: nothing but this log."""
-        if not self._control_open and not self._open_control():
-            return False
-        try:
-            polled = self._poll(wait_s, records, only)
-        except OffsetOutOfRange as gone:
-            self._begin_anew(gone)
-            return True
-        for damage in self.reader.take_damaged():
-            self._pass_over(damage)
-        came = bool(polled)
-        for record in polled.pop(CONTROL_TP, ()):
-            self.history.append(record)
-        for tp, fetched in polled.items():
-            self._require_whole(tp, fetched)
-            if tp in self.followed:
-                self.followed.take(tp, fetched, self.history.newest)
-            if tp in self.owned.by_log:
-                self.owned.inputs.add(tp, fetched)
-                task_id = self.owned.by_log[tp].spec.id
-                self._peak_lag[task_id] = max(self._peak_lag.get(task_id, 0), self.lag(task_id))
-        self._decided = self._decided or self.reader.end_reached_since(CONTROL_TP, self._control_opened)
-        self.followed.note_ends()
-        return came
-
-    def _poll(self, wait_s: float, records: int, only: TopicPartition | None) -> dict[TopicPartition, list[LogRecord]]:
-        if only is None:
-            return self.reader.poll(wait_s, records)
-        others = [tp for tp in self._assigned() if tp != only and tp not in self.owned.inputs.paused]
-        self.reader.pause(others)
-        try:
-            return self.reader.poll(wait_s, records)
-        finally:
-            self.reader.resume(others)
-
-    def _begin_anew(self, gone: OffsetOutOfRange) -> None:
-        """A table, and what has read nothing yet, begins anew behind what its log lost. Raises RecordsExpired."""
-        if self.owned.refuse_replaced(gone.tp):
-            self._assign()
-            return
-        if gone.beginning is None or gone.asked >= gone.beginning:
-            raise gone  # beyond the end: that is another log, or the broker does not say
-        followed, owned = self.followed.lose(gone.tp), self.owned.begin_anew(gone.tp)
-        if not (followed or owned):
-            raise RecordsExpired(self._reads(gone.tp), gone.tp, gone.asked, gone.beginning) from gone
-        if followed:
-            self._waiting[f"follow {gone.tp.topic}/{gone.tp.partition}"] = str(gone)
-        self._assign()
-
-    def _reads(self, tp: TopicPartition) -> str:
-        task = self.owned.by_log.get(tp)
-        return f"{self.service.name}, which follows it," if task is None else task.spec.id
-
-    def _require_whole(self, tp: TopicPartition, fetched: list[LogRecord]) -> None:
-        """A log of ours has no holes; users' topics may be compacted, or hold transactions. Raises RecordsExpired."""
-        if tp.topic in self._users_topics():
-            return
-        standing = self.followed.standing(tp)
-        following = None if standing is None else standing.position
-        if tp in self.owned.by_log:
-            expected = self._fetched(tp)
-            following = expected if following is None else min(expected, following)
-        if following is not None:
-            require_whole(self._reads(tp), tp, fetched, following)
-
-    def _users_topics(self) -> Set[str]:
-        definitions, found = self._users
-        if definitions is not self.history.newest.definitions:
-            definitions = self.history.newest.definitions
-            found = {source.topic_name for source in definitions.sources.values()}
-            self._users = definitions, found
-        return found
-
-    def _pass_over(self, damage: DamagedBatch) -> None:
-        if damage.topic not in self._users_topics():
-            raise DamagedLog(damage)
-        task = self.owned.by_log.get(TopicPartition(damage.topic, damage.partition))
-        if task is not None:
-            task.counts.damaged += damage.following - damage.first
-            self._host.passed_over(damage)
-
-    def _open_control(self) -> bool:
-        if self.admin.partitions(CONTROL.name) is None:
-            self._waiting["control.v1"] = "the registry founds the platform; it has not yet"
-            return False
-        self._waiting["control.v1"] = "its first entry has not been read yet"
-        self._control_open, self._control_opened = True, self.reader.fetch_token()
-        self._assign()
-        return True
-
-    def _assigned(self) -> dict[TopicPartition, int]:
-        positions = {tp: task.position for tp, task in self.owned.by_log.items()}
-        positions |= {tp: at for tp, at in self.followed.positions.items() if tp not in positions}
-        return {CONTROL_TP: self.history.position, **positions}
-
-    def _assign(self) -> None:
-        self.reader.assign(self._assigned())
-        self._assigned_for = self._at_work()
-        following = self.followed.positions
-        for tp in self.owned.by_log.keys() & following.keys():
-            # Task and follower may stand apart; each passes over what it has taken already.
-            wanted = min(self._fetched(tp), following[tp])
-            if wanted < self.reader.position(tp):
-                self.reader.seek(tp, wanted)
-
-    def _fetched(self, tp: TopicPartition) -> int:
-        return self.owned.inputs.reached(tp, self.owned.by_log[tp].position)
+        """A part of a round: see Intake."""
+        return self.intake.read(wait_s, records, only)
 
     # --- definitions make tasks
 
@@ -214,26 +109,39 @@ class Process:
         if not self._bound_files and not self._bind_files(self.history.log_id):
             return False
         self._declare_release()
-        members = self._membership.members()
+        members = self._who_is_there()
         changed = definitions is not self._definitions or members != self._members
-        if not changed and not ((self._waiting or self.owned.waiting) and self.clock.now_s() >= self._next_look_s):
+        waiting = self._waiting or self.intake.waiting or self.owned.waiting
+        if not changed and not (waiting and self.clock.now_s() >= self._next_look_s):
             return False
         self._next_look_s = self.clock.now_s() + 0.1
         # Known only once all is done: what a broker that goes away leaves undone is done by the next call.
         self._definitions = None
         specs = {spec.id: spec for spec in definitions.tasks if spec.service == self.service.name}
         self._waiting = {}
-        before = self._at_work()
+        self.intake.waiting.clear()
+        before = self.intake.at_work()
         if members is None:
             self._waiting["group"] = "this instance joins the others of its service"
         for spec in specs.values():
             self.topics.ensure(spec, definitions)
         self.owned.take_up(specs, definitions, members)
         self._waiting |= self.followed.open(self.history.newest, self.admin.partitions)
-        if self._at_work() != self._assigned_for:
-            self._assign()
+        if self.intake.at_work() != self.intake.assigned_for:
+            self.intake.assign()
         self._definitions, self._members = definitions, members
-        return changed or self._at_work() != before
+        return changed or self.intake.at_work() != before
+
+    def _who_is_there(self) -> Members | None:
+        if self.full_disks.rests(MEMBERSHIP):
+            return None
+        try:
+            members = self._membership.members()
+        except DiskFull as full:
+            self.full_disks.full(MEMBERSHIP, full)
+            return None
+        self.full_disks.written(MEMBERSHIP)
+        return members
 
     def _bind_files(self, log_id: str) -> bool:
         if self.full_disks.rests(FOLDER):
@@ -246,9 +154,6 @@ class Process:
         self.full_disks.written(FOLDER)
         self._bound_files = True
         return True
-
-    def _at_work(self) -> tuple[frozenset[str], int]:
-        return frozenset(self.tasks), len(self.followed)
 
     def _declare_release(self) -> None:
         service, release = self.service.name, self.service.release
@@ -291,7 +196,7 @@ class Process:
             moved = self._advance_data(task, limit, now_s)
         if task.rests is not None:
             self.owned.stand_back(task, task.rests)
-            self._assign()
+            self.intake.assign()
             return True
         if isinstance(task, HeadTask):
             tp = TopicPartition(task.spec.topic, task.spec.partition)
@@ -350,18 +255,6 @@ class Process:
         """The log that the files of this process belong to; None while there are none."""
         return self._host.files.bound_to
 
-    def take_peak_lag(self, task_id: str) -> int:
-        """The most of `lag` at any moment since the last call."""
-        return max(self._peak_lag.pop(task_id, 0), self.lag(task_id))
-
-    def lag(self, task_id: str) -> int:
-        """Entries of a task's input that it has not applied, as far as the newest fetch knows."""
-        task = self.tasks[task_id]
-        if isinstance(task, ControlTask):
-            return task.behind
-        end = self.reader.end(TopicPartition(task.spec.topic, task.spec.partition))
-        return 0 if end is None else max(0, end - task.position)
-
     @property
     def pending(self) -> int:
         """What this process has taken or decided, and not yet finished: none of it waits for new input."""
@@ -400,7 +293,8 @@ class Process:
     @property
     def awaited(self) -> Mapping[str, str]:
         """What this process waits for, by what waits: logs, files, and disks with no room."""
-        return {**self._waiting, **self.owned.waiting, **self.full_disks.said}
+        said = self.intake.waiting, self._waiting, self.owned.waiting, self.followed.refused, self.full_disks.said
+        return {what: why for waiting in said for what, why in waiting.items()}
 
     def runs(self, step: str) -> bool:
         """Whether a task of this step is this process's own."""

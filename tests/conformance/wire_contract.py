@@ -119,7 +119,7 @@ class WireContract:
         bench.run_dry()
         [damage] = bench.passed_over
         [head] = [task for task in bench.process.tasks.values() if task.counts.damaged]
-        assert (head.position, bench.process.lag(head.spec.id)) == (damage.following, 0)
+        assert (head.position, bench.process.intake.lag(head.spec.id)) == (damage.following, 0)
         bench.kill()
         bench.start()
         bench.run_dry()

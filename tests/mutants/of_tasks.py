@@ -398,10 +398,10 @@ MUTANTS = (
     Mutant(
         "damage that nobody looks for",
         "5, faults",
-        "A copy that SQLite finds damaged is passed over for the one before it.",
+        "A copy that SQLite finds damaged is not kept in the place of a whole one.",
         (Edit("shared/runtime/sqlite_files.py", '        if found != "ok":\n', '        if found == "":\n'),),
         tests=(
-            f"{UNIT}/test_damaged_files.py::test_a_copy_of_a_file_that_was_spoilt_before_it_was_copied_is_passed_over",
+            f"{UNIT}/test_damaged_files.py::test_a_copy_of_a_file_that_was_spoilt_while_its_task_ran_pushes_no_whole_one_out",
         ),
     ),
     Mutant(

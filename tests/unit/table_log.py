@@ -16,6 +16,7 @@ from tests import builders as b
 from tests.memory_host import MemoryHost, settle
 
 TOPIC = FEATURES.of(b.VIEW).name
+TOPIC_ID = f"{TOPIC} 1"
 LOG = TopicPartition(TOPIC, 0)
 OWNER = f"features/compute/records.{b.SOURCE}.v1/0"
 READER = Service("reader", followers=(TableFollower,))
@@ -50,10 +51,15 @@ class TableLog:
         reference = copies.keep(b.VIEW, 0, position, self.rows)
         copied = TableCopied(
             view=b.VIEW, partition=0, position=position, sequences={OWNER: self._sequence}, rows=len(self.rows),
-            table=reference,
+            table=reference, topic_id=self.host.broker.admin().topic_id(TOPIC),
         )  # fmt: skip
         self.host.decide(copied)
         return copied
+
+    def make_anew(self) -> None:
+        """Somebody deletes the topic, and its owner goes on in one of the same name."""
+        self.host.broker.delete(TOPIC)
+        self.host.broker.admin().create(TOPIC, 1, {})
 
     def damage(self, copied: TableCopied) -> None:
         """The store gives something else."""

@@ -12,9 +12,10 @@ from shared.contracts.errors import ForeignLog
 from shared.contracts.topics import CONTROL
 from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.host import Host
+from shared.runtime.intake import CONTROL_TP
 from shared.runtime.memory_log import MemoryBroker
 from shared.runtime.outside import OutsideWriter
-from shared.runtime.process import CONTROL_TP, Process
+from shared.runtime.process import Process
 from tests import builders as b
 from tests.memory_host import AtOnce
 

@@ -67,12 +67,43 @@ def test_a_damaged_file_in_memory_is_refused(tmp_path: Path) -> None:
         TaskFile(TASK, None, bad)
 
 
-def test_a_copy_of_a_file_that_was_spoilt_before_it_was_copied_is_passed_over(tmp_path: Path) -> None:
+def test_a_copy_of_a_file_that_was_spoilt_while_its_task_ran_pushes_no_whole_one_out(tmp_path: Path) -> None:
     copies, data = Copies(ArtifactStore.at("memory:"), "log-1"), image(tmp_path)
     copies.keep(TASK, FileCopy(10, 0, data))
-    copies.keep(TASK, FileCopy(20, 0, spoilt(data)))
+    for position in (20, 30, 40):
+        with pytest.raises(sqlite3.DatabaseError, match="btreeInitPage"):
+            copies.keep(TASK, FileCopy(position, 0, spoilt(data)))
     assert copies.beyond(TASK, (0, 0)) == FileCopy(10, 0, data)
-    assert copies.beyond(TASK, (10, 0)) is None
+
+
+def test_a_file_that_is_found_damaged_as_it_is_copied_ends_the_process_and_the_next_goes_on(tmp_path: Path) -> None:
+    bench = Bench()
+    bench.files = TaskFolder(tmp_path)
+    bench.started()
+    bench.found()
+
+    def time_to_copy() -> None:
+        bench.clock.pass_ms(round(COPY_EVERY_S * 1_000))
+        bench.turn(5)
+
+    bench.put(*[predicted(n) for n in range(1, 200)])
+    bench.turn(5)
+    time_to_copy()
+    bench.put(predicted(200))
+    bench.turn(5)
+    file = bench.process.tasks[TASK].file
+    [path] = [path for path in tmp_path.glob("*.sqlite") if "join" in path.name]
+    file.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    whole = path.read_bytes()
+    path.write_bytes(spoilt(whole))
+    with pytest.raises(sqlite3.DatabaseError):
+        time_to_copy()
+    bench.process.close()
+    with structlog.testing.capture_logs() as said, closing(bench.started()):
+        bench.turn(8)
+        assert seen(bench.process.tasks[TASK]) == [f"r{n}" for n in range(1, 201)]
+    assert [line["file"] for line in said if "set aside" in line["event"]] == [str(path.with_suffix(".damaged-1"))]
+    assert [line["position"] for line in said if line["event"] == "going on from a copy"] == [199]
 
 
 def test_of_a_damaged_file_the_newest_copy_is_restored_and_the_rest_replayed(tmp_path: Path) -> None:

@@ -168,21 +168,25 @@ def test_an_acknowledgement_names_the_offset_or_fails(network: WireProxy, writer
 def test_a_client_of_the_parent_is_refused_in_a_fork(settings: KafkaSettings, writer: KafkaWriter) -> None:
     broker = KafkaBroker(settings)
     reader, admin = broker.reader(), broker.admin()
+    group = KafkaGroup(settings, "features", "a", 6.0)
     reader.assign({TP: 0})
     read(reader, 1)
     assert admin.partitions("t") == 1
+    group.members()
     uses: list[Callable[[], object]] = [
         lambda: reader.poll(0.2, 10),
         lambda: reader.beginning(TP),
         lambda: admin.partitions("t"),
         lambda: writer.send(TP, b"k", b"v", (), Acks()),
         lambda: writer.drain(0.2),
+        group.members,
     ]
     assert [in_a_fork(use) for use in uses] == [0] * len(uses)
     assert write(writer, TP, b"second") == [1]  # and the parent goes on
     assert [record.value for record in read(reader, 1)] == [b"second"]
     for one in (reader, admin):
         one.close()
+    group.leave()
 
 
 def in_a_fork(use: Callable[[], object]) -> int:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections import Counter
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.runtime import folder_members
 from shared.runtime.folder_members import FolderMembers, InstanceTaken
+from shared.runtime.full_disks import DiskFull
 from shared.runtime.ownership import Members, owners
 from tests import builders as b
 from tests.eventually import eventually
@@ -73,6 +77,7 @@ def test_instances_in_a_folder_know_each_other(tmp_path: Path) -> None:
 
 def test_the_same_names_again_are_another_membership(tmp_path: Path) -> None:
     first, second = FolderMembers(tmp_path, "0"), FolderMembers(tmp_path, "1")
+    second.members()
     eventually(lambda: len(first.members().names) == 2, 5, "both")
     before = first.members().id
     second.leave()
@@ -85,15 +90,30 @@ def test_the_same_names_again_are_another_membership(tmp_path: Path) -> None:
 
 def test_two_processes_cannot_be_one_instance(tmp_path: Path) -> None:
     first = FolderMembers(tmp_path, "0")
+    first.members()
     with pytest.raises(InstanceTaken, match="HEADRACE_INSTANCE"):
-        FolderMembers(tmp_path, "0")
+        FolderMembers(tmp_path, "0").members()
     first.leave()
+
+
+def test_an_instance_waits_for_room_for_its_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    members = FolderMembers(tmp_path, "0")
+
+    def full(_: Path) -> BinaryIO:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(folder_members, "_taken", full)
+        with pytest.raises(DiskFull, match=r"its place among the instances of its service: .*0\.lock"):
+            members.members()
+    assert members.members().names == ("0",)
+    members.leave()
 
 
 def test_a_killed_instance_is_gone_and_a_frozen_one_is_not(tmp_path: Path) -> None:
     other = python(
         "import sys, time; from pathlib import Path; from shared.runtime.folder_members import FolderMembers\n"
-        "members = FolderMembers(Path(sys.argv[1]), '1'); print('there', flush=True); time.sleep(60)",
+        "one = FolderMembers(Path(sys.argv[1]), '1'); one.members(); print('there', flush=True); time.sleep(60)",
         tmp_path,
     )
     assert other.stdout is not None

@@ -11,15 +11,15 @@ from shared.contracts.errors import ForeignLog
 from shared.runtime.copies import Copies
 from shared.runtime.http_server import Health
 from shared.runtime.kafka_driver import Driver
-from shared.runtime.log import LogRecord, OffsetOutOfRange, TopicPartition
-from shared.runtime.lost_records import RecordsExpired
+from shared.runtime.log import BrokerAway, LogRecord, OffsetOutOfRange, TopicPartition
+from shared.runtime.lost_records import RecordsExpired, ReplacedTopic
 from shared.runtime.process import Process
 from shared.runtime.service import Service
 from shared.runtime.task_file import FileCopy
 from shared.runtime.task_folder import TaskFolder
 from tests import builders as b
 from tests.memory_host import MemoryHost
-from tests.unit.runtime.process_bench import JOINS_TP, STEPS, TASK, Bench, Followed
+from tests.unit.runtime.process_bench import CONTROL_TP, JOINS_TP, STEPS, TASK, Bench, Followed
 from tests.unit.runtime.test_head_task import HEAD
 from tests.unit.runtime.toy_task import JOINS, control_log, labelled, predicted, seen
 
@@ -235,7 +235,7 @@ def replaced(bench: Bench, entries: int) -> None:
     bench.put(*[predicted(n) for n in range(11, 11 + entries)])
 
 
-@pytest.mark.parametrize(("restart", "entries"), [(True, 1), (True, 6), (False, 1)])
+@pytest.mark.parametrize(("restart", "entries"), [(True, 1), (True, 6), (False, 1), (False, 6)])
 def test_a_topic_that_was_made_anew_is_not_read_on(bench: Bench, restart: bool, entries: int) -> None:
     bench.put(predicted(1), predicted(2), predicted(3))
     bench.turn(5)
@@ -252,3 +252,38 @@ def test_a_topic_that_was_made_anew_is_not_read_on(bench: Bench, restart: bool, 
     before = len(bench.outcomes())
     bench.turn(5)
     assert len(bench.outcomes()) == before
+
+
+def test_control_v1_made_anew_is_not_read_on(bench: Bench) -> None:
+    bench.turn(5)
+    entries = [record.value for record in bench.broker.history(CONTROL_TP)]
+    bench.broker.delete(CONTROL_TP.topic)
+    bench.broker.admin().create(CONTROL_TP.topic, 1, {})
+    for value in (*entries, *entries):
+        bench.broker.append(CONTROL_TP, None, value, ())
+    with pytest.raises(ReplacedTopic, match=rf"monitoring, which follows it, .* control.v1 up to {len(entries)}"):
+        bench.turn(1)
+    assert bench.process.history.position == len(entries)
+
+
+def test_what_was_fetched_while_nobody_can_say_of_which_topic_it_is_is_fetched_again(bench: Bench) -> None:
+    """The broker goes away between the answer to the fetch and the question for the topic."""
+    bench.put(predicted(1))
+    bench.turn(5)
+    bench.broker.admin().create("unrelated", 1, {})
+    bench.broker.delete("unrelated")
+    bench.put(predicted(2), predicted(3))
+    poll = bench.process.reader.poll
+
+    def away_behind_it(wait_s: float, records: int) -> dict[TopicPartition, list[LogRecord]]:
+        found = poll(wait_s, records)
+        bench.broker.away = True
+        return found
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(bench.process.reader, "poll", away_behind_it)
+        with pytest.raises(BrokerAway):
+            bench.turn(1)
+    bench.broker.away = False
+    bench.turn(5)
+    assert seen(bench.process.tasks[TASK]) == ["r1", "r2", "r3"]

@@ -12,7 +12,7 @@ from shared.runtime.process import Process
 from shared.runtime.table_copies import TableRow, decoded, encoded
 from shared.runtime.tables import TableFollower
 from tests import builders as b
-from tests.unit.table_log import LOG, OWNER, READER, TableLog, many, rows_of
+from tests.unit.table_log import LOG, OWNER, READER, TOPIC, TOPIC_ID, TableLog, many, rows_of
 
 
 def why_unread(process: Process) -> str | None:
@@ -28,7 +28,7 @@ def test_a_reader_begins_with_the_newest_copy_and_never_asks_for_what_stands_bef
     table.host.broker.expire(LOG, newest.position)
     late = table.reader()
     assert rows_of(late) == table.rows
-    assert late.followed.standing(LOG) == Standing(51, {OWNER: 51})
+    assert late.followed.standing(LOG) == Standing(51, {OWNER: 51}, TOPIC_ID)
     table.write([*many(10, first=60), ("c4", 0)])
     table.turn(late)
     assert rows_of(late) == table.rows
@@ -108,6 +108,29 @@ def test_a_reader_from_whom_the_log_took_what_it_had_not_read_begins_anew() -> N
     assert (rows_of(late), why_unread(late)) == (table.rows, None)
 
 
+@pytest.mark.parametrize("entries", [2, 9])
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_log_that_was_deleted_and_made_anew_is_not_read_on(restart: bool, entries: int) -> None:
+    """The new one has fewer entries than were read of the former, or more."""
+    table = TableLog()
+    table.write(many(5))
+    table.copy()
+    process, rows = table.reader(), dict(table.rows)
+    assert rows_of(process) == rows
+    table.make_anew()
+    table.write(many(entries, first=6))
+    if restart:
+        process = table.reader()
+    table.turn(process)
+    said = f"reader, which follows it, has read the topic {TOPIC} up to 5, but that was deleted"
+    assert said in (why_unread(process) or "")
+    assert said in process.awaited[f"follow {TOPIC}/0"]
+    table.write(many(3, first=50))
+    table.turn(process)
+    assert rows_of(process) == ({} if restart else rows)
+    assert LOG not in process.followed
+
+
 def test_a_copy_beyond_the_end_of_the_log_belongs_to_another_log_and_is_no_reason_to_begin_anew() -> None:
     table = TableLog()
     table.write(many(30))
@@ -134,7 +157,7 @@ def test_the_newest_copy_is_known_once_the_decisions_are_read_to_their_end() -> 
         process.read(0.0, 1)
         process.reconcile()
     assert process.history.position == 4
-    assert process.followed.standing(LOG) == Standing(newest.position, {OWNER: 60})
+    assert process.followed.standing(LOG) == Standing(newest.position, {OWNER: 60}, TOPIC_ID)
 
 
 def test_no_row_is_given_out_before_the_log_is_read_to_the_end_that_it_had() -> None:

@@ -266,6 +266,26 @@ def test_what_a_full_disk_does_not_let_go_of_is_let_go_of_later(monkeypatch: pyt
     assert len(platform.predictions()) == 1
 
 
+def test_requests_wait_for_room_on_a_disk_that_fills_up_before_their_log_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The file is made before control.v1 names the log that it belongs to."""
+    platform = Platform()
+
+    def refuse(*_: object) -> None:
+        full = sqlite3.OperationalError("database or disk is full")
+        full.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise full
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RequestFile, "bind", refuse)
+        platform.settle()
+        assert "the log of requests" in platform.process.awaited
+    platform.host.clock.pass_ms(1_100)
+    platform.settle()
+    assert platform.process.awaited == {}
+
+
 def test_a_full_disk_is_not_asked_without_end_to_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     """However much it holds: each answer of the disk wakes the driver, which would ask at once again."""
     platform = Platform().with_first_version()
