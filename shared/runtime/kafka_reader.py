@@ -29,7 +29,7 @@ _HANDSHAKE_S = 3.0
 _TROUBLE_GRACE_S = 1.0  # a leader moves within this time; asking again earlier would only cost
 _TROUBLE_LIMIT_S = 10.0
 _SILENCE_S = 5.0
-_INTERRUPTED_S = 1.0  # a topic can go and come again, and be filled, while nobody asks for it
+_INTERRUPTED_S = 0.1  # between two fetches; to look after less would cost more than what it finds is likely
 
 
 def reachable(settings: KafkaSettings) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from deploy.kafka.cluster import KafkaCluster
 from shared.contracts.envelope import Encoded
 from shared.contracts.topics import REJECTED
+from shared.runtime.kafka_admin import KafkaAdmin
 from shared.runtime.kafka_broker import KafkaBroker
 from shared.runtime.kafka_clients.admin_client import AdminClient
 from shared.runtime.kafka_settings import KafkaSettings
@@ -23,7 +25,7 @@ from shared.runtime.relay import EventRefused
 from shared.runtime.topic_settings import MAX_MESSAGE_BYTES
 from tests.conformance.log_contract import PATIENCE_S, Acks, LogContract, read, until, write
 from tests.conformance.networks import WireNetwork
-from tests.conformance.task_bench import TaskBench, user_record
+from tests.conformance.task_bench import PARTITIONS, TOPIC, TaskBench, user_record
 from tests.conformance.task_contract import TaskContract
 from tests.conformance.wire_contract import WireContract
 
@@ -68,6 +70,41 @@ def test_a_topic_that_takes_less_than_an_event_needs_stops_the_service_and_loses
     assert [len(records) for records in bench.log(REJECTED.name).values()] == [1]
     for one in (bench, admin):
         one.close()
+
+
+@pytest.mark.parametrize("meanwhile", ["reads", "is frozen", "is cut off"])
+def test_a_topic_that_was_made_anew_is_not_read_on_though_it_reaches_further(
+    apache_kafka: str, tmp_path: Path, meanwhile: str
+) -> None:
+    network = WireNetwork(apache_kafka, embedded=False, prefix=f"{uuid.uuid4().hex[:8]}.")
+    admin = network.client.admin()
+    bench = TaskBench(network.broker, network.client, tmp_path)
+    bench.publish(range(20))
+    bench.run_dry()
+    if meanwhile == "is cut off":
+        network.go_away()
+        bench.turn_until_away()
+    with ThreadPoolExecutor(1) as thread:
+        made = thread.submit(_make_anew, bench, admin, network.wire_name(TOPIC))
+        while meanwhile == "reads" and not made.done():
+            bench.turn()
+        made.result()
+    time.sleep(0.1)  # see _INTERRUPTED_S
+    network.come_back()
+    bench.turn_until(lambda: len(bench.process.awaited) == PARTITIONS, "its tasks stand still")
+    assert all("but that was deleted" in why for why in bench.process.awaited.values())
+    bench.turn_for(1.0)
+    bench.assert_each_once_and_in_order(range(20))
+    for one in (bench, admin, network):
+        one.close()
+
+
+def _make_anew(bench: TaskBench, admin: KafkaAdmin, topic: str) -> None:
+    """The user's topic, `topic` on the wire: it is deleted, made and filled beyond where it ended."""
+    admin._ask(lambda client: client.delete_topics([topic]))
+    until(lambda: admin.partitions(TOPIC) is None, "the topic is gone")
+    admin.create(TOPIC, PARTITIONS, {})
+    bench.publish(range(20, 90))
 
 
 def _configure(resource: ConfigResource, client: AdminClient) -> None:
