@@ -50,11 +50,12 @@ class Row:
 
 
 class Report:
-    """Rows as they come; `target` is that of the Makefile."""
+    """Rows as they come; `target` is that of the Makefile. Where it has parts, those of one commit add up."""
 
     def __init__(self, target: str, seed: int) -> None:
         self._target, self._seed, self._began_s, self._commit = target, seed, time.monotonic(), commit()
         self._rows: list[Row] = []
+        self._held = _of_commit(target, self._commit)
 
     def add(self, *rows: Row) -> None:
         """Print them, and keep them for the file."""
@@ -64,8 +65,32 @@ class Report:
 
     def write(self) -> Path:
         """The file, and where it stands."""
+        return write(self._told())
+
+    def write_part(self, part: str) -> Path:
+        """As `write`: rows since the last part take the place of those that `part` had; other parts keep theirs."""
+        self._held = joined(self._held, part, self._told())
+        self._rows, self._began_s = [], time.monotonic()
+        return write(self._held)
+
+    def _told(self) -> dict[str, Any]:
         rows = [asdict(row) for row in self._rows]
-        return write(told(self._target, self._commit, self._seed, time.monotonic() - self._began_s, rows))
+        return told(self._target, self._commit, self._seed, time.monotonic() - self._began_s, rows)
+
+
+def joined(before: Mapping[str, Any] | None, part: str, now: Mapping[str, Any]) -> dict[str, Any]:
+    """The report of a part that was run `now`, with the parts before it. `parts` says of what each of them is."""
+    kept = [row for row in before["rows"] if row["part"] != part] if before is not None else []
+    parts = {**(before["parts"] if before is not None else {})}
+    parts[part] = {name: now[name] for name in ("commit", "seed", "seconds", "machine")}
+    rows = [*kept, *({**row, "part": part} for row in now["rows"])]
+    return {**now, "seconds": round(sum(one["seconds"] for one in parts.values()), 1), "rows": rows, "parts": parts}
+
+
+def _of_commit(target: str, commit: str) -> dict[str, Any] | None:
+    """What earlier runs on this commit left. A tree with changes is that of none: each run on it begins anew."""
+    held = read(REPORTS / f"{target}.json")
+    return held if held is not None and held["commit"] == commit and not commit.endswith(DIRTY) else None
 
 
 def told(

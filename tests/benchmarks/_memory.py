@@ -1,16 +1,22 @@
-"""Whether memory stays flat while one task copies many records: its slope, and what it is made of."""
+"""Whether memory stays flat while one task copies many records: its slope, and what waits for Python's collector."""
 
 from __future__ import annotations
 
 import argparse
+import gc
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 
+from shared.runtime.kafka_settings import KafkaSettings
+from tests.benchmarks._task_copy import TaskCopy
 from tests.benchmarks._throughput import Platform, apache_kafka
 from tests.reports import Report, Row, resident_mb
 
-LAP = 50_000
+LAP, UNCOLLECTED = 50_000, 30_000
 FLAT = 1.0  # megabytes a million records: what a leak of a byte a record would come to
 # Some hundred megabytes stay; the rest of what is copied goes.
 RETENTION = {"retention.bytes": str(200_000_000), "segment.bytes": str(50_000_000)}
@@ -22,7 +28,8 @@ def memory(given: argparse.Namespace, report: Report) -> None:
     taken: list[float] = []
     rates: list[float] = []
     with ExitStack() as ends:
-        platform = Platform(ends.enter_context(apache_kafka()), "memory.", given.seed, RETENTION)
+        bootstrap = ends.enter_context(apache_kafka())
+        platform = Platform(bootstrap, "memory.", given.seed, RETENTION)
         ends.callback(platform.log.close)
         ours = ends.enter_context(platform.ours(1_000))
         for number in range(1, laps + 1):
@@ -31,6 +38,7 @@ def memory(given: argparse.Namespace, report: Report) -> None:
             taken.append(resident_mb(ours.pid))
             if number % max(1, laps // 20) == 0:
                 print(f"{number * LAP:>12,} records: {taken[-1]:.1f} MB", flush=True)
+        left = _left_for_the_collector(bootstrap, given.seed)
     half = len(taken) // 2
     slope = float(np.polyfit(np.arange(half, len(taken)) * LAP / 1e6, taken[half:], 1)[0])
     told = f"over {laps * LAP:,} records"
@@ -38,4 +46,23 @@ def memory(given: argparse.Namespace, report: Report) -> None:
         Row.of(f"resident memory {told}", taken, "MB"),
         Row.of(f"its slope in the second half {told}", [slope], "MB a million records", most=FLAT),
         Row.of(f"rate {told}", rates, "records/s"),
+        Row.of(f"left for the collector by {UNCOLLECTED:,} records", [left], "objects", most=0),
     )
+
+
+def _left_for_the_collector(bootstrap: str, seed: int) -> int:
+    """What a task in this process left that only the collector frees, which is off meanwhile."""
+    settings = KafkaSettings(bootstrap=bootstrap, topic_prefix="uncollected.")
+    log = Platform(bootstrap, settings.topic_prefix, seed).log
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1) as executor:
+        task = TaskCopy(settings, Path(folder), executor, 1_000)
+        for entries in (1_000, UNCOLLECTED):  # the first ones cost connections
+            log.write(entries)
+            gc.collect()
+            gc.disable()
+            task.copy(entries)
+            left = gc.collect()
+        gc.enable()
+        task.process.close()
+    log.close()
+    return left

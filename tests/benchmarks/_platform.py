@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import orjson
@@ -58,7 +59,7 @@ rollout: {{approval: auto}}
 """
 PAYMENTS, VERDICTS = TopicPartition("payments", 0), TopicPartition("verdicts", 0)
 MODEL_WITHIN_S, SEEN_WITHIN_S = 240.0, 120.0
-CALM_S, IDLE_S = 15.0, 20.0
+CALM_S, IDLE_S, IDLE_WINDOWS = 15.0, 10.0, 5
 IDLE_GOAL, FIRST_GOAL_MS = 15.0, 1_000.0
 
 
@@ -191,20 +192,31 @@ def _latencies(watched: Watched, kind: str, seconds: float) -> list[Row]:
 def _idle(watched: Watched, kind: str) -> list[Row]:
     time.sleep(CALM_S)
     pids = {**watched.running.process_ids, **_brokers(), "headrace up": os.getpid()}  # the supervisor runs in here
-    before = {name: _used_s(pid) for name, pid in pids.items()}
-    began_s = time.monotonic()
-    time.sleep(IDLE_S)
-    took_s = time.monotonic() - began_s
-    cpu = {name: 100 * (_used_s(pid) - before[name]) / took_s for name, pid in pids.items()}
-    rows = [Row.of(f"{kind}: idle {name}", [value], "% of a core") for name, value in cpu.items()]
-    rows += [Row.of(f"{kind}: memory of {name}", [resident_mb(pid)], "MB") for name, pid in pids.items()]
-    services = sum(value for name, value in cpu.items() if name in watched.running.urls)
-    in_all = sum(cpu.values())
+    windows = [_window(pids) for _ in range(IDLE_WINDOWS)]
+
+    def cpu(*names: str) -> list[float]:
+        return [sum(window[name].cpu for name in names) for window in windows]
+
     return [
-        *rows,
-        Row.of(f"{kind}: all services idle", [services], "% of a core"),
-        Row.of(f"{kind}: services, broker and `headrace up` idle", [in_all], "% of a core", most=IDLE_GOAL),
+        *(Row.of(f"{kind}: idle {name}", cpu(name), "% of a core") for name in pids),
+        *(Row.of(f"{kind}: memory of {name}", [one[name].memory_mb for one in windows], "MB") for name in pids),
+        Row.of(f"{kind}: all services idle", cpu(*watched.running.urls), "% of a core"),
+        Row.of(f"{kind}: services, broker and `headrace up` idle", cpu(*pids), "% of a core", most=IDLE_GOAL),
     ]
+
+
+class Idle(NamedTuple):
+    """Of one process in one window: percents of a core, and what it holds at the end."""
+
+    cpu: float
+    memory_mb: float
+
+
+def _window(pids: Mapping[str, int]) -> dict[str, Idle]:
+    before, began_s = {name: _used_s(pid) for name, pid in pids.items()}, time.monotonic()
+    time.sleep(IDLE_S)
+    used, took_s = {name: _used_s(pid) for name, pid in pids.items()}, time.monotonic() - began_s
+    return {name: Idle(100 * (used[name] - before[name]) / took_s, resident_mb(pid)) for name, pid in pids.items()}
 
 
 def _first_after_a_pause(watched: Watched, kind: str) -> list[Row]:

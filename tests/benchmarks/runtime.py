@@ -3,6 +3,8 @@
 Parts: `throughput` (records a second and processor time of a record, at several batch sizes, as ratios of medians of
 rounds in turn), `profile` (where a record's time goes), `memory` (over many records), `platform` (on both brokers:
 from publication to prediction, the rate of the whole chain, what idling costs). docs/performance.md says more.
+
+In the report parts of one commit add up, each written when it ends; a part that is run again takes its own place.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ def main() -> None:
     for name in given.only:
         print(f"\n{name}", flush=True)
         PARTS[name](given, report)
-    print(f"\n{report.write()}")
+        print(f"\n{report.write_part(name)}")
 
 
 if __name__ == "__main__":
