@@ -101,10 +101,14 @@ def test_a_topic_that_was_made_anew_is_not_read_on_though_it_reaches_further(
 
 def _make_anew(bench: TaskBench, admin: KafkaAdmin, topic: str) -> None:
     """The user's topic, `topic` on the wire: it is deleted, made and filled beyond where it ended."""
-    admin._ask(lambda client: client.delete_topics([topic]))
+    admin._ask(partial(_delete, topic))
     until(lambda: admin.partitions(TOPIC) is None, "the topic is gone")
     admin.create(TOPIC, PARTITIONS, {})
     bench.publish(range(20, 90))
+
+
+def _delete(topic: str, client: AdminClient) -> None:
+    client.delete_topics([topic])
 
 
 def _configure(resource: ConfigResource, client: AdminClient) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from shared.runtime.log import BrokerAway, FlushTimedOut, OffsetOutOfRange, SendFailed, TopicPartition
 from shared.runtime.memory_log import Fate, MemoryBroker
 from tests.conformance.log_contract import Acks, LogContract, read, write
 from tests.conformance.networks import MemoryNetwork
+from tests.conformance.task_bench import PARTITIONS, TOPIC, TaskBench
 from tests.conformance.task_contract import TaskContract
 
 TP = TopicPartition("t", 0)
@@ -23,6 +26,20 @@ class TestMemoryTasks(TaskContract):
     @pytest.fixture
     def network(self) -> MemoryNetwork:
         return MemoryNetwork()
+
+
+def test_a_topic_that_was_made_anew_is_not_read_on_though_it_reaches_further(tmp_path: Path) -> None:
+    network = MemoryNetwork()
+    bench = TaskBench(network.broker, network.client, tmp_path)
+    bench.publish(range(20))
+    bench.run_dry()
+    network.client.delete(TOPIC)
+    network.client.admin().create(TOPIC, PARTITIONS, {})
+    bench.publish(range(20, 90))
+    bench.turn_until(lambda: len(bench.process.awaited) == PARTITIONS, "its tasks stand still")
+    assert all("but that was deleted" in why for why in bench.process.awaited.values())
+    bench.assert_each_once_and_in_order(range(20))
+    bench.close()
 
 
 @pytest.fixture

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import orjson
@@ -189,7 +191,9 @@ def test_a_damaged_copy_is_told_and_the_one_before_it_is_read(
 
 def test_what_is_nowhere_is_told(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     features = f"features/compute/records.{b.SOURCE}.v1/1"
-    copies(data).keep(features, FileCopy(3, 0, b""))  # so there is a second partition
+    with closing(sqlite3.connect(":memory:")) as file:
+        file.execute("CREATE TABLE some (n)")
+        copies(data).keep(features, FileCopy(3, 0, file.serialize()))  # so there is a second partition
     found, said = records(data, capsys)
     other = TASK.removesuffix("0") + "1"
     assert found == ALL
