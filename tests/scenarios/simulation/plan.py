@@ -98,7 +98,7 @@ MEDIUM = Length(
 # Here the first version passes its gate, and turns bad.
 LONG = Length(range(25, 28), 12, 120, 140, 0.5, (Rest(0.55), Rest(0.85, RUN, 0.7), Rest(0.95, PROMOTE, 0.5)))
 MIXES = {Mix.PLAIN: 30, Mix.ENTITIES: 10, Mix.LATER: 20, Mix.POISON: 25, Mix.POISON_ON_THE_WAY: 15}
-LENGTHS = {SHORT: 84, EARLY: 6, MEDIUM: 8, LONG: 2}
+LENGTHS = {SHORT: 84, EARLY: 4, MEDIUM: 10, LONG: 2}
 INSTANCES = {1: 40, 2: 40, 3: 20}
 CLOCKS = {Clock.EVENTS: 70, Clock.WALL: 30}
 RELEASED = {None: 80, "features": 8, "serving": 6, "monitoring": 6}  # which service has its next release half-way

@@ -24,7 +24,7 @@ class Twist(StrEnum):
 
 
 CHANCES: Mapping[Twist, float] = {
-    Twist.ABSENT: 0.25, Twist.BY_ENTITY: 0.5, Twist.EVERY: 0.3, Twist.REGRESSION: 0.25, Twist.ON_REQUEST: 0.3,
+    Twist.ABSENT: 0.25, Twist.BY_ENTITY: 0.5, Twist.EVERY: 0.2, Twist.REGRESSION: 0.25, Twist.ON_REQUEST: 0.3,
 }  # fmt: skip
 
 
