@@ -18,15 +18,13 @@ from typing import Any
 import httpx
 import orjson
 
+from tests.chaos.commands import AGAIN_AFTER_S, ANSWER_WITHIN_S, Command, Person, posted
 from tests.scenarios.workload import MATURES_MS, MODEL, PAYMENTS, TRUTHS, Record
 
-SEND_EVERY_S, ASK_EVERY_S, AGAIN_AFTER_S = 0.3, 0.1, 0.1
-ANSWER_WITHIN_S = 3.0
+SEND_EVERY_S, ASK_EVERY_S = 0.3, 0.1
 ACKNOWLEDGED_WITHIN_S, VERSION_WITHIN_S = 90.0, 90.0
 REFUSED = (0, 404, 503, 507)  # it is away, not as far yet, or short of memory: another time it may be taken
 OURS = "h"  # with it begin the ids of its records; none of the stream's do
-MISSING_VERSION = 1_000_000
-PERSON = "chaos"
 
 
 class Unacknowledged(AssertionError):
@@ -42,6 +40,7 @@ class Told:
     acknowledged: set[str] = field(default_factory=set[str])
     answers: dict[str, Mapping[str, Any] | None] = field(default_factory=dict[str, "Mapping[str, Any] | None"])
     commands: set[str] = field(default_factory=set[str])  # by request id, each refused as it has to be
+    returns: dict[str, bool] = field(default_factory=dict[str, bool])  # what the person asked: whether it was refused
     ends: dict[str, int] = field(default_factory=dict[str, int])  # of the topics, as acknowledgements name them
     tried_again: int = 0
 
@@ -62,6 +61,7 @@ class HttpClient:
         self._waiting: list[Record] = []  # payments that were asked about before they are sent
         self._lock = threading.Lock()
         self._commands: list[Command] = []
+        self._person = Person(urls["console"])
         self.told = Told()
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="http client")
         self._turns: list[Future[None]] = []
@@ -69,6 +69,7 @@ class HttpClient:
     def start(self) -> None:
         for turn, every_s in ((self._send, SEND_EVERY_S), (self._question, ASK_EVERY_S)):
             self._turns.append(self._threads.submit(self._kept, turn, every_s))
+        self._person.start()
 
     def stop(self) -> None:
         """Ask nothing more; returns when each record and command is taken. Raises what made it fail."""
@@ -83,6 +84,11 @@ class HttpClient:
             if not command.answered.wait(ACKNOWLEDGED_WITHIN_S):
                 raise Unacknowledged(f"command {command.request_id} is not answered: {command.said}")
             self.told.commands.add(command.request_id)
+        self._person.over.set()
+        self._person.join(ACKNOWLEDGED_WITHIN_S)
+        if self._person.is_alive():
+            raise Unacknowledged(f"the person's last command is not answered: {self._person.said}")
+        self.told.returns |= self._person.refused
 
     def await_answer(self) -> None:
         """Return once a question was answered: in a short round the first version may come after the last strike."""
@@ -96,6 +102,8 @@ class HttpClient:
         self._given_up.set()
         for command in self._commands:
             command.answered.set()
+        self._person.over.set()
+        self._person.given_up.set()
         self._threads.shutdown()
 
     def command(self) -> Command:
@@ -157,7 +165,7 @@ class HttpClient:
         for process in processes:
             for name in ids:
                 self.told.attempts[name] = self.told.attempts.get(name, 0) + 1
-            status, said = _post(client, f"{self._urls[process]}/v1/records/{source}", body)
+            status, said = posted(client, f"{self._urls[process]}/v1/records/{source}", body)
             if status == 202:
                 self._acknowledged(ids, said)
                 return
@@ -188,7 +196,7 @@ class HttpClient:
         process = self._ask_draw.choice(["serving", "serving-1"])
         body = orjson.dumps(self._asked(now[0]))
         url = f"{self._urls[process]}/v1/models/{MODEL}/predict"
-        status, said = _post(client, url, body, {"X-Request-Id": request_id})
+        status, said = posted(client, url, body, {"X-Request-Id": request_id})
         if status == 200:
             if said["request_id"] != request_id:
                 raise AssertionError(f"{request_id} was asked, and answered is {said}")
@@ -209,36 +217,3 @@ class HttpClient:
             return self._ask_draw.choice(sent[-5:])
         amount, risk = round(self._ask_draw.expovariate(1 / 50), 2), round(self._ask_draw.gauss(0, 1), 3)
         return {"card": f"c{self._ask_draw.randrange(8)}", "at": at_ms, "amount": amount, "risk": risk}
-
-
-class Command(threading.Thread):
-    """Asked under one id until the console tells the refusal. `answered` is set then."""
-
-    def __init__(self, request_id: str, console: str) -> None:
-        super().__init__(name=f"command {request_id}", daemon=True)
-        self.request_id, self._console = request_id, console
-        self.answered = threading.Event()
-        self.said = "nothing answers"
-
-    def run(self) -> None:
-        fields = {"command": "approve", "model": MODEL, "version": MISSING_VERSION, "by": PERSON}
-        body = orjson.dumps({**fields, "request_id": self.request_id})
-        with httpx.Client(timeout=ANSWER_WITHIN_S, trust_env=False) as client:
-            while not self.answered.is_set():
-                status, said = _post(client, f"{self._console}/v1/commands", body)
-                self.said = f"{status} {said}"
-                if status == 409:
-                    self.answered.set()
-                else:
-                    time.sleep(AGAIN_AFTER_S)
-
-
-def _post(
-    client: httpx.Client, url: str, body: bytes, headers: Mapping[str, str] | None = None
-) -> tuple[int, Mapping[str, Any]]:
-    """Status and answer; 0 and why where none came back whole."""
-    try:
-        answer = client.post(url, content=body, headers={"Content-Type": "application/json", **(headers or {})})
-        return answer.status_code, orjson.loads(answer.content)
-    except (httpx.HTTPError, orjson.JSONDecodeError) as error:
-        return 0, {"error": f"{type(error).__name__}: {error}"}

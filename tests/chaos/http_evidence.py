@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from shared.contracts.control import ApproveVersion, CommandRefused
+from shared.contracts.control import ApproveVersion, CommandRefused, RollBackModel
 from shared.contracts.flow import PredictionMade, RecordAccepted
 from shared.contracts.topics import PREDICTIONS, RECORDS
 from tests.chaos.http_client import OURS, Told
@@ -91,10 +91,17 @@ def _differences(request_id: str, answer: Mapping[str, Any], made: PredictionMad
 
 def _commands(history: TopicHistory, told: Told) -> Iterator[str]:
     asked = Counter(event.request_id for _, event in history.decided(ApproveVersion))
+    returned = Counter(event.request_id for _, event in history.decided(RollBackModel))
     refused = Counter(event.request_id for _, event in history.decided(CommandRefused))
     for request_id in told.commands:
         if (asked[request_id], refused[request_id]) != (1, 1):
             yield (
                 f"command {request_id} was refused, stands {asked[request_id]} times in the log, "
                 f"and was refused there {refused[request_id]} times"
+            )
+    for request_id, was_refused in told.returns.items():
+        if returned[request_id] != 1 or (was_refused and refused[request_id] != 1):
+            yield (
+                f"command {request_id} was {'refused' if was_refused else 'answered'}, stands {returned[request_id]} "
+                f"times in the log, and was refused there {refused[request_id]} times"
             )

@@ -29,6 +29,7 @@ from shared.contracts.envelope import Message
 from shared.contracts.flow import RecordAccepted
 from shared.contracts.topics import CONTROL, RECORDS
 from shared.runtime.kafka_settings import KafkaSettings
+from tests.chaos.commands import PERSON
 from tests.chaos.http_client import HttpClient, Told
 from tests.chaos.http_evidence import contradictions, published_over_http
 from tests.chaos.launcher import PreparedServices
@@ -55,7 +56,8 @@ class Round:
     `repeated`: events that stand in a log again, or behind a gap, and count for nobody: what the faults left there.
     `awake_again`: of each owner that was thought dead, how many of these its tasks said when it woke up.
     `acknowledged`, `answered`, `commands`: records, questions and commands over HTTP; `tried_again`: records that had
-    to be sent more than once. `replaced`: versions that took the place of another one.
+    to be sent more than once. `replaced`: versions that took the place of another one. `returned`: of those that were
+    rolled back, because a person asked for the version before.
     """
 
     seed: int
@@ -75,6 +77,7 @@ class Round:
     promoted: int = 0
     replaced: int = 0
     rolled_back: int = 0
+    returned: int = 0
     repeated: int = 0
     awake_again: list[int] = field(default_factory=list[int])
     spent_s: dict[str, float] = field(default_factory=dict[str, float])
@@ -168,15 +171,16 @@ def _count(found: Round, history: TopicHistory, published: Mapping[str, int], to
         sum(1 for _ in history.events(RECORDS.of(source).name, RecordAccepted)) for source in (PAYMENTS, TRUTHS)
     )
     found.acknowledged, found.tried_again = len(told.acknowledged), told.tried_again
-    found.asked, found.answered, found.commands = len(told.answers), told.answered, len(told.commands)
+    found.asked, found.answered = len(told.answers), told.answered
+    found.commands = len(told.commands) + len(told.returns)
     found.decisions = len(history.control.entries)
     found.versions = sum(1 for _ in history.decided(VersionRegistered))
     found.rollouts = sum(1 for _ in history.decided(RolloutStarted))
     promoted = [event for _, event in history.decided(VersionPromoted)]
     found.promoted, found.replaced = len(promoted), sum(event.former is not None for event in promoted)
-    found.rolled_back = sum(1 for _ in history.decided(ModelRolledBack)) + sum(
-        event.phase is Phase.ROLLED_BACK for _, event in history.decided(RolloutEnded)
-    )
+    back = [event for _, event in history.decided(ModelRolledBack)]
+    found.returned = sum(event.by == PERSON for event in back)
+    found.rolled_back = len(back) + sum(event.phase is Phase.ROLLED_BACK for _, event in history.decided(RolloutEnded))
     found.repeated = _repeated(history)
     found.awake_again = [said_again(history, one.woke) for one in found.dealt if one.woke is not None]
 

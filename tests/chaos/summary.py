@@ -18,10 +18,11 @@ from tests.reports import Row, told
 from tests.reports import write as write_report
 
 ENOUGH_KILLS = 100  # for what a run must have met to prove anything
+MANY_KILLS = 1_000  # in a round alone no version may take the place of another
 AWAKE_A_HUNDRED = 2
 COUNTED = (
     "deaths", "published", "accepted", "acknowledged", "tried_again", "asked", "answered", "commands", "versions",
-    "rollouts", "promoted", "replaced", "rolled_back", "repeated",
+    "rollouts", "promoted", "replaced", "rolled_back", "returned", "repeated",
 )  # fmt: skip
 
 
@@ -49,6 +50,7 @@ def shortfalls(rounds: Sequence[Round]) -> list[str]:
         "versions promoted in the place of another": (total["replaced"], 1),
         "records acknowledged over HTTP": (total["acknowledged"], 1),
         "predictions answered over HTTP": (total["answered"], 1),
+        "versions rolled back because a person asked": (total["returned"], kills // MANY_KILLS),
     }
     return [
         f"{what}: {found}, and at least {least} in {kills} kills are wanted"
@@ -84,7 +86,8 @@ def show(rounds: Sequence[Round], seconds: float, terminal: Console) -> None:
     )
     terminal.print(
         f"{total['versions']} versions of a model, {total['rollouts']} rollouts, {total['promoted']} promotions "
-        f"({total['replaced']} in the place of another), {total['rolled_back']} rolled back"
+        f"({total['replaced']} in the place of another), {total['rolled_back']} rolled back "
+        f"({total['returned']} because a person asked)"
     )
     terminal.print(f"{len(failures(rounds))} failures; {seconds:.0f} s", markup=False)
     for text in shortfalls(rounds):
@@ -94,7 +97,8 @@ def show(rounds: Sequence[Round], seconds: float, terminal: Console) -> None:
 def write(rounds: Sequence[Round], seed: int, seconds: float, commit: str, into: Path | None = None) -> None:
     """The report that documents quote."""
     dealt, total, depth = _hits(rounds), _total(rounds), _depth(rounds)
-    whole = sum(one.kills for one in rounds) >= ENOUGH_KILLS
+    kills = sum(one.kills for one in rounds)
+    whole, many = kills >= ENOUGH_KILLS, kills >= MANY_KILLS
     rows = [
         _row("processes killed", total["deaths"], "processes"),
         _row("strikes", len(dealt), "strikes"),
@@ -114,7 +118,7 @@ def write(rounds: Sequence[Round], seed: int, seconds: float, commit: str, into:
         _row("events said again and skipped", total["repeated"], "events"),
         _row(
             "owners thought dead that woke up", _awake(rounds), "strikes",
-            least=sum(one.kills for one in rounds) // ENOUGH_KILLS * AWAKE_A_HUNDRED if whole else None,
+            least=kills // ENOUGH_KILLS * AWAKE_A_HUNDRED if whole else None,
         ),
         _row("of these, who said something again that was skipped", sum(map(bool, _said(rounds))), "strikes"),
         _row("versions of a model", total["versions"], "versions"),
@@ -124,6 +128,7 @@ def write(rounds: Sequence[Round], seed: int, seconds: float, commit: str, into:
             "versions promoted in the place of another", total["replaced"], "versions", least=1 if whole else None
         ),
         _row("rolled back", total["rolled_back"], "versions"),
+        _row("rolled back because a person asked", total["returned"], "versions", least=1 if many else None),
         _row("rounds", len(rounds), "rounds"),
         *(_row(str(kind), sum(one.strike.kind is kind for one in dealt), "strikes") for kind in Kind),
         *(_row(f"crash: {point}", sum(one.strike.point is point for one in dealt), "strikes") for point in Point),

@@ -77,6 +77,9 @@ def test_a_hundred_kills_that_met_too_little_fail_and_fewer_do_not() -> None:
     ]  # fmt: skip
     assert shortfalls([enough, replace(enough, dealt=[])]) == []
     assert shortfalls([Round(9, 12)]) == []
+    [found] = shortfalls([enough] * 10)
+    assert found.startswith("versions rolled back because a person asked: 0")
+    assert shortfalls([replace(enough, returned=1), *[enough] * 9]) == []
 
 
 def test_whatever_a_round_raises_is_a_violation_of_it_and_the_report_is_written(

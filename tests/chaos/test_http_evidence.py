@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import orjson
 
-from shared.contracts.control import ApproveVersion, CommandRefused
+from shared.contracts.control import ApproveVersion, CommandRefused, RollBackModel
 from shared.contracts.envelope import Event, Message, encode
 from shared.contracts.flow import PredictionMade, RecordAccepted, VersionOutput
 from shared.contracts.topics import CONTROL, PREDICTIONS, RECORDS
 from shared.runtime.log import LogRecord, TopicPartition
 from tests import builders as b
-from tests.chaos.http_client import MISSING_VERSION, Told
+from tests.chaos.commands import MISSING_VERSION
+from tests.chaos.http_client import Told
 from tests.chaos.http_evidence import contradictions
 from tests.scenarios.topic_history import TopicHistory
 from tests.scenarios.workload import MODEL, PAYMENTS, Record
@@ -99,3 +100,18 @@ def test_a_command_that_counts_twice_is_found() -> None:
     asked = ApproveVersion(model=MODEL, version=MISSING_VERSION, by="chaos", request_id="chaos-0")
     refused = CommandRefused(request_id="chaos-0", model=MODEL, reason="there is no such version")
     assert len(found(CONTROLLED, b.founded(), asked, asked, refused)) == 1
+
+
+def test_a_roll_back_that_was_answered_and_is_lost_or_counts_twice_is_found() -> None:
+    asked = RollBackModel(model=MODEL, by="chaos", request_id="chaos-back-0")
+    refused = CommandRefused(request_id="chaos-back-0", model=MODEL, reason="there is nothing to return to")
+
+    def contradicted(*events: Event, was_refused: bool) -> int:
+        told_last = {"commands": set[str](), "returns": {"chaos-back-0": was_refused}}
+        return len(found(CONTROLLED, b.founded(), *events, **told_last))
+
+    assert contradicted(asked, was_refused=False) == 0
+    assert contradicted(asked, refused, was_refused=True) == 0
+    assert contradicted(was_refused=False) == 1
+    assert contradicted(asked, asked, was_refused=False) == 1
+    assert contradicted(asked, was_refused=True) == 1

@@ -32,9 +32,11 @@ from tests.scenarios import entity_workload, test_dead_letters, test_releases
 from tests.scenarios.dying import dying
 from tests.scenarios.invariants import check
 from tests.scenarios.simulated import UNDECIDING, free, lockstep
+from tests.scenarios.simulation.twists import Twist, twisted
 from tests.scenarios.tables import replicas_hold_their_logs
 from tests.scenarios.test_simulation import decisions, history_of, outcomes
 from tests.scenarios.without_the_judge import without_the_judge
+from tests.scenarios.workload import definitions
 from tests.unit.control_plane import ControlPlane
 from tests.unit.registry.invariants import violations as control_violations
 from tests.unit.registry.test_any_order import Chaos
@@ -165,6 +167,12 @@ def when_due(workload: int) -> Iterator[Found]:
     yield from _violations(with_labels_when_due(workload))
 
 
+def with_missing_labels(seed: int) -> Iterator[Found]:
+    """The beginning of a history in which a missing label means something."""
+    *declared, model = definitions()
+    yield from _violations(free(seed, declared=[*declared, *twisted([model], [Twist.ABSENT])], count=10))
+
+
 HISTORIES: Mapping[str, Play] = {
     "free": under_faults,
     "brief": in_brief,
@@ -180,6 +188,7 @@ HISTORIES: Mapping[str, Play] = {
     "judge away": with_the_judge_away,
     "silent": of_a_silent_writer,
     "when due": when_due,
+    "missing": with_missing_labels,
 }
 
 

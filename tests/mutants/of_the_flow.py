@@ -168,6 +168,28 @@ MUTANTS = (
         falls=(19,),
     ),
     Mutant(
+        "what a missing label means is never told",
+        "8, invariant 6",
+        "Scored = joined (with a label, or `absent`) + unlabelled + unmatured.",
+        (Edit(JOIN, "        absent = rule.absent\n", "        absent = None\n"),),
+        falls=(19,),
+        histories="missing",
+    ),
+    Mutant(
+        "what a missing label means is told too early",
+        "3, an outcome",
+        "An outcome falls due at t + matures_after: no label is missing before.",
+        (
+            Edit(
+                JOIN,
+                "        SetTimer(DUE, decides_ms),\n",
+                "        SetTimer(DUE, decides_ms if rule.absent is None else max(time_ms, now_ms)),\n",
+            ),
+        ),
+        falls=(19,),
+        histories="missing",
+    ),
+    Mutant(
         "a record is forgotten before its labels have expired",
         "3, an outcome",
         "An outcome falls due at t + matures_after, and a label before expires_after revises it.",

@@ -72,19 +72,24 @@ def _control(tree: Tree, mutants: Sequence[Mutant], rows: Sequence[Row], slice_:
     return Row(f"{NO_BUG}{slice_}", caught, not found)
 
 
+def told_by(mutant: Mutant) -> str:
+    """Its name, its histories and the files that it changes: what `--only` looks at."""
+    return " ".join([mutant.name, mutant.histories, *(edit.file for edit in mutant.edits)])
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--only", default="", help="bugs whose name, file or histories hold one of these texts")
+    parser.add_argument("--only", default="", help="bugs whose name, files or histories hold one of these texts")
     parser.add_argument("--seeds", default="1-12", help="of simulated histories, such as 1-12 or 3,5")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time")
     parser.add_argument("--slice", default="1/1", help="such as 2/5: the second fifth of the list")
     options = parser.parse_args()
     part, parts = map(int, options.slice.split("/"))
     texts = options.only.split(",")
-    wanted = [m for m in MUTANTS if any(one in f"{m.name} {m.histories} {m.edits[0].file}" for one in texts)]
+    wanted = [mutant for mutant in MUTANTS if any(one in told_by(mutant) for one in texts)]
     mutants = wanted[part - 1 :: parts]
     if not mutants:
-        parser.error(f"no bug has {options.only!r} in its name, file or histories")
+        parser.error(f"no bug has {options.only!r} in its name, files or histories")
     slice_ = "".join(f", {what}" for what in (options.only, "" if parts == 1 else options.slice) if what)
     began_s, code, commit = time.perf_counter(), tried(), reports.commit()
     rows = run(mutants, options.seeds, options.jobs, slice_)

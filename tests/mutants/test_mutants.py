@@ -13,6 +13,7 @@ from tests.mutants.histories import HISTORIES
 from tests.mutants.mutant import ALIKE, REPLICAS, DoesNotApply, Edit, Mutant, planted
 from tests.mutants.of_the_clients import RULES
 from tests.mutants.planted import MUTANTS
+from tests.mutants.run import told_by
 from tests.mutants.tree import ROOT, Tree
 from tests.scenarios.invariants import INVARIANTS
 
@@ -55,6 +56,12 @@ def test_what_no_longer_fits_is_told() -> None:
     mutant = Mutant("m", "3", "It holds.", (Edit("shared/runtime/task.py", "no such text", ""),))
     with pytest.raises(DoesNotApply, match="stands 0 times"):
         planted(ROOT, mutant)
+
+
+def test_only_those_are_planted_that_change_the_file_asked_for_whichever_of_their_edits_does() -> None:
+    mutant = Mutant("m", "3", "It holds.", (Edit("shared/one.py", "a", "b"), Edit("services/two.py", "a", "b")))
+    assert all(text in told_by(mutant) for text in ("m", "brief", "one.py", "services/two"))
+    assert "three" not in told_by(mutant)
 
 
 @pytest.fixture(scope="module")

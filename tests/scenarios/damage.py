@@ -285,6 +285,24 @@ def back_without_approval() -> TopicHistory:
     return good().with_more(CONTROL_TP, [encode(b.message(event)) for event in (away, back)])
 
 
+def a_label_misread() -> TopicHistory:
+    topic = OUTCOMES.of(MODEL).name
+    read, matured = found(topic, f.OutcomeMatured, lambda event: event.status is f.LabelStatus.LABELLED)
+    return changed((read, matured), label=1.0 - float(matured.label or 0.0))
+
+
+def a_missing_label_taken_for_one() -> TopicHistory:
+    topic = OUTCOMES.of(MODEL).name
+    missing = found(topic, f.OutcomeMatured, lambda m: m.label_id is None and m.prediction.rollout_id is None)
+    return changed(missing, status=f.LabelStatus.ABSENT, label=0.0)
+
+
+def an_outcome_before_it_is_due() -> TopicHistory:
+    """Its own prediction is said to be younger than it is."""
+    read, matured = found(OUTCOMES.of(MODEL).name, f.OutcomeMatured, lambda event: event.label_id is None)
+    return changed((read, matured), scored_ms=matured.scored_ms + 1)
+
+
 def a_label_used_twice() -> TopicHistory:
     topic = OUTCOMES.of(MODEL).name
     used = [(r, m) for r, m in good().events(topic, f.OutcomeMatured) if m.label_id is not None]
@@ -377,6 +395,9 @@ DAMAGE: Mapping[str, tuple[int, Callable[[], TopicHistory | Damaged]]] = {
     "a rollout without an end": (17, a_rollout_without_an_end),
     "back without approval": (18, back_without_approval),
     "a label used twice": (19, a_label_used_twice),
+    "a label misread": (19, a_label_misread),
+    "a missing label taken for one": (19, a_missing_label_taken_for_one),
+    "an outcome before it is due": (19, an_outcome_before_it_is_due),
     "other words under a taken number": (20, a_stranger_with_a_number),
     "a stranger's words": (20, a_stranger),
 }

@@ -1,4 +1,4 @@
-"""Of outcomes: 19, which label decides: worked out once more, from the log where predictions and labels meet."""
+"""Of outcomes: 19, which label decides, and what it says: worked out once more, from the log where both meet."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from shared.contracts.definitions import Model
-from shared.contracts.flow import LabelFate, LabelObserved, LabelUnused, OutcomeMatured
+from shared.contracts.flow import (
+    LabelFate,
+    LabelObserved,
+    LabelStatus,
+    LabelUnused,
+    OutcomeMatured,
+    OutcomeRevised,
+)
 from shared.contracts.topics import JOINS, OUTCOMES
 from tests.scenarios.evidence import Evidence
 from tests.scenarios.set_aside import letters, replays
 from tests.scenarios.topic_history import TopicHistory
 
 Observed = tuple[int, LabelObserved]  # its event time, and what it says
+Value = float | str | None
 
 
 def the_newest_in_time_decides(evidence: Evidence) -> Iterator[str]:
@@ -35,6 +43,43 @@ def the_newest_in_time_decides(evidence: Evidence) -> Iterator[str]:
             if event.label_id != expected:
                 where = f"{read.tp.topic}/{read.tp.partition} offset {read.offset}"
                 yield f"{where}: record {record_id} was decided by label {event.label_id}, and {expected} is the newest"
+
+
+def what_decides_is_said(evidence: Evidence) -> Iterator[str]:
+    """19: an outcome says what its label says; without one, what the definition has a missing one mean, once it is due.
+
+    A revision says what another label says, and in place of what.
+    """
+    history = evidence.history
+    for name, model in history.definitions.models.items():
+        says = {label.label_id: label for found in _observed(history, name).values() for _, label in found}
+        in_force: dict[str, Value] = {}
+        for read, event in history.events(OUTCOMES.of(name).name, OutcomeMatured, OutcomeRevised):
+            where = f"{read.tp.topic}/{read.tp.partition} offset {read.offset}"
+            label = None if event.label_id is None else says.get(event.label_id)
+            if isinstance(event, OutcomeMatured):
+                record_id, found = event.prediction.record_id or "", (event.status, event.label)
+                expected = _outcome(label, model)
+                if read.message.time_ms < event.scored_ms + model.label.matures_after:
+                    yield f"{where}: record {record_id} was decided at {read.message.time_ms}, before it fell due"
+            else:
+                record_id, found = event.record_id, (event.before, event.label)
+                expected = in_force.get(record_id), _value(label)
+            if found != expected:
+                yield f"{where}: of record {record_id} by label {event.label_id} {found} is said, and it is {expected}"
+            in_force[record_id] = event.label
+
+
+def _outcome(label: LabelObserved | None, model: Model) -> tuple[LabelStatus, Value]:
+    if label is None and model.label.absent is not None:
+        return LabelStatus.ABSENT, model.label.absent
+    value = _value(label)
+    return LabelStatus.UNLABELLED if value is None else LabelStatus.LABELLED, value
+
+
+def _value(label: LabelObserved | None) -> Value:
+    said = None if label is None else label.value
+    return float(said) if isinstance(said, bool | int) else said
 
 
 def _deciding(observed: list[Observed], scored_ms: int, model: Model) -> str | None:

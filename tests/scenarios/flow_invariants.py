@@ -84,6 +84,8 @@ def everything_is_counted(evidence: Evidence) -> Iterator[str]:
         yield from _labels_are_counted(evidence, model)
         if model.mode == "stream":
             yield from _predictions_are_counted(evidence, model)
+        else:
+            yield from _nothing_is_streamed(history, model)
 
 
 def _intake_is_counted(history: TopicHistory, source: Source) -> Iterator[str]:
@@ -226,6 +228,19 @@ def _predictions_are_counted(evidence: Evidence, model: Model) -> Iterator[str]:
             )
     yield from _outcomes_are_counted(history, model, +(before + scored - dead["monitoring"]))
     yield from _streamed_are_told(history, model, scored, dead["monitoring"])
+
+
+def _nothing_is_streamed(history: TopicHistory, model: Model) -> Iterator[str]:
+    """A model that answers requests only costs nothing on the stream."""
+    for read, event in history.events(SCORING.of(model.name).name, InputsComputed):
+        yield f"{_at(read)}: inputs of {event.record_id} were computed for {model.name}, which answers requests only"
+    for read, event in history.events(PREDICTIONS.of(model.name).name, PredictionMade):
+        if event.origin == "stream":
+            yield f"{_at(read)}: {event.record_id} was scored by {model.name}, which answers requests only"
+
+
+def _at(read: Read) -> str:
+    return f"{read.tp.topic}/{read.tp.partition} offset {read.offset}"
 
 
 def _streamed_are_told(history: TopicHistory, model: Model, scored: Ids, dead: Ids) -> Iterator[str]:

@@ -22,7 +22,7 @@ from tests.scenarios import promotion_invariants as promotions
 from tests.scenarios import replayed_tasks as replays
 from tests.scenarios import tables
 from tests.scenarios.adopted_positions import only_what_ticks_name_is_adopted
-from tests.scenarios.decided_labels import the_newest_in_time_decides
+from tests.scenarios.decided_labels import the_newest_in_time_decides, what_decides_is_said
 from tests.scenarios.decided_order import decided_by_time_and_id
 from tests.scenarios.evidence import Check, Evidence, Violation
 from tests.scenarios.head_promises import heads_promise_what_they_have_seen
@@ -82,7 +82,12 @@ INVARIANTS: Mapping[int, Invariant] = {
     18: Invariant("a rolled-back version returns only by a new approval", (decisions.rolled_back_stays_away,)),
     19: Invariant(
         "one outcome a join id, one fate a label; the newest in time decides, and outcomes in the order of their time",
-        (predictions.each_label_has_one_fate, the_newest_in_time_decides, decided_by_time_and_id),
+        (
+            predictions.each_label_has_one_fate,
+            the_newest_in_time_decides,
+            what_decides_is_said,
+            decided_by_time_and_id,
+        ),
         Needs.ARTIFACTS,
     ),
     20: Invariant(

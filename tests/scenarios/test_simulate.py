@@ -11,20 +11,25 @@ from typing import Any
 import pytest
 
 from deploy.simulation.faults import Kind
-from shared.contracts.definitions import Clock
+from shared.contracts.definition_checks import refusals
+from shared.contracts.definitions import Clock, Model, Policy, Task
 from shared.contracts.envelope import NEVER_MS, Message
 from shared.contracts.platform import Platform
+from shared.contracts.topology import NO_DEFINITIONS
 from shared.runtime.head_task import HeadTask
 from shared.runtime.service import Service
 from shared.runtime.step import Context, Handler
 from tests.reports import DIRTY
 from tests.scenarios.acts import Define, Pass, Publish, Release, Settle, Tick
+from tests.scenarios.entity_workload import OWN_LOG_MODEL
 from tests.scenarios.simulation import __main__ as command
 from tests.scenarios.simulation import report as reports
 from tests.scenarios.simulation.history import Broken, Reached, Told, told, with_strikes
 from tests.scenarios.simulation.plan import EARLY, LONG, MEDIUM, SHORT, Mix, plan_of
 from tests.scenarios.simulation.report import ENOUGH, FAULTS, Run
 from tests.scenarios.simulation.shrink import NotBroken, shrunk
+from tests.scenarios.simulation.twists import Twist
+from tests.scenarios.workload import MODEL
 
 SLICE, WHOLE = range(1, 13), range(13, 13 + ENOUGH)
 SEED = 48  # one view, one instance, a short history: quick
@@ -81,6 +86,20 @@ def test_seeds_mix_workloads_lengths_and_instances() -> None:
     assert {plan.instances for plan in plans} == {1, 2, 3}
     assert {type(act.what) for plan in plans for act in plan.acts} >= {Publish, Tick, Pass, Define, Release, Settle}
     assert {plan.clock for plan in plans} == {*Clock}
+    assert {twist for plan in plans for twist in plan.twists} == {*Twist}
+    assert any(not plan.twists for plan in plans)
+
+
+@pytest.mark.parametrize("mix", Mix)
+def test_every_model_can_say_all_that_a_seed_has_it_say(mix: Mix) -> None:
+    plain, twisted = (replace(plan_of(SEED), mix=mix, twists=twists) for twists in ((), (*Twist,)))
+    before, after = ({one.name: one for one in plan.definitions if isinstance(one, Model)} for plan in (plain, twisted))
+    assert not refusals(NO_DEFINITIONS, twisted.definitions)
+    assert {one.label.absent for one in after.values()} == {0}
+    assert {one.label.absent for one in before.values()} == {None}
+    model = after[MODEL]
+    assert (model.task, model.retrain.policy, model.rollout.split) == (Task.REGRESSION, Policy.EVERY, "entity")
+    assert {one.name for one in after.values() if one.mode == "request"} == {OWN_LOG_MODEL} & after.keys()
 
 
 def test_the_faults_of_a_seed_written_down_give_the_same_history() -> None:

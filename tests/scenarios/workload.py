@@ -1,6 +1,7 @@
 """A seeded stream with everything that goes wrong in one: disorder, repetitions, late and bad records, slow labels.
 
-Payments of some cards, each with the truth about it later. On the way the meaning turns round: what was good is bad.
+Payments of some cards, each with the truth about it later: whether it was bad, and what it cost. On the way the meaning
+turns round: what was good is bad.
 """
 
 from __future__ import annotations
@@ -41,8 +42,10 @@ def definitions(**model: Any) -> tuple[Source | FeatureView | Model, ...]:
         "key": "payment",
         "id": "truth",
         "time": {"field": "known_at", **time},
-        "fields": {"truth": "string", "payment": "string", "bad": "boolean"},
-    }
+        "fields": {
+            "truth": "string", "payment": "string", "bad": "boolean", "loss": {"type": "number", "optional": True},
+        },
+    }  # fmt: skip
     view = {
         "name": VIEW,
         "source": PAYMENTS,
@@ -142,8 +145,8 @@ class Stream:
         name, card = f"p{self._number:04}", f"c{rng.randrange(6)}"
         amount, risk = round(rng.expovariate(1 / 50), 2), round(rng.gauss(0, 1), 3)
         record: Record = {"payment": name, "card": card, "at": at_ms, "amount": amount, "risk": risk}
-        bad = (risk + rng.gauss(0, 0.4) > 0) != self._turned(at_ms)
-        self._hold(name, at_ms, bad)
+        loss = (risk + rng.gauss(0, 0.4)) * (-1 if self._turned(at_ms) else 1)
+        self._hold(name, at_ms, loss)
         sent = [Sent(PAYMENTS, self._partition(card), record)]
         if rng.random() < 0.05:
             sent.append(sent[0])  # a client that sends twice
@@ -171,7 +174,7 @@ class Stream:
             )
         )
 
-    def _hold(self, payment: str, at_ms: int, bad: bool) -> None:
+    def _hold(self, payment: str, at_ms: int, loss: float) -> None:
         """Most truths come in time; some never, some late, some twice with another word."""
         rng, draw = self._rng, self._rng.random()
         if draw < 0.05:
@@ -179,13 +182,14 @@ class Stream:
         delay_ms = rng.randrange(MATURES_MS // 2, MATURES_MS)
         if draw < 0.10:
             delay_ms = MATURES_MS + rng.randrange(MATURES_MS)
-        self._held.append((at_ms + delay_ms, self._truth(payment, at_ms + delay_ms, bad, "a")))
+        self._held.append((at_ms + delay_ms, self._truth(payment, at_ms + delay_ms, loss, "a")))
         if draw > 0.92:
             later_ms = at_ms + delay_ms + rng.randrange(2 * MATURES_MS)
-            self._held.append((later_ms, self._truth(payment, later_ms, not bad, "b")))
+            self._held.append((later_ms, self._truth(payment, later_ms, -loss, "b")))
 
-    def _truth(self, payment: str, known_ms: int, bad: bool, which: str) -> Record:
-        return {"truth": f"{payment}{which}", "payment": payment, "known_at": known_ms, "bad": bad}
+    def _truth(self, payment: str, known_ms: int, loss: float, which: str) -> Record:
+        truth: Record = {"truth": f"{payment}{which}", "payment": payment, "known_at": known_ms}
+        return {**truth, "bad": loss > 0, "loss": round(loss, 3)}
 
     def _due(self, until_ms: int) -> Iterator[Sent]:
         due = sorted((held for held in self._held if held[0] <= until_ms), key=lambda held: (held[0], str(held[1])))

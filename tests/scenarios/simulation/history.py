@@ -14,6 +14,8 @@ from deploy.simulation.platform import SimulatedPlatform
 from deploy.simulation.world import DoesNotSettle
 from shared.contracts import control as c
 from shared.contracts.definitions import Clock
+from shared.contracts.flow import LabelStatus, OutcomeMatured
+from shared.contracts.topics import OUTCOMES
 from shared.runtime.step import Step
 from tests.scenarios.acts import play
 from tests.scenarios.invariants import INVARIANTS, check
@@ -22,6 +24,7 @@ from tests.scenarios.poison import Defect, some
 from tests.scenarios.replayed_tasks import steps_of_all
 from tests.scenarios.simulated import FITS, Altered, as_it_is
 from tests.scenarios.simulation.plan import POISONED, Plan
+from tests.scenarios.simulation.twists import Twist
 from tests.scenarios.tables import replicas_hold_their_logs
 from tests.scenarios.topic_history import TopicHistory
 
@@ -39,6 +42,11 @@ class Reached(StrEnum):
     SECOND_RUN = "a second run of a model"
     WALL = "sources by the wall clock"
     RELEASE = "a later release at work"
+    ABSENT = "a missing label that means something"
+    BY_ENTITY = "a share of entities"
+    EVERY = "a version of the fits after so many outcomes"
+    REGRESSION = "a version of a regression"
+    ON_REQUEST = "a model that answers requests only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +143,21 @@ def _reached(plan: Plan, platform: SimulatedPlatform, history: TopicHistory) -> 
         yield Reached.WALL
     if any("@" in name and process.tasks for name, process in platform.world.processes.items()):
         yield Reached.RELEASE
+    yield from _reached_by_twists(plan, history)
+
+
+def _reached_by_twists(plan: Plan, history: TopicHistory) -> Iterator[Reached]:
+    """Where what a model says beyond the workload came into play."""
+    models = history.definitions.models.values()
+    matured = (event for one in models for _, event in history.events(OUTCOMES.of(one.name).name, OutcomeMatured))
+    came_into_play = {
+        Reached.ABSENT: any(event.status is LabelStatus.ABSENT for event in matured),
+        Reached.BY_ENTITY: Twist.BY_ENTITY in plan.twists and any(history.decided(c.RolloutAdvanced)),
+        Reached.EVERY: any(event.by == "every" for _, event in history.decided(c.VersionPromoted)),
+        Reached.REGRESSION: Twist.REGRESSION in plan.twists and any(history.decided(c.VersionRegistered)),
+        Reached.ON_REQUEST: any(one.mode == "request" for one in models),
+    }
+    yield from (what for what, holds in came_into_play.items() if holds)
 
 
 def invariant(number: int) -> str:

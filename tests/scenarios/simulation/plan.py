@@ -16,6 +16,7 @@ from tests.scenarios import acts as by_events
 from tests.scenarios import by_the_wall, entity_workload, workload
 from tests.scenarios.acts import Act, Call, Release, settling
 from tests.scenarios.poison import Clerk
+from tests.scenarios.simulation.twists import Twist, twisted, twists_of
 
 T = TypeVar("T")
 Definitions = Sequence[Source | FeatureView | Model]
@@ -97,7 +98,7 @@ MEDIUM = Length(
 # Here the first version passes its gate, and turns bad.
 LONG = Length(range(25, 28), 12, 120, 140, 0.5, (Rest(0.55), Rest(0.85, RUN, 0.7), Rest(0.95, PROMOTE, 0.5)))
 MIXES = {Mix.PLAIN: 30, Mix.ENTITIES: 10, Mix.LATER: 20, Mix.POISON: 25, Mix.POISON_ON_THE_WAY: 15}
-LENGTHS = {SHORT: 84, EARLY: 6, MEDIUM: 8, LONG: 2}
+LENGTHS = {SHORT: 84, EARLY: 4, MEDIUM: 10, LONG: 2}
 INSTANCES = {1: 40, 2: 40, 3: 20}
 CLOCKS = {Clock.EVENTS: 70, Clock.WALL: 30}
 RELEASED = {None: 80, "features": 8, "serving": 6, "monitoring": 6}  # which service has its next release half-way
@@ -110,7 +111,10 @@ WEATHER = {0.3: 20, 1.0: 50, 3.0: 30}  # how much more often than usual faults s
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that a history depends on. `strikes`: exactly these faults, in place of those that the seed draws."""
+    """All that a history depends on. `strikes`: exactly these faults, in place of those that the seed draws.
+
+    `twists`: of the models in force from the beginning.
+    """
 
     seed: int
     mix: Mix
@@ -120,6 +124,7 @@ class Plan:
     clock: Clock
     opening_steps: int
     acts: tuple[Act, ...]
+    twists: tuple[Twist, ...] = ()
     strikes: tuple[Strike, ...] | None = None
 
     @property
@@ -137,7 +142,7 @@ class Plan:
             Model.written({**one.model_dump(mode="json"), "training": training})
             if isinstance(one, Model) and one.name == workload.MODEL
             else one
-            for one in declared
+            for one in twisted(declared, self.twists)
         ]
         return fitted if self.clock is Clock.EVENTS else [by_the_wall.defined(one) for one in fitted]
 
@@ -159,7 +164,8 @@ def plan_of(seed: int) -> Plan:
     acts = _acts(seed, draw, mix, length, gap, clock)
     if released is not None:
         acts.insert(further.randrange(len(acts) // 2), Act(further.randrange(gap), Release(released)))
-    return Plan(seed, mix, instances, _heavier(ALL_FAULTS, weather), length, clock, opening_steps, tuple(acts))
+    heavier, twists = _heavier(ALL_FAULTS, weather), twists_of(seed)
+    return Plan(seed, mix, instances, heavier, length, clock, opening_steps, tuple(acts), twists)
 
 
 def _one_of(draw: random.Random, shares: dict[T, int]) -> T:

@@ -1,7 +1,8 @@
 """From a failing plan to a small one that fails in the same way: delta debugging (Zeller and Hildebrandt, 2002).
 
-Instances, then faults, then what happens from outside are left out, as long as the same thing breaks. The scheduler
-draws as before, so what is left happens at the steps at which it happened; an act that is left out leaves its steps.
+Instances, what models say beyond their workload, then faults, then what happens from outside are left out, as long as
+the same thing breaks. The scheduler draws as before, so what is left happens at the steps at which it happened; an act
+that is left out leaves its steps.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ def shrunk(plan: Plan, altered: Altered = as_it_is, at_most: int = 400) -> Shrun
     while before != search.best:
         before = search.best
         search.fewer_instances()
+        search.leave_out(lambda plan: plan.twists, lambda plan, left: replace(plan, twists=tuple(left)))
         search.leave_out(lambda plan: plan.strikes or (), lambda plan, left: replace(plan, strikes=tuple(left)))
         search.leave_out(lambda plan: plan.acts, lambda plan, left: replace(plan, acts=tuple(left)), _without)
     return Shrunk(search.best, search.broken, search.histories)

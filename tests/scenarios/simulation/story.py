@@ -26,6 +26,7 @@ def story(plan: Plan, broken: Broken) -> str:
     several = "one instance" if plan.instances == 1 else f"{plan.instances} instances"
     clock = "; sources by the wall clock" if plan.clock is Clock.WALL else ""
     lines = [f"seed {plan.seed}: {plan.mix}{clock}; {several} of each service"]
+    lines += [f"  {twist}" for twist in plan.twists]
     at_steps = accumulate((act.steps for act in plan.acts), initial=plan.opening_steps)
     acts = [(at, 1, _act(act)) for at, act in zip(list(at_steps)[1:], plan.acts, strict=True)]
     sends = [strike for strike in plan.strikes or () if strike.kind is Kind.SEND]
