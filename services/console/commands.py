@@ -90,14 +90,14 @@ class ControlWriter:
         """Ask for definitions."""
         return self.write(request, derived_id(request.request_id, request.ce_type), self._process.clock.wall_ms())
 
-    def answer_to(self, position: int, answers: Callable[[Event], bool], within_s: float) -> Happened | None:
+    def answer_to(self, position: int, answers: Callable[[Message], bool], within_s: float) -> Happened | None:
         """The first event behind `position` that answers; None if it does not come within the time."""
         seen = position
 
         def look() -> Happened | None:
             nonlocal seen
             for happened in accepted(self._process, seen, self._history.newest.position):
-                if answers(happened.message.event):
+                if answers(happened.message):
                     return happened
             seen = max(seen, self._history.newest.position)
             return None
@@ -112,19 +112,21 @@ def accepted(process: Process, start: int, end: int) -> Iterable[Happened]:
             yield Happened(number, entry.message)
 
 
-def answers_definitions(request_id: str) -> Callable[[Event], bool]:
+def answers_definitions(request_id: str) -> Callable[[Message], bool]:
     """Whether an event says what became of the definitions of a request."""
 
-    def answers(event: Event) -> bool:
+    def answers(message: Message) -> bool:
+        event = message.event
         return isinstance(event, c.DefinitionsApplied | c.DefinitionsRefused) and event.request_id == request_id
 
     return answers
 
 
-def answers_command(command: ModelCommand) -> Callable[[Event], bool]:
-    """Whether an event is the effect of a command, or its refusal."""
+def answers_command(command: ModelCommand, position: int) -> Callable[[Message], bool]:
+    """Whether an event is the effect of a command that was accepted at `position`, or its refusal."""
 
-    def answers(event: Event) -> bool:
+    def answers(message: Message) -> bool:
+        event = message.event
         if isinstance(event, c.CommandRefused):
             return event.request_id == command.request_id
         if getattr(event, "model", None) != command.model:
@@ -136,8 +138,10 @@ def answers_command(command: ModelCommand) -> Callable[[Event], bool]:
                 return version == command.version
             case c.PromoteVersion(), c.VersionPromoted(version=version):
                 return version == command.version
-            case c.RollBackModel(), c.RolloutEnded() | c.ModelRolledBack() | c.VersionWithdrawn():
-                return True
+            case c.RollBackModel(), c.RolloutEnded() | c.VersionWithdrawn():
+                return message.control == position  # a rollout may have ended by itself just before
+            case c.RollBackModel(), c.ModelRolledBack():
+                return message.control >= position  # it waits until serving has the version
             case _:
                 return False
 

@@ -99,7 +99,7 @@ def router(process: Process, settings: ConsoleSettings) -> APIRouter:
         """Ask something about a model: 200 with what happened, 202 if that takes longer, 409 with why not."""
         command = _command(process, body)
         position = _written(lambda: writer.command(command))
-        answer = writer.answer_to(position, answers_command(command), settings.decision_wait_s)
+        answer = writer.answer_to(position, answers_command(command, position), settings.decision_wait_s)
         return _told(body.request_id, position, answer)
 
     @routes.post("/v1/ticks")

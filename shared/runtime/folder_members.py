@@ -9,13 +9,13 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
 from shared.contracts.errors import HeadraceError
-from shared.runtime.full_disks import room_for
+from shared.runtime.full_disks import DiskFull, room_for
 from shared.runtime.ownership import MEMBERSHIP, Members
 
 _LOOK_EVERY_S = 0.1
@@ -33,20 +33,23 @@ class InstanceTaken(HeadraceError):
 
 
 class FolderMembers:
-    """One instance's place among those that share `folder`, from the first look on."""
+    """One instance's place among those that share `folder`. Raises InstanceTaken if the name is taken.
+
+    Where the disk has no room for the lock, each look tries again.
+    """
 
     def __init__(self, folder: Path, instance: str) -> None:
         self._folder, self._instance = folder, instance
         self._lock: BinaryIO | None = None
         self._known: Members | None = None
         self._look_s = float("-inf")
+        with suppress(DiskFull):
+            self._join()
 
     def members(self) -> Members:
-        """Who is there; looks ten times a second. Raises InstanceTaken if the name is taken, and DiskFull."""
+        """Who is there; looks ten times a second. Raises InstanceTaken and DiskFull while it has no lock."""
         if self._lock is None:
-            path = self._folder / f"{self._instance}.lock"
-            with room_for(MEMBERSHIP, path):
-                self._lock = _taken(path)
+            self._join()
         now_s = time.monotonic()
         if self._known is None or now_s >= self._look_s:
             self._look_s = now_s + _LOOK_EVERY_S
@@ -58,6 +61,11 @@ class FolderMembers:
             elif told != self._known.id:
                 self._known = Members(told, names, self._known.names)
         return self._known
+
+    def _join(self) -> None:
+        path = self._folder / f"{self._instance}.lock"
+        with room_for(MEMBERSHIP, path):
+            self._lock = _taken(path)
 
     def leave(self) -> None:
         """Let go of the lock."""

@@ -77,7 +77,7 @@ class KafkaReader:
         self._proof = EndProof()
         self._wait = FetchWait(adapts=settings.embedded)
         self._positions: dict[TopicPartition, int] = {}
-        self._paused: set[TopicPartition] = set()
+        self._paused: dict[TopicPartition, float] = {}  # since when
         self._ours: dict[WirePartition, TopicPartition] = {}
         self._heard_s: dict[TopicPartition, float] = {}
         self._failures = 0
@@ -93,7 +93,7 @@ class KafkaReader:
         new = [tp for tp in positions if tp not in self._positions]
         for tp in self._positions.keys() - positions.keys():
             self._proof.forget(tp)
-            self._paused.discard(tp)
+            self._paused.pop(tp, None)
         self._positions = {tp: self._positions.get(tp, positions[tp]) for tp in positions}
         self._ours = {self._wire(tp): tp for tp in positions}
         now_s = time.monotonic()
@@ -113,7 +113,7 @@ class KafkaReader:
         """Return nothing of these logs until resumed."""
         for tp in tps:
             self._require(tp)
-            self._paused.add(tp)
+            self._paused.setdefault(tp, time.monotonic())
             if self._consumer is not None:
                 self._consumer.pause(self._wire(tp))
 
@@ -121,8 +121,9 @@ class KafkaReader:
         """Undo `pause`."""
         for tp in tps:
             self._require(tp)
-            self._paused.discard(tp)
-            self._heard_s[tp] = time.monotonic()
+            now_s = time.monotonic()
+            self._interrupted |= now_s > self._paused.pop(tp, now_s) + _INTERRUPTED_S
+            self._heard_s[tp] = now_s
             if self._consumer is not None:
                 self._consumer.resume(self._wire(tp))
 
@@ -145,6 +146,7 @@ class KafkaReader:
                 self._woken = False
             if found or proved or woken or time.monotonic() >= deadline_s:
                 self._polled_s = time.monotonic()
+                self._interrupted |= self._polled_s > deadline_s + _INTERRUPTED_S
                 return found
 
     def position(self, tp: TopicPartition) -> int:

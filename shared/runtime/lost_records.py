@@ -31,8 +31,8 @@ class ReplacedTopic(HeadraceError):
         super().__init__(
             f"{reader} has read the topic {topic} up to {position}, but that was deleted, and another of its name made "
             "since. It stands still there: what it has read and what stands there now are two logs, and are never "
-            "mixed. For a topic of yours declare a source of another name on it; one of ours has to be rebuilt, as "
-            "told in Records that are gone in docs/operations.md"
+            "mixed. Publish into a topic of another name, and declare a source of another name on that; a topic "
+            "of ours has to be rebuilt, as told in Records that are gone in docs/operations.md"
         )
 
 

@@ -89,10 +89,12 @@ class OwnedTasks:
         """Open what is this instance's, and let go what is not. `members`: None while nobody knows who is there."""
         self._waiting = {}
         for task_id, spec in specs.items():
-            if self._is_passed_on(spec) or task_id in self._refused:
+            if self._is_passed_on(spec):
                 continue
             if members is None or members.owner(spec, definitions) != self._host.instance:
                 self._let_go(spec, members)
+            elif task_id in self._refused:
+                continue
             elif task_id not in self.tasks:
                 self._try_to_open(spec, definitions, members)
             elif self.tasks[task_id].spec != spec:
@@ -159,6 +161,7 @@ class OwnedTasks:
         self._opener.forget(spec.id)
         self._full_disks.forget(spec.id)
         self._early.pop(spec.id, None)
+        self._refused.pop(spec.id, None)
         task = self.tasks.get(spec.id)
         if task is None:
             return

@@ -42,7 +42,7 @@ class Membership(Protocol):
     def members(self) -> Members | None:
         """Who is there, as far as this instance has learnt; None while it has not joined. Raises BrokerAway, DiskFull.
 
-        Never blocks.
+        Blocks for a second at most.
         """
         ...
 

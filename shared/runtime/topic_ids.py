@@ -22,7 +22,9 @@ class TopicIds:
     def begin(self, topic: str) -> str | None:
         """The id of a topic that is read from now on; None if the broker has no ids."""
         found = self._admin.topic_id(topic)
-        if self._began.setdefault(topic, found) != found:
+        if self._began.get(topic) is None:
+            self._began[topic] = found
+        elif self._began[topic] != found:
             self._doubted.add(topic)  # somebody here has read the one before it
         return found
 

@@ -100,7 +100,7 @@ def _commands(history: TopicHistory, told: Told) -> Iterator[str]:
                 f"and was refused there {refused[request_id]} times"
             )
     for request_id, was_refused in told.returns.items():
-        if returned[request_id] != 1 or (was_refused and refused[request_id] != 1):
+        if returned[request_id] != 1 or refused[request_id] != was_refused:
             yield (
                 f"command {request_id} was {'refused' if was_refused else 'answered'}, stands {returned[request_id]} "
                 f"times in the log, and was refused there {refused[request_id]} times"

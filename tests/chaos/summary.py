@@ -128,7 +128,10 @@ def write(rounds: Sequence[Round], seed: int, seconds: float, commit: str, into:
             "versions promoted in the place of another", total["replaced"], "versions", least=1 if whole else None
         ),
         _row("rolled back", total["rolled_back"], "versions"),
-        _row("rolled back because a person asked", total["returned"], "versions", least=1 if many else None),
+        _row(
+            "rolled back because a person asked", total["returned"], "versions",
+            least=kills // MANY_KILLS if many else None,
+        ),
         _row("rounds", len(rounds), "rounds"),
         *(_row(str(kind), sum(one.strike.kind is kind for one in dealt), "strikes") for kind in Kind),
         *(_row(f"crash: {point}", sum(one.strike.point is point for one in dealt), "strikes") for point in Point),

@@ -411,6 +411,32 @@ MUTANTS = (
         (Edit(FILE, "        self.is_new = not was_damaged and (", "        self.is_new = ("),),
         tests=(f"{UNIT}/test_records_expired.py::test_a_task_whose_file_was_damaged_is_not_new",),
     ),
+    Mutant(
+        "a topic that was made anew taken for the one before it",
+        "5, faults",
+        "Positions in a topic say nothing of another that has its name since.",
+        (Edit("shared/runtime/topic_ids.py", "        return now != began\n", "        return False\n"),),
+        tests=(
+            f"{UNIT}/test_records_expired.py::test_a_topic_that_was_made_anew_is_not_read_on",
+            f"{UNIT}/test_tables.py::test_a_log_that_was_deleted_and_made_anew_is_not_read_on",
+        ),
+    ),
+    Mutant(
+        "what was fetched of a topic that nobody can name is dropped",
+        "5, faults",
+        "What is not taken in is fetched again.",
+        (
+            Edit(
+                "shared/runtime/intake.py",
+                "                self._reader.seek(tp, fetched[0].offset)\n",
+                "                pass\n",
+            ),
+        ),
+        tests=(
+            f"{UNIT}/test_records_expired.py::"
+            "test_what_was_fetched_while_nobody_can_say_of_which_topic_it_is_is_fetched_again",
+        ),
+    ),
     # --- releases
     Mutant(
         "a release is taken up early",

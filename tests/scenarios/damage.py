@@ -1,4 +1,4 @@
-"""One good history, and damage to it, by the number of the invariant that each breaks, and no other."""
+"""One good history, and damage to it: see `every_damage` for which invariant each breaks, and no other."""
 
 from __future__ import annotations
 
@@ -303,6 +303,11 @@ def an_outcome_before_it_is_due() -> TopicHistory:
     return changed((read, matured), scored_ms=matured.scored_ms + 1)
 
 
+def a_revision_of_what_was_never_said() -> TopicHistory:
+    revised = found(OUTCOMES.of(MODEL).name, f.OutcomeRevised)
+    return changed(revised, before=7.0)
+
+
 def a_label_used_twice() -> TopicHistory:
     topic = OUTCOMES.of(MODEL).name
     used = [(r, m) for r, m in good().events(topic, f.OutcomeMatured) if m.label_id is not None]
@@ -360,49 +365,3 @@ def a_copy_of_a_file_that_is_no_replay() -> Damaged:
     copy.deserialize(zstandard.decompress(artifacts.read(uri)))
     copy.execute("UPDATE meta SET value = value - 1 WHERE name = 'watermark_ms'")
     return Damaged(artifacts=OtherCopy(uri, zstandard.compress(copy.serialize())), replay=True)
-
-
-DAMAGE: Mapping[str, tuple[int, Callable[[], TopicHistory | Damaged]]] = {
-    "another former champion": (1, another_former),
-    "another version approved": (2, approved_another),
-    "another artifact named": (3, another_artifact),
-    "another output": (4, another_output),
-    "windows of another entity": (5, windows_of_another),
-    "a record from nowhere": (6, a_record_that_was_never_there),
-    "a duplicate that is none": (6, a_duplicate_that_is_none),
-    "an outcome that never matured": (6, a_label_lost),
-    "control goes back": (7, control_goes_back),
-    "behind its own mark": (7, behind_its_own_mark),
-    "a watermark goes back": (7, a_watermark_goes_back),
-    "an event that no replay derives": (7, an_event_that_no_replay_derives),
-    "state of another position": (8, state_of_another_position),
-    "a step with a memory of its own": (9, a_step_with_a_memory_of_its_own),
-    "a copy with another row": (9, a_copy_with_another_row),
-    "a copy of another position": (9, a_copy_of_another_position),
-    "a copy of a file that is no replay": (9, a_copy_of_a_file_that_is_no_replay),
-    "an input from the future": (10, an_input_from_the_future),
-    "another amount archived": (10, another_amount_archived),
-    "another position archived": (10, another_position_archived),
-    "an archive of other bytes": (10, archive_of_other_bytes),
-    "two runs of one drift": (11, two_runs_of_one_drift),
-    "a run in a run": (12, a_run_in_a_run),
-    "two versions of one run": (13, two_versions_of_one_run),
-    "a version of no run": (13, a_version_of_no_run),
-    "answered against the split": (14, answered_against_the_split),
-    "a share in the shadow": (15, a_share_in_the_shadow),
-    "promoted on no outcomes": (16, promoted_on_nothing),
-    "behind its deadline": (17, behind_its_deadline),
-    "a rollout without an end": (17, a_rollout_without_an_end),
-    "back without approval": (18, back_without_approval),
-    "a label used twice": (19, a_label_used_twice),
-    "a label misread": (19, a_label_misread),
-    "a missing label taken for one": (19, a_missing_label_taken_for_one),
-    "an outcome before it is due": (19, an_outcome_before_it_is_due),
-    "other words under a taken number": (20, a_stranger_with_a_number),
-    "a stranger's words": (20, a_stranger),
-}
-
-
-def damaged(name: str) -> Damaged:
-    made = DAMAGE[name][1]()
-    return Damaged(made) if isinstance(made, TopicHistory) else made

@@ -11,10 +11,8 @@ from shared.contracts.topics import FEATURES, PREDICTIONS
 from tests.scenarios import control_invariants as decisions
 from tests.scenarios.archived_records import accepted_records
 from tests.scenarios.damage import (
-    DAMAGE,
     Damaged,
     changed,
-    damaged,
     files,
     found,
     good,
@@ -22,7 +20,9 @@ from tests.scenarios.damage import (
     played,
     promoting_verdict,
 )
+from tests.scenarios.every_damage import DAMAGE, damaged
 from tests.scenarios.evidence import Evidence
+from tests.scenarios.flow_invariants import _nothing_is_streamed
 from tests.scenarios.invariants import INVARIANTS, check, listing
 from tests.scenarios.prediction_invariants import nothing_newer_than_as_of
 from tests.scenarios.topic_history import CONTROL_TP, TopicHistory
@@ -114,3 +114,10 @@ def test_the_control_log_can_be_cut_anywhere() -> None:
         evidence = Evidence(TopicHistory({CONTROL_TP: records[:end]}))
         for one in (decisions.one_champion, decisions.one_active_run, decisions.one_version_a_run):
             assert list(one(evidence)) == []
+
+
+def test_a_model_that_answers_requests_only_is_not_scored_on_the_stream() -> None:
+    of_requests = good().definitions.models[MODEL].model_copy(update={"mode": "request"})
+    said = [line.partition(": ")[2] for line in _nothing_is_streamed(good(), of_requests)]
+    assert any(line.startswith("inputs of ") for line in said)
+    assert any(" was scored by " in line for line in said)

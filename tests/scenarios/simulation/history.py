@@ -152,7 +152,8 @@ def _reached_by_twists(plan: Plan, history: TopicHistory) -> Iterator[Reached]:
     matured = (event for one in models for _, event in history.events(OUTCOMES.of(one.name).name, OutcomeMatured))
     came_into_play = {
         Reached.ABSENT: any(event.status is LabelStatus.ABSENT for event in matured),
-        Reached.BY_ENTITY: Twist.BY_ENTITY in plan.twists and any(history.decided(c.RolloutAdvanced)),
+        Reached.BY_ENTITY: Twist.BY_ENTITY in plan.twists
+        and any(event.share > 0 for _, event in history.decided(c.RolloutAdvanced)),
         Reached.EVERY: any(event.by == "every" for _, event in history.decided(c.VersionPromoted)),
         Reached.REGRESSION: Twist.REGRESSION in plan.twists and any(history.decided(c.VersionRegistered)),
         Reached.ON_REQUEST: any(one.mode == "request" for one in models),

@@ -77,7 +77,6 @@ def test_instances_in_a_folder_know_each_other(tmp_path: Path) -> None:
 
 def test_the_same_names_again_are_another_membership(tmp_path: Path) -> None:
     first, second = FolderMembers(tmp_path, "0"), FolderMembers(tmp_path, "1")
-    second.members()
     eventually(lambda: len(first.members().names) == 2, 5, "both")
     before = first.members().id
     second.leave()
@@ -90,20 +89,18 @@ def test_the_same_names_again_are_another_membership(tmp_path: Path) -> None:
 
 def test_two_processes_cannot_be_one_instance(tmp_path: Path) -> None:
     first = FolderMembers(tmp_path, "0")
-    first.members()
     with pytest.raises(InstanceTaken, match="HEADRACE_INSTANCE"):
-        FolderMembers(tmp_path, "0").members()
+        FolderMembers(tmp_path, "0")
     first.leave()
 
 
 def test_an_instance_waits_for_room_for_its_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    members = FolderMembers(tmp_path, "0")
-
     def full(_: Path) -> BinaryIO:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
         patched.setattr(folder_members, "_taken", full)
+        members = FolderMembers(tmp_path, "0")
         with pytest.raises(DiskFull, match=r"its place among the instances of its service: .*0\.lock"):
             members.members()
     assert members.members().names == ("0",)
@@ -113,7 +110,7 @@ def test_an_instance_waits_for_room_for_its_lock(tmp_path: Path, monkeypatch: py
 def test_a_killed_instance_is_gone_and_a_frozen_one_is_not(tmp_path: Path) -> None:
     other = python(
         "import sys, time; from pathlib import Path; from shared.runtime.folder_members import FolderMembers\n"
-        "one = FolderMembers(Path(sys.argv[1]), '1'); one.members(); print('there', flush=True); time.sleep(60)",
+        "members = FolderMembers(Path(sys.argv[1]), '1'); print('there', flush=True); time.sleep(60)",
         tmp_path,
     )
     assert other.stdout is not None

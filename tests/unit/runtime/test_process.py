@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from shared.runtime import process as runtime
 from shared.runtime.full_disks import TRY_EVERY_S, DiskFull
 from shared.runtime.head_task import HeadTask
 from shared.runtime.log import BrokerAway, TopicPartition
+from shared.runtime.ownership import Members
 from shared.runtime.process import Process
 from shared.runtime.service import Service
 from shared.runtime.snapshot import Rests, snapshot
@@ -325,3 +327,20 @@ def test_a_wall_tick_waits_for_what_lies_in_the_backlog() -> None:
         shown.append((head.position, head.watermark_ms - b.T0_MS))
     assert all(watermark_ms == -5_000 for position, watermark_ms in shown if position < 3)
     assert shown[-1] == (3, 55_000)
+
+
+def test_a_process_waits_for_room_for_its_place_among_the_instances(bench: Bench) -> None:
+    bench.started()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(bench.membership, "members", _no_room)
+        bench.turn(5)
+        assert bench.process.tasks == {}
+        assert "No space left" in bench.process.awaited["its place among the instances of its service"]
+    bench.clock.pass_ms(round(TRY_EVERY_S * 1_000))
+    bench.turn(5)
+    assert TASK in bench.process.tasks
+    assert bench.process.awaited == {}
+
+
+def _no_room() -> Members:
+    raise DiskFull("its place", None, OSError(errno.ENOSPC, "No space left on device"))
