@@ -1,4 +1,4 @@
-"""When a reader over Kafka says that a topic may have gone and come again: wherever nobody asked for it for a moment."""
+"""When a reader over Kafka says that a topic may have gone and come again: where nobody asked for it for a moment."""
 
 from __future__ import annotations
 
