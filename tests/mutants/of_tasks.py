@@ -37,6 +37,11 @@ MUTANTS = (
         (
             Edit(
                 FILE,
+                "from shared.runtime.full_disks import room_for\n",
+                "from shared.runtime.full_disks import DiskFull, room_for\n",
+            ),
+            Edit(
+                FILE,
                 "        with self._room():\n            self._commit(changes)\n",
                 "        try:\n            with self._room():\n                self._commit(changes)\n"
                 "        except DiskFull:\n            changes.outbox = []\n            raise\n",
@@ -417,8 +422,8 @@ MUTANTS = (
         "Positions in a topic say nothing of another that has its name since.",
         (Edit("shared/runtime/topic_ids.py", "        return now != began\n", "        return False\n"),),
         tests=(
-            f"{UNIT}/test_records_expired.py::test_a_topic_that_was_made_anew_is_not_read_on",
-            f"{UNIT}/test_tables.py::test_a_log_that_was_deleted_and_made_anew_is_not_read_on",
+            f"{UNIT}/test_records_expired.py::test_a_topic_that_was_made_anew_is_not_read_on[False-6]",
+            f"{UNIT}/test_tables.py::test_a_log_that_was_deleted_and_made_anew_is_not_read_on[False-9]",
         ),
     ),
     Mutant(
