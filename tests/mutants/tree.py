@@ -101,7 +101,7 @@ class Tree:
         failed = self.failed(tests, limit_s)
         wrong = [f"{name}: {said}" for name, said in failed.items() if not said.startswith(ASSERTED)]
         named = [test.rpartition("::")[2] for test in tests]
-        missing = [name for name in named if not any(one.partition("[")[0] == name for one in failed)]
+        missing = [name for name in named if not any(name in (one, one.partition("[")[0]) for one in failed)]
         if wrong or missing:
             return None, ", ".join(missing), "; ".join(wrong)
         return "test", ", ".join(named), next(iter(failed.values()))
