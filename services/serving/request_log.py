@@ -15,7 +15,7 @@ from shared.contracts.flow import PredictionMade
 from shared.contracts.identity import derived_id, record_cause
 from shared.contracts.topics import PREDICTIONS
 from shared.contracts.trace_context import begun, carried_on
-from shared.runtime.full_disks import DiskFull, room_for
+from shared.runtime.full_disks import room_for
 from shared.runtime.partitioning import partition_of
 from shared.runtime.process import Process
 from shared.runtime.service import WakingExecutor
@@ -124,7 +124,7 @@ class RequestLog:
         file = self._file or self._open()
         if log_id is None or file is None:
             return
-        if not self._bound and not self._bind(file, log_id):
+        if not self._bound and not self._process.full_disks.attempt(WHAT, lambda: self._bind(file, log_id)):
             return
         self._send(file)
         self._forget(file)
@@ -153,18 +153,10 @@ class RequestLog:
             self._file.close()
 
     def _open(self) -> RequestFile | None:
-        disks = self._process.full_disks
-        if disks.rests(WHAT):
-            return None
-        try:
-            with room_for(WHAT, self._path):
-                self._file = RequestFile(self._path)
-        except DiskFull as full:
-            disks.full(WHAT, full)
+        self._file = self._process.full_disks.attempt(WHAT, self._opened)
+        if self._file is None:
             self._closed_for = "there is no room for their log; ask again later"
-            return None
-        disks.written(WHAT)
-        if self._file.set_aside is not None:
+        elif self._file.set_aside is not None:
             log.error(
                 "the log of requests was damaged and is set aside; what was answered over HTTP and not yet sent to "
                 "Kafka stands nowhere else",
@@ -172,17 +164,13 @@ class RequestLog:
             )  # fmt: skip
         return self._file
 
+    def _opened(self) -> RequestFile:
+        with room_for(WHAT, self._path):
+            return RequestFile(self._path)
+
     def _bind(self, file: RequestFile, log_id: str) -> bool:
-        disks = self._process.full_disks
-        if disks.rests(WHAT):
-            return False
-        try:
-            with room_for(WHAT, self._path):
-                file.bind(log_id)
-        except DiskFull as full:
-            disks.full(WHAT, full)
-            return False
-        disks.written(WHAT)
+        with room_for(WHAT, self._path):
+            file.bind(log_id)
         self._bound = True
         return True
 

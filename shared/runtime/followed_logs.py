@@ -128,7 +128,7 @@ class FollowedLogs:
             raise Wait("control.v1 is read to its end first: it names the newest copy")
         copies, topic_id = table.copies(tp, platform), self._topic_ids.begin(tp.topic)
         if topic_id and any(copy.topic_id not in (None, topic_id) for copy in copies):
-            raise ReplacedTopic(self._who, tp.topic, copies[-1].position)
+            raise ReplacedTopic(self.who, tp.topic, copies[-1].position)
         start = self._starts.start(tp, copies, lambda: self._reader.beginning(tp))
         table.begin(tp, start.rows)
         self._followed[tp] = _Followed(Acceptance(last=start.sequences), start.position, start.position, topic_id)
@@ -148,7 +148,7 @@ class FollowedLogs:
     def refuse(self, topic: str) -> None:
         """The topic is another than the one that was followed: what is known of it stays, and nothing is read on."""
         for tp in [tp for tp in self._followed if tp.topic == topic]:
-            self._refuse(tp, ReplacedTopic(self._who, topic, self._followed.pop(tp).position))
+            self._refuse(tp, ReplacedTopic(self.who, topic, self._followed.pop(tp).position))
 
     def _refuse(self, tp: TopicPartition, replaced: ReplacedTopic) -> None:
         log.error(str(replaced), error=type(replaced).__name__, partition=tp.partition)
@@ -158,7 +158,8 @@ class FollowedLogs:
             self._unread[tp] = str(replaced)
 
     @property
-    def _who(self) -> str:
+    def who(self) -> str:
+        """Its name in what is said of a log that nobody but it reads."""
         return f"{self._name}, which follows it,"
 
     def _tables(self, tp: TopicPartition) -> list[TableReader]:

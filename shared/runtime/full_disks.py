@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -17,6 +18,7 @@ from shared.contracts.errors import HeadraceError
 
 log = structlog.get_logger()
 TRY_EVERY_S = 1.0
+Found = TypeVar("Found")
 
 
 class DiskFull(HeadraceError):
@@ -52,6 +54,18 @@ class FullDisks:
     def said(self) -> Mapping[str, str]:
         """Why each of them rests."""
         return {what: said for what, (_, said) in self._full.items()}
+
+    def attempt(self, what: str, act: Callable[[], Found]) -> Found | None:
+        """What `act` gives; None where it rests, or finds no room (raises DiskFull) and rests from now on."""
+        if self.rests(what):
+            return None
+        try:
+            found = act()
+        except DiskFull as full:
+            self.full(what, full)
+            return None
+        self.written(what)
+        return found
 
     def rests(self, what: str) -> bool:
         """Whether it is not yet to be tried."""

@@ -26,10 +26,10 @@ class Intake:
     """
 
     def __init__(
-        self, name: str, ports: Ports, history: ControlHistory, owned: OwnedTasks, followed: FollowedLogs,
+        self, ports: Ports, history: ControlHistory, owned: OwnedTasks, followed: FollowedLogs,
         passed_over: Callable[[DamagedBatch], None],
     ) -> None:  # fmt: skip
-        self._name, self._history, self._owned, self._followed = name, history, owned, followed
+        self._history, self._owned, self._followed = history, owned, followed
         self._reader, self._admin, self._topic_ids = ports.reader, ports.admin, ports.topic_ids
         self._passed_over = passed_over
         self.waiting: dict[str, str] = {}
@@ -121,7 +121,7 @@ class Intake:
 
     def _reads(self, tp: TopicPartition) -> str:
         task = self._owned.by_log.get(tp)
-        return f"{self._name}, which follows it," if task is None else task.spec.id
+        return self._followed.who if task is None else task.spec.id
 
     def _require_whole(self, tp: TopicPartition, fetched: list[LogRecord]) -> None:
         """A log of ours has no holes; users' topics may be compacted, or hold transactions. Raises RecordsExpired."""

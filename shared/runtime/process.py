@@ -73,7 +73,7 @@ class Process:
             service.name, self.followers, self.raw_followers, self.reader, starts, topic_ids,
             lambda: self.intake.decided,
         )  # fmt: skip
-        self.intake = Intake(service.name, ports, self.history, self.owned, self.followed, host.passed_over)
+        self.intake = Intake(ports, self.history, self.owned, self.followed, host.passed_over)
         self.workers = [make(self) for make in service.workers]
 
     def _copies(self) -> Copies:
@@ -104,12 +104,13 @@ class Process:
     def reconcile(self) -> bool:
         """Open tasks and followed logs that the newest definitions call for, as soon as their topics are there."""
         definitions = self.history.newest.definitions
-        if self.history.log_id is None:
+        log_id = self.history.log_id
+        if log_id is None:
             return False
-        if not self._bound_files and not self._bind_files(self.history.log_id):
+        if not self._bound_files and not self.full_disks.attempt(FOLDER, lambda: self._bind_files(log_id)):
             return False
         self._declare_release()
-        members = self._who_is_there()
+        members = self.full_disks.attempt(MEMBERSHIP, self._membership.members)
         changed = definitions is not self._definitions or members != self._members
         waiting = self._waiting or self.intake.waiting or self.owned.waiting
         if not changed and not (waiting and self.clock.now_s() >= self._next_look_s):
@@ -132,26 +133,8 @@ class Process:
         self._definitions, self._members = definitions, members
         return changed or self.intake.at_work() != before
 
-    def _who_is_there(self) -> Members | None:
-        if self.full_disks.rests(MEMBERSHIP):
-            return None
-        try:
-            members = self._membership.members()
-        except DiskFull as full:
-            self.full_disks.full(MEMBERSHIP, full)
-            return None
-        self.full_disks.written(MEMBERSHIP)
-        return members
-
     def _bind_files(self, log_id: str) -> bool:
-        if self.full_disks.rests(FOLDER):
-            return False
-        try:
-            self._host.files.bind(log_id)
-        except DiskFull as full:
-            self.full_disks.full(FOLDER, full)
-            return False
-        self.full_disks.written(FOLDER)
+        self._host.files.bind(log_id)
         self._bound_files = True
         return True
 
