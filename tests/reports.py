@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 ROOT = Path(__file__).resolve().parents[1]
 REPORTS = ROOT / "build" / "reports"
@@ -55,7 +55,7 @@ class Report:
     def __init__(self, target: str, seed: int) -> None:
         self._target, self._seed, self._began_s, self._commit = target, seed, time.monotonic(), commit()
         self._rows: list[Row] = []
-        self._held = _of_commit(target, self._commit)
+        self._held = held(REPORTS / f"{target}.json", "commit", self._commit)
 
     def add(self, *rows: Row) -> None:
         """Print them, and keep them for the file."""
@@ -87,10 +87,10 @@ def joined(before: Mapping[str, Any] | None, part: str, now: Mapping[str, Any]) 
     return {**now, "seconds": round(sum(one["seconds"] for one in parts.values()), 1), "rows": rows, "parts": parts}
 
 
-def _of_commit(target: str, commit: str) -> dict[str, Any] | None:
-    """What earlier runs on this commit left. A tree with changes is that of none: each run on it begins anew."""
-    held = read(REPORTS / f"{target}.json")
-    return held if held is not None and held["commit"] == commit and not commit.endswith(DIRTY) else None
+def held(file: Path, by: Literal["commit", "code"], name: str) -> dict[str, Any] | None:
+    """What earlier runs on this commit, or this code, left. A tree with changes is that of none: each begins anew."""
+    found = read(file)
+    return found if found is not None and found.get(by) == name and not name.endswith(DIRTY) else None
 
 
 def told(

@@ -52,10 +52,9 @@ def line(row: Row, width: int) -> str:
 
 
 def joined(before: Mapping[str, Any] | None, run: Run) -> dict[str, Any]:
-    """The report of a run, with what others on the same code found before. A tree with changes begins anew."""
-    adds_up = before is not None and before["code"] == run.code and not run.code.endswith(reports.DIRTY)
-    kept = {row["name"]: row for row in before["rows"]} if before is not None and adds_up else {}
-    seconds = before["seconds"] if before is not None and adds_up else 0.0
+    """The report of a run, with what others on the same code found before."""
+    kept = {row["name"]: row for row in before["rows"]} if before is not None else {}
+    seconds = before["seconds"] if before is not None else 0.0
     rows = [*{**kept, **{row.name: _told(row) for row in run.rows}}.values()]
     return {**reports.told("mutants", run.commit, run.seeds, seconds + run.seconds, rows), "code": run.code}
 
@@ -72,7 +71,7 @@ def _told(row: Row) -> dict[str, str | float | bool]:
 
 def write(run: Run, file: Path = REPORT) -> dict[str, Any]:
     """As every proof does; what stands there now."""
-    report = joined(reports.read(file), run)
+    report = joined(reports.held(file, "code", run.code), run)
     reports.write(report, file)
     return report
 

@@ -37,9 +37,7 @@ def test_runs_on_the_same_code_add_up_and_the_later_word_counts(tmp_path: Path) 
     assert report["seconds"] == 20.0
 
 
-def test_a_run_of_other_code_or_of_a_tree_with_changes_begins_anew() -> None:
-    before = joined(None, run(CAUGHT))
-    assert [row["name"] for row in joined(before, run(MISSED, code="def"))["rows"]] == ["two"]
-    changed = joined(before, run(MISSED, code=f"abc{DIRTY}"))
-    assert [row["name"] for row in changed["rows"]] == ["two"]
-    assert [row["name"] for row in joined(changed, run(CAUGHT, code=f"abc{DIRTY}"))["rows"]] == ["one"]
+def test_a_run_of_other_code_or_of_a_tree_with_changes_begins_anew(tmp_path: Path) -> None:
+    file = tmp_path / "mutants.json"
+    for row, code in ((CAUGHT, "abc"), (MISSED, "def"), (CAUGHT, f"def{DIRTY}"), (MISSED, f"def{DIRTY}")):
+        assert [told["name"] for told in write(run(row, code=code), file)["rows"]] == [row.name]

@@ -146,7 +146,7 @@ def written(run: Run) -> tuple[Path, Total]:
     """
     with _alone():
         file, code = FOLDER / "simulate.json", _played_code()
-        total = _before(file, code) or Total(code)
+        total = _held(file, code) or Total(code)
         total.add(run)
         return reports.write(_report(total), file), total
 
@@ -160,9 +160,9 @@ def _alone() -> Generator[None]:
         yield
 
 
-def _before(file: Path, code: str) -> Total | None:
-    held = reports.read(file)
-    if code.endswith(reports.DIRTY) or held is None or held.get("code") != code:
+def _held(file: Path, code: str) -> Total | None:
+    held = reports.held(file, "code", code)
+    if held is None:
         return None
     kept: dict[str, Any] = {**held["so far"]}
     kept |= {name: Counter(kept[name]) for name in ("struck", "reached")}
