@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from concurrent.futures import wait
 from itertools import islice
 
+import structlog
+
 from shared.contracts.control import ReleaseDeclared
 from shared.contracts.topics import CONTROL, REJECTED, dead_letters
 from shared.contracts.topology import Definitions
@@ -30,8 +32,9 @@ from shared.runtime.table_copies import TableCopies
 from shared.runtime.table_starts import TableStarts
 from shared.runtime.task import Task
 from shared.runtime.topic_ids import TopicIds
-from shared.runtime.written_topics import WrittenTopics
+from shared.runtime.written_topics import WrittenTopics, WrongPartitions
 
+log = structlog.get_logger()
 FOLDER = "the folder of its tasks"
 LARGEST_OUTBOX = 5_000  # beyond it a task's input pauses
 
@@ -119,14 +122,21 @@ class Process:
         # Known only once all is done: what a broker that goes away leaves undone is done by the next call.
         self._definitions = None
         specs = {spec.id: spec for spec in definitions.tasks if spec.service == self.service.name}
-        self._waiting = {}
+        said, self._waiting = self._waiting, {}
         self.intake.waiting.clear()
         before = self.intake.at_work()
         if members is None:
             self._waiting["group"] = "this instance joins the others of its service"
         for spec in specs.values():
-            self.topics.ensure(spec, definitions)
-        self.owned.take_up(specs, definitions, members)
+            try:
+                self.topics.ensure(spec, definitions)
+            except WrongPartitions as wrong:
+                self._waiting[spec.id] = str(wrong)
+                if spec.id not in said:
+                    log.error(str(wrong), error=type(wrong).__name__, task=spec.id)
+        # A task that is open goes on, or is handed over, as it would.
+        able = {task: spec for task, spec in specs.items() if task not in self._waiting or task in self.tasks}
+        self.owned.take_up(able, definitions, members)
         self._waiting |= self.followed.open(self.history.newest, self.admin.partitions)
         if self.intake.at_work() != self.intake.assigned_for:
             self.intake.assign()

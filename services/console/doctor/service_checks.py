@@ -34,6 +34,10 @@ _REASONS = (
         "joins the others", "an instance that is not in its group does no work",
         "check HEADRACE_SHARE of all its instances, and, in a group, that the broker answers",
     ),
+    (
+        "its definition says", "the tasks that write the topic do not begin; all others go on",
+        "declare it under a new name with as many partitions as it has, or delete the topic",
+    ),
     ("registry", "nothing begins before the platform is founded", "start the registry"),
 )  # fmt: skip
 _OTHERWISE = ("its work stands still meanwhile", "see the log of the service, and docs/operations.md")

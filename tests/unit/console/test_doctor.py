@@ -37,6 +37,7 @@ from shared.runtime.log import TopicPartition
 from shared.runtime.snapshot import snapshot
 from shared.runtime.task_file import Changes
 from shared.runtime.task_folder import TaskFolder
+from shared.runtime.written_topics import WrongPartitions
 from tests import builders as b
 from tests.unit.console.running import LOG_ID, RunningPlatform
 from tests.unit.console.test_dead_letters import Defect
@@ -255,6 +256,15 @@ def test_a_table_that_waits_for_its_copy_is_no_task_that_waits_for_its_file(pati
     assert finding.happened.startswith(f"{table} waits: ")
     assert "part of a table" in finding.matters
     assert "declare the view under a new name" in finding.mend
+
+
+def test_a_task_that_waits_for_a_topic_with_other_partitions_is_told_how_to_have_them(patient: Patient) -> None:
+    facts = look(patient.where, 0.0)
+    waits = {ACCEPT_TASK: str(WrongPartitions("orders", 4, 1))}
+    waiting = {name: replace(one, reasons=waits) for name, one in facts.services.items() if name == "ingestion"}
+    [finding] = services(replace(facts, services=waiting, before=waiting))
+    assert "has 4 partitions" in finding.happened
+    assert "as many partitions as it has" in finding.mend
 
 
 def test_a_task_of_nobody_and_one_of_two(patient: Patient) -> None:

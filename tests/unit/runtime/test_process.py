@@ -23,7 +23,6 @@ from shared.runtime.service import Service
 from shared.runtime.snapshot import Rests, snapshot
 from shared.runtime.step import Step
 from shared.runtime.task_folder import TaskFolder
-from shared.runtime.written_topics import WrongPartitions
 from tests import builders as b
 from tests.unit.runtime.process_bench import CONTROL_TP, JOINS_TP, STEPS, TASK, Bench, Followed
 from tests.unit.runtime.test_head_task import HEAD
@@ -128,14 +127,16 @@ def test_what_a_broker_that_went_away_left_unopened_is_opened_later_though_its_d
     assert {spec.id for spec in b.definitions().tasks if spec.service == "monitoring"} == process.tasks.keys()
 
 
-def test_a_topic_with_another_partition_count_is_an_error() -> None:
+def test_a_topic_with_another_partition_count_stops_none_but_the_tasks_that_write_it() -> None:
     bench = Bench()
     bench.broker.admin().create(OUTCOMES_TOPIC.name, 3, {})
     bench.broker.admin().create(CONTROL.name, 1, {})
     for record in control_log():
         bench.broker.append(CONTROL_TP, record.key, record.value, record.headers)
-    with pytest.raises(WrongPartitions, match="has 3 partitions"):
-        bench.turn()
+    bench.turn(5)
+    assert bench.process.tasks
+    assert TASK not in bench.process.tasks
+    assert "has 3 partitions" in bench.process.awaited[TASK]
 
 
 def test_records_are_taken_published_and_acknowledged(bench: Bench) -> None:
