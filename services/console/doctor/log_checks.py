@@ -52,7 +52,7 @@ def topics(facts: Facts) -> Iterator[Finding]:
         elif found is not None and found != expected:
             yield Finding(
                 Check.TOPICS, topic, f"it has {found} partitions, the definitions say {expected}",
-                "the service that writes it stops, for keys would lie where nobody looks for them",
+                "the tasks that write it do not begin, for keys would lie where nobody looks for them",
                 f"declare the source under a new name with `partitions: {found}`, or delete the topic",
             )  # fmt: skip
 
