@@ -61,7 +61,9 @@ def service() -> Service:
 
 def found(broker: KafkaBroker) -> None:
     """Write `control.v1`: the founding, and definitions that call for the one task."""
-    broker.admin().create(CONTROL.name, 1, {})
+    admin = broker.admin()
+    admin.create(CONTROL.name, 1, {})
+    admin.close()
     write(broker, CONTROL_TP, decided())
 
 
