@@ -122,8 +122,10 @@ class Total(_Counts):
 
 def table(run: Run) -> str:
     """For people."""
-    lines = [f"{'fault':<32} {'struck':>12}", *(f"{fault:<32} {run.struck[fault]:>12,}" for fault in FAULTS)]
-    lines += ["", f"{'histories with':<32} {'of them':>12}", *(f"{w:<32} {run.reached[w]:>12,}" for w in Reached)]
+    wide = max(map(len, [*FAULTS, *Reached]))
+    lines = [f"{'fault':<{wide}} {'struck':>12}", *(f"{fault:<{wide}} {run.struck[fault]:>12,}" for fault in FAULTS)]
+    lines += ["", f"{'histories with':<{wide}} {'of them':>12}"]
+    lines += [f"{way:<{wide}} {run.reached[way]:>12,}" for way in Reached]
     each = run.cpu_each_s
     said = f"{run.histories:,} histories, {run.records:,} records in their logs, {len(run.failing)} failing"
     speed = f"{run.wall_s:.0f} s, {run.a_second:.2f} histories a second, {each:.2f} s of CPU each"
