@@ -19,6 +19,7 @@ from deploy.local.data_folder import DataFolder
 from deploy.local.definitions_in_force import definitions_in_force, put_in_force
 from deploy.local.options import BrokerKind
 from deploy.local.platform_environment import Ports, any_free_ports, environment, ports_from, process_names
+from deploy.local.readiness import Unready, look
 from deploy.local.running_platform import RunningPlatform
 from deploy.local.supervised_process import ProcessSpec
 from deploy.local.supervisor import ProcessesFailed, Supervisor
@@ -29,6 +30,7 @@ from shared.runtime.settings import STOPPED_FOR_GOOD
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_TIMEOUT_S = 90.0
+AT_WORK_AFTER_S = 30.0
 _LOOK_EVERY_S = 0.1
 
 
@@ -198,31 +200,33 @@ class LocalPlatform:
         return supervisor
 
     def _await_ready(self, ports: Ports) -> None:
-        """All start side by side: most of it is imports."""
+        """All start side by side: most of it is imports. One that says what it waits for is not waited for long."""
         began_s = time.monotonic()
-        waits = dict.fromkeys(process_names(self._instances), "it does not answer yet")
+        waits = dict.fromkeys(process_names(self._instances), Unready("it does not answer yet"))
         with httpx.Client(timeout=2.0, trust_env=False) as client:
             while waits:
                 for name in list(waits):
-                    waits[name] = _not_ready(client, f"{ports.urls[name]}/readyz")
-                    if not waits[name]:
-                        del waits[name]
-                        seconds = round(time.monotonic() - began_s, 1)
-                        self._show(f"{name} is ready ({seconds} s)")
-                        self._tell("service_ready", service=name, seconds=seconds)
+                    unready = look(client, f"{ports.urls[name]}/readyz")
+                    if unready is not None:
+                        waits[name] = unready
+                        continue
+                    del waits[name]
+                    seconds = round(time.monotonic() - began_s, 1)
+                    self._show(f"{name} is ready ({seconds} s)")
+                    self._tell("service_ready", service=name, seconds=seconds)
                 self.raise_if_failed()
-                if waits and time.monotonic() - began_s > READY_TIMEOUT_S:
-                    said = "; ".join(f"{name}: {reason}" for name, reason in waits.items())
-                    raise ProcessesFailed(
-                        f"not ready after {READY_TIMEOUT_S:.0f} s: {said}. Logs are in {self.data / 'logs'}"
-                    )
+                if waits and self._go_on_without(waits, time.monotonic() - began_s):
+                    return
                 time.sleep(_LOOK_EVERY_S)
 
-
-def _not_ready(client: httpx.Client, url: str) -> str:
-    """Empty once it is ready, else what it answered."""
-    try:
-        answer = client.get(url)
-    except httpx.HTTPError as error:
-        return f"{url} does not answer: {error}"
-    return "" if answer.status_code == 200 else f"{url} answered {answer.text[:500]}"
+    def _go_on_without(self, waits: Mapping[str, Unready], after_s: float) -> bool:
+        """Whether all that is not ready is at work but for something that a person has to mend. Raises in the end."""
+        if after_s > AT_WORK_AFTER_S and all(unready.at_work for unready in waits.values()):
+            for name, unready in waits.items():
+                self._show(f"{name} is not ready: {unready.why}. All else goes on; headrace doctor says how to mend it")
+                self._tell("service_not_ready", service=name, reasons=unready.why)
+            return True
+        if after_s > READY_TIMEOUT_S:
+            said = "; ".join(f"{name}: {unready.why}" for name, unready in waits.items())
+            raise ProcessesFailed(f"not ready after {READY_TIMEOUT_S:.0f} s: {said}. Logs are in {self.data / 'logs'}")
+        return False

@@ -80,8 +80,10 @@ def _unready(process: Process, source: str) -> JSONResponse | None:
     if source not in platform.definitions.sources:
         known = ", ".join(sorted(platform.definitions.sources))
         return _error(404, f"source {source!r} is not declared; declared are {known}")
-    if platform.definitions.sources[source].topic_name not in process.topics.there:
-        return _error(503, f"the topic of source {source!r} is being made: try again in a second")
+    topic = platform.definitions.sources[source].topic_name
+    if topic not in process.topics.there:
+        wrong = process.topics.wrong.get(topic)
+        return _error(503, wrong or f"the topic of source {source!r} is being made: try again in a second")
     return None
 
 

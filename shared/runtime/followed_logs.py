@@ -146,9 +146,16 @@ class FollowedLogs:
         return True
 
     def refuse(self, topic: str) -> None:
-        """The topic is another than the one that was followed: what is known of it stays, and nothing is read on."""
+        """The topic is another than the one that was followed: what is known of it stays, and nothing is read on.
+
+        Where nothing was read, it is begun anew.
+        """
         for tp in [tp for tp in self._followed if tp.topic == topic]:
-            self._refuse(tp, ReplacedTopic(self.who, topic, self._followed.pop(tp).position))
+            followed = self._followed.pop(tp)
+            if followed.position == followed.began:
+                self._reading.pop(tp, None)
+            else:
+                self._refuse(tp, ReplacedTopic(self.who, topic, followed.position))
 
     def _refuse(self, tp: TopicPartition, replaced: ReplacedTopic) -> None:
         log.error(str(replaced), error=type(replaced).__name__, partition=tp.partition)

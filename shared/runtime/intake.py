@@ -101,6 +101,7 @@ class Intake:
         for topic in replaced:
             self._owned.refuse(topic)
             self._followed.refuse(topic)
+            self._topic_ids.forget(topic)
         if replaced:
             self.assign()
         return replaced

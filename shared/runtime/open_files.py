@@ -88,7 +88,8 @@ class OpenFiles:
         if found.copy is not None:
             opening.file.restore(found.copy)
             log.info("going on from a copy", task=task, position=found.copy.position, file_stood_at=found.stood_at)
-        opening.file.is_new &= not found.lost
+        if found.lost:
+            opening.file.lost_its_copies()
         del self._openings[task]
         return opening.file
 

@@ -124,11 +124,15 @@ class OwnedTasks:
         return True
 
     def refuse(self, topic: str) -> None:
-        """The topic is another than the one that tasks have read: they stand still."""
+        """The topic is another than the one that was read: its tasks stand still. Who has read nothing begins anew."""
         for task in [task for tp, task in self.by_log.items() if tp.topic == topic]:
+            nothing_read = task.file.is_new
             self._close(task)
             self._forget(task)
-            self._refuse(task.spec, ReplacedTopic(task.spec.id, topic, task.position))
+            if nothing_read:
+                self._waiting[task.spec.id] = f"its topic {topic} was made anew, and it begins anew"
+            else:
+                self._refuse(task.spec, ReplacedTopic(task.spec.id, topic, task.position))
 
     def _refuse(self, spec: TaskSpec, replaced: ReplacedTopic) -> None:
         log.error(str(replaced), error=type(replaced).__name__, task=spec.id)

@@ -5,7 +5,7 @@ Both drivers call the same methods: over Kafka in a loop, in the simulation one 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import wait
 from itertools import islice
 
@@ -13,7 +13,7 @@ import structlog
 
 from shared.contracts.control import ReleaseDeclared
 from shared.contracts.topics import CONTROL, REJECTED, dead_letters
-from shared.contracts.topology import Definitions
+from shared.contracts.topology import Definitions, TaskSpec
 from shared.runtime.control_task import ControlTask
 from shared.runtime.copies import Copies
 from shared.runtime.followed_logs import FollowedLogs
@@ -32,11 +32,13 @@ from shared.runtime.table_copies import TableCopies
 from shared.runtime.table_starts import TableStarts
 from shared.runtime.task import Task
 from shared.runtime.topic_ids import TopicIds
-from shared.runtime.written_topics import WrittenTopics, WrongPartitions
+from shared.runtime.written_topics import WrittenTopics
 
 log = structlog.get_logger()
 FOLDER = "the folder of its tasks"
 LARGEST_OUTBOX = 5_000  # beyond it a task's input pauses
+# What is not there yet is looked for soon after a change; what is still not there then waits for a person, or longer.
+LOOK_SOON_S, LOOK_SOON_FOR_S, LOOK_LATE_S = 0.1, 5.0, 1.0
 
 
 class Process:
@@ -66,7 +68,8 @@ class Process:
         self._declared = False
         self._definitions: Definitions | None = None
         self._bound_files = False
-        self._next_look_s = float("-inf")
+        self._changed_s = self._next_look_s = float("-inf")
+        self._said_wrong: dict[str, str] = {}
         self.followers: list[Follower] = [make(self) for make in service.followers]
         self.raw_followers: list[RawFollower] = [make(self) for make in service.raw_followers]
         starts = TableStarts(
@@ -89,8 +92,9 @@ class Process:
 
         Raises what the ports raise (BrokerAway: call again later).
         """
-        moved = self.read(wait_s, records)
-        moved |= self.reconcile()
+        # First, for what is missing to be read may be its to make.
+        moved = self.reconcile()
+        moved |= self.read(wait_s, records)
         for task_id in list(self.tasks):
             moved |= self.advance(task_id, self._host.batch)
         self.work()
@@ -118,30 +122,38 @@ class Process:
         waiting = self._waiting or self.intake.waiting or self.owned.waiting
         if not changed and not (waiting and self.clock.now_s() >= self._next_look_s):
             return False
-        self._next_look_s = self.clock.now_s() + 0.1
+        self._time_next_look(changed)
         # Known only once all is done: what a broker that goes away leaves undone is done by the next call.
         self._definitions = None
         specs = {spec.id: spec for spec in definitions.tasks if spec.service == self.service.name}
-        said, self._waiting = self._waiting, {}
         self.intake.waiting.clear()
         before = self.intake.at_work()
-        if members is None:
-            self._waiting["group"] = "this instance joins the others of its service"
-        for spec in specs.values():
-            try:
-                self.topics.ensure(spec, definitions)
-            except WrongPartitions as wrong:
-                self._waiting[spec.id] = str(wrong)
-                if spec.id not in said:
-                    log.error(str(wrong), error=type(wrong).__name__, task=spec.id)
+        wrong = self._ensure_topics(specs.values(), definitions, changed)
         # A task that is open goes on, or is handed over, as it would.
-        able = {task: spec for task, spec in specs.items() if task not in self._waiting or task in self.tasks}
+        able = {task: spec for task, spec in specs.items() if task not in wrong or task in self.tasks}
         self.owned.take_up(able, definitions, members)
-        self._waiting |= self.followed.open(self.history.newest, self.admin.partitions)
+        joins = {"group": "this instance joins the others of its service"} if members is None else {}
+        self._waiting = {**joins, **wrong, **self.followed.open(self.history.newest, self.admin.partitions)}
         if self.intake.at_work() != self.intake.assigned_for:
             self.intake.assign()
         self._definitions, self._members = definitions, members
         return changed or self.intake.at_work() != before
+
+    def _time_next_look(self, changed: bool) -> None:
+        now_s = self.clock.now_s()
+        if changed:
+            self._changed_s = now_s
+        self._next_look_s = now_s + (LOOK_SOON_S if now_s < self._changed_s + LOOK_SOON_FOR_S else LOOK_LATE_S)
+
+    def _ensure_topics(self, specs: Iterable[TaskSpec], definitions: Definitions, changed: bool) -> Mapping[str, str]:
+        """Which tasks cannot begin, for a topic that they write is there with other partitions."""
+        self.topics.look_again(at_all=changed)
+        wrong = {spec.id: why for spec in specs if (why := self.topics.ensure(spec, definitions))}
+        for task_id, why in wrong.items():
+            if self._said_wrong.get(task_id) != why:
+                log.error(why, task=task_id)
+        self._said_wrong = wrong
+        return wrong
 
     def _bind_files(self, log_id: str) -> bool:
         self._host.files.bind(log_id)

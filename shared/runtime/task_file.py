@@ -107,7 +107,6 @@ class TaskFile:
     """One open file. `path` None keeps it in memory (the simulation), where `connection` outlives a crash.
 
     A file that SQLite finds damaged is set aside beside its place, which `set_aside` names, and an empty one opened.
-    `is_new`: nothing was ever read into the file, nor into one that was set aside.
     """
 
     def __init__(self, task: str, path: Path | None, connection: sqlite3.Connection | None = None) -> None:
@@ -122,7 +121,7 @@ class TaskFile:
             self._open(connection)
             on_failure.pop_all()
         was_damaged = path is not None and was_set_aside(path)
-        self.is_new = not was_damaged and (self.reached == (0, 0) or self.position == self.meta("began"))
+        self._may_be_new = not was_damaged
 
     def _open(self, connection: sqlite3.Connection | None) -> None:
         if self._path is not None:
@@ -155,7 +154,11 @@ class TaskFile:
                 self.connection.deserialize(copy.data)
             else:
                 self._put_in_place(self._path, copy)
-        self.is_new = False
+        self._may_be_new = False
+
+    def lost_its_copies(self) -> None:
+        """There were copies that were further, and none is left: what was read is not known."""
+        self._may_be_new = False
 
     def _put_in_place(self, path: Path, copy: FileCopy) -> None:
         if not self._unopened:
@@ -185,13 +188,26 @@ class TaskFile:
         elif held != log_id:
             raise foreign_log(f"the state of {self.task}", str(held), log_id)
 
+    @property
+    def is_new(self) -> bool:
+        """Nothing was ever read into the file, nor into one that was set aside."""
+        return self._may_be_new and (self.reached == (0, 0) or self.position == self.meta("began"))
+
     def bind_topic(self, topic_id: str | None) -> bool:
-        """Write the id of the task's topic into a file that has none; False if the file was made of another topic."""
+        """Write the id of the task's topic into a file that has none, or into which nothing of another was read.
+
+        False if something was.
+        """
         held = self.meta("topic_id")
-        if held is None and topic_id is not None:
-            with self._room():
-                self.connection.execute("INSERT INTO meta VALUES ('topic_id', ?)", (topic_id,))
-        return held is None or topic_id is None or held == topic_id
+        if topic_id is None or held == topic_id:
+            return True
+        if held is not None and not self.is_new:
+            return False
+        with self._room(), self.connection:
+            self.connection.execute("BEGIN IMMEDIATE")
+            self.connection.execute("DELETE FROM meta WHERE name IN ('position', 'began', 'begins_late')")
+            self.connection.execute("INSERT OR REPLACE INTO meta VALUES ('topic_id', ?)", (topic_id,))
+        return True
 
     def begin_at(self, position: int) -> None:
         """Let a new file begin where its log does: what stood before is gone, and first numbers are baselines."""

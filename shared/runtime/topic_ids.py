@@ -28,6 +28,10 @@ class TopicIds:
             self._doubted.add(topic)  # somebody here has read the one before it
         return found
 
+    def forget(self, topic: str) -> None:
+        """Nobody here reads the topic of that name any more, or they begin once more."""
+        self._began.pop(topic, None)
+
     def doubt(self) -> None:
         """Reading was interrupted: any of them may be another by now."""
         self._doubted |= self._began.keys()

@@ -2,43 +2,55 @@
 
 from __future__ import annotations
 
-from shared.contracts.errors import HeadraceError
 from shared.contracts.topics import dead_letters
 from shared.contracts.topology import Definitions, TaskSpec
 from shared.runtime.log import Admin
 from shared.runtime.topic_settings import topic_config
 
 
-class WrongPartitions(HeadraceError):
-    """A topic that exists with another partition count than its definition says."""
+def wrong_partitions(topic: str, found: int, expected: int) -> str:
+    """What is said of a topic that exists with another partition count than its definition says."""
+    return f"Topic {topic} has {found} partitions, but its definition says {expected}: {how_to_mend(found, expected)}"
 
-    def __init__(self, topic: str, found: int, expected: int) -> None:
-        super().__init__(
-            f"Topic {topic} has {found} partitions, but its definition says {expected}: "
-            f"set `partitions: {found}` in the definition under a new name, or delete the topic"
-        )
+
+def how_to_mend(found: int, expected: int) -> str:
+    """What a person can do about it."""
+    anew = "delete the topic, with what is in it, and it is made anew as defined"
+    return f"add partitions to it until there are {expected}, or {anew}" if found < expected else anew
 
 
 class WrittenTopics:
-    """`there`: those that are known to be there."""
+    """`there`: those that are known to be there. `wrong`: what is to be said of those with other partitions."""
 
     def __init__(self, admin: Admin) -> None:
         self._admin = admin
         self.there: set[str] = set()
+        self.wrong: dict[str, str] = {}
+        self._looked_at: set[str] = set()
 
-    def ensure(self, spec: TaskSpec, definitions: Definitions) -> None:
-        """All that a task writes. Raises WrongPartitions, BrokerAway and TopicRefused."""
+    def look_again(self, at_all: bool) -> None:
+        """Ask once more for each topic that was wrong, or for all of them: once, however many tasks write it."""
+        self._looked_at = set() if at_all else self._looked_at - self.wrong.keys()
+
+    def ensure(self, spec: TaskSpec, definitions: Definitions) -> str:
+        """All that a task writes; what is wrong with any of it, if anything. Raises BrokerAway and TopicRefused."""
         topics = {output.topic: output.partitions for output in spec.outputs}
         topics[dead_letters(spec.service)] = 1
         if spec.head:
             topics[spec.topic] = definitions.partitions[spec.topic]
         for topic, partitions in topics.items():
-            self._ensure(topic, partitions, definitions)
+            if topic not in self._looked_at:
+                self._ensure(topic, partitions, definitions)
+                self._looked_at.add(topic)
+        return "; ".join(self.wrong[topic] for topic in topics if topic in self.wrong)
 
     def _ensure(self, topic: str, partitions: int, definitions: Definitions) -> None:
         found = self._admin.partitions(topic)
+        if found is not None and found != partitions:
+            self.wrong[topic] = wrong_partitions(topic, found, partitions)
+            self.there.discard(topic)
+            return
         if found is None:
             self._admin.create(topic, partitions, topic_config(topic, definitions))
-        elif found != partitions:
-            raise WrongPartitions(topic, found, partitions)
+        self.wrong.pop(topic, None)
         self.there.add(topic)

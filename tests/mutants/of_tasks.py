@@ -194,7 +194,7 @@ MUTANTS = (
         "a task with a damaged file taken for a new one",
         "5, faults",
         "A task whose file was set aside, and whose log has lost its beginning, does not begin anew.",
-        (Edit(FILE, "        self.is_new = not was_damaged and (", "        self.is_new = ("),),
+        (Edit(FILE, "        self._may_be_new = not was_damaged\n", "        self._may_be_new = True\n"),),
         tests=(f"{UNIT}/test_records_expired.py::test_a_task_whose_file_was_damaged_is_not_new",),
     ),
     Mutant(

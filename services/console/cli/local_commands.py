@@ -58,8 +58,9 @@ def up(
 ) -> None:
     """Start the platform on this machine; Ctrl-C stops it.
 
-    With --json each line has an `event`: service_ready (service, seconds), definitions_in_force (file), ready (broker,
-    services: URL by name, embedded, data, logs), restarted (process, cause, deaths), stopped (reason).
+    With --json each line has an `event`: service_ready (service, seconds), service_not_ready (service, reasons),
+    definitions_in_force (file), ready (broker, services: URL by name, embedded, data, logs), restarted (process, cause,
+    deaths), stopped (reason).
     """
     _local_deployment("up")
     from deploy.local.options import BrokerKind, UpOptions

@@ -11,6 +11,7 @@ from shared.contracts.topics import CONTROL
 from shared.contracts.topology import Definitions
 from shared.runtime.log import TopicPartition
 from shared.runtime.topic_settings import topic_config
+from shared.runtime.written_topics import how_to_mend
 
 
 def broker(facts: Facts) -> Iterator[Finding]:
@@ -53,7 +54,7 @@ def topics(facts: Facts) -> Iterator[Finding]:
             yield Finding(
                 Check.TOPICS, topic, f"it has {found} partitions, the definitions say {expected}",
                 "the tasks that write it do not begin, for keys would lie where nobody looks for them",
-                f"declare the source under a new name with `partitions: {found}`, or delete the topic",
+                how_to_mend(found, expected),
             )  # fmt: skip
 
 

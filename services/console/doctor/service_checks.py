@@ -36,7 +36,7 @@ _REASONS = (
     ),
     (
         "its definition says", "the tasks that write the topic do not begin; all others go on",
-        "declare it under a new name with as many partitions as it has, or delete the topic",
+        "add partitions to the topic, or delete it, with what is in it: it is made anew as defined",
     ),
     ("registry", "nothing begins before the platform is founded", "start the registry"),
 )  # fmt: skip

@@ -18,6 +18,7 @@ from shared.runtime.kafka_clients.wire_partition import WirePartition
 from shared.runtime.kafka_records import record_of
 from shared.runtime.kafka_wire import Ticket
 
+LEADERS_EVERY_S = 0.1
 # Told of sends of one batch: these, the number of the first in it, and what kafka-python says of the batch.
 Finished = Callable[[Sequence[Ticket], int, Any], None]
 
@@ -64,6 +65,7 @@ class Accumulator(RecordAccumulator):
     """Takes a send without what `KafkaProducer.send` does for each: checks, sizes, texts for its log, a future."""
 
     finished: Finished
+    _asked_s = float("-inf")
 
     def take(self, wire: WirePartition, content: bytes, ticket: Ticket) -> bool:
         """Whether the sender has something to do. Raises IllegalStateError once closed."""
@@ -86,6 +88,26 @@ class Accumulator(RecordAccumulator):
                 return not fits
         finally:
             self._appends_in_progress.decrement()
+
+    def ready(self, cluster: Any, now: float | None = None) -> tuple[set[Any], float, bool]:
+        """Nodes to send to, when to look again, in seconds, and whether to ask the broker for leaders.
+
+        kafka-python asks for the leader of every partition that it ever wrote to, and as soon as it is answered once
+        more: where one is gone, or not in the answer, its sender does nothing else. Here only what has something to
+        send counts, and it is asked for every LEADERS_EVERY_S.
+        """
+        now = time.monotonic() if now is None else now
+        nodes, look_again_s, unknown = super().ready(cluster, now=now)
+        if not unknown or not self._lacks_a_leader(cluster):
+            return nodes, look_again_s, False
+        ask = now >= self._asked_s + LEADERS_EVERY_S
+        if ask:
+            self._asked_s = now
+        return nodes, min(look_again_s, LEADERS_EVERY_S), ask
+
+    def _lacks_a_leader(self, cluster: Any) -> bool:
+        unsent = [wire for wire, waiting in list(self._batches.items()) if waiting]
+        return any(cluster.leader_for_partition(wire) in (None, -1) for wire in unsent)
 
     def split_and_reenqueue(self, batch: Any, now: float | None = None) -> int:
         if isinstance(batch, _Batch):

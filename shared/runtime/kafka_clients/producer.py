@@ -61,6 +61,8 @@ class Producer(KafkaProducer):
 
         Raises TopicMissing if the topic or partition does not show up within two seconds.
         """
+        if wire.topic not in self._metadata._topics:
+            self._sender.add_topic(wire.topic)  # known from an answer about all topics, it is not in the next one
         if self._metadata.leader_for_partition(wire) is None:
             self._await(wire, ticket)
         try:

@@ -212,6 +212,45 @@ def in_a_fork(use: Callable[[], object]) -> int:
     return signal.SIGKILL
 
 
+# --- the sender rests while there is nothing to send
+
+
+def test_the_sender_does_not_ask_for_leaders_of_what_it_has_nothing_to_send_to(
+    settings: KafkaSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin, writer = KafkaBroker(settings).admin(), KafkaWriter(settings)
+    admin.create("gone", 1, {})
+    write(writer, TP, b"a")
+    write(writer, TopicPartition("gone", 0), b"b")
+    producer: Any = vars(writer)["_producer"]
+    metadata, asked = producer._metadata, list[float]()
+    forgets_leaders(metadata, monkeypatch)
+    update = metadata.request_update
+    monkeypatch.setattr(metadata, "request_update", lambda: asked.append(time.monotonic()) or update())
+    admin.create("new", 1, {})
+    write(writer, TopicPartition("new", 0), b"c")
+    asked.clear()
+    time.sleep(1.0)
+    assert len(asked) <= 5
+    for one in (writer, admin):
+        one.close()
+
+
+def forgets_leaders(metadata: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on answers of the broker leave out what was written before, as after it was deleted."""
+    known, leader = set(metadata._topics), metadata.leader_for_partition
+
+    def of_the_rest(wire: Any) -> Any:
+        return None if wire.topic in known else leader(wire)
+
+    monkeypatch.setattr(metadata, "leader_for_partition", of_the_rest)
+
+
+def test_a_topic_that_is_written_is_in_every_answer_about_leaders(settings: KafkaSettings, writer: KafkaWriter) -> None:
+    metadata: Any = vars(writer)["_producer"]._metadata
+    assert f"{settings.topic_prefix}t" in metadata._topics
+
+
 # --- asking for a topic does not make it
 
 

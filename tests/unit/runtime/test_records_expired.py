@@ -254,6 +254,23 @@ def test_a_topic_that_was_made_anew_is_not_read_on(bench: Bench, restart: bool, 
     assert len(bench.outcomes()) == before
 
 
+@pytest.mark.parametrize("restart", [True, False])
+def test_who_has_read_nothing_of_a_topic_begins_with_the_one_that_was_made_anew(bench: Bench, restart: bool) -> None:
+    bench.turn(5)
+    assert bench.process.tasks[TASK].position == 0
+    replaced(bench, 2)
+    if restart:
+        bench.started()
+    bench.turn(60)
+    assert bench.process.tasks[TASK].position == 2
+    assert not bench.process.awaited
+    bench.broker.delete(JOINS)
+    bench.broker.admin().create(JOINS, 1, {})
+    bench.put(predicted(13))
+    bench.turn(5)
+    assert "was deleted" in bench.process.awaited[TASK]
+
+
 def test_control_v1_made_anew_is_not_read_on(bench: Bench) -> None:
     bench.turn(5)
     entries = [record.value for record in bench.broker.history(CONTROL_TP)]
