@@ -145,17 +145,20 @@ class FollowedLogs:
             self._unread[tp] = "its log has lost entries that were not read yet; it is begun anew"
         return True
 
-    def refuse(self, topic: str) -> None:
+    def refuse(self, topic: str) -> bool:
         """The topic is another than the one that was followed: what is known of it stays, and nothing is read on.
 
-        Where nothing was read, it is begun anew.
+        True: of some of it nothing was read, and that is to be begun anew.
         """
+        anew = False
         for tp in [tp for tp in self._followed if tp.topic == topic]:
             followed = self._followed.pop(tp)
             if followed.position == followed.began:
                 self._reading.pop(tp, None)
+                anew = True
             else:
                 self._refuse(tp, ReplacedTopic(self.who, topic, followed.position))
+        return anew
 
     def _refuse(self, tp: TopicPartition, replaced: ReplacedTopic) -> None:
         log.error(str(replaced), error=type(replaced).__name__, partition=tp.partition)

@@ -100,7 +100,8 @@ class Intake:
             raise ReplacedTopic(self._reads(CONTROL_TP), CONTROL.name, self._history.position)
         for topic in replaced:
             self._owned.refuse(topic)
-            self._followed.refuse(topic)
+            if self._followed.refuse(topic):
+                self.waiting[f"follow {topic}"] = "it was made anew, and nothing of it had been read: it is begun anew"
             self._topic_ids.forget(topic)
         if replaced:
             self.assign()

@@ -271,6 +271,31 @@ def test_who_has_read_nothing_of_a_topic_begins_with_the_one_that_was_made_anew(
     assert "was deleted" in bench.process.awaited[TASK]
 
 
+def test_who_follows_a_topic_and_has_read_nothing_begins_with_the_one_that_was_made_anew() -> None:
+    follower = Followed("somebody.elses.v1")
+
+    def follow(process: Process) -> Followed:
+        return follower
+
+    bench = Bench(followers=(follow,))
+    bench.found()
+    tp = TopicPartition(follower.topic, 0)
+    bench.broker.admin().create(follower.topic, 1, {})
+    bench.turn(5)
+    bench.broker.delete(follower.topic)
+    bench.broker.admin().create(follower.topic, 1, {})
+    bench.put(predicted(1), predicted(2), tp=tp)
+    bench.turn(60)
+    assert len(follower.messages) == 2
+    assert not bench.process.awaited
+    bench.broker.delete(follower.topic)
+    bench.broker.admin().create(follower.topic, 1, {})
+    bench.put(predicted(3), tp=tp)
+    bench.turn(5)
+    assert len(follower.messages) == 2
+    assert f"{follower.topic} up to 2, but that was deleted" in "; ".join(bench.process.awaited.values())
+
+
 def test_control_v1_made_anew_is_not_read_on(bench: Bench) -> None:
     bench.turn(5)
     entries = [record.value for record in bench.broker.history(CONTROL_TP)]
