@@ -153,7 +153,8 @@ class FollowedLogs:
         anew = False
         for tp in [tp for tp in self._followed if tp.topic == topic]:
             followed = self._followed.pop(tp)
-            if followed.position == followed.began:
+            # What began with a copy knows what stood before.
+            if followed.position == (0 if self._tables(tp) else followed.began):
                 self._reading.pop(tp, None)
                 anew = True
             else:
