@@ -19,7 +19,7 @@ from deploy.local.data_folder import DataFolder
 from deploy.local.definitions_in_force import definitions_in_force, put_in_force
 from deploy.local.options import BrokerKind
 from deploy.local.platform_environment import Ports, any_free_ports, environment, ports_from, process_names
-from deploy.local.readiness import Unready, look
+from deploy.local.readiness import Unready, begun_without, look
 from deploy.local.running_platform import RunningPlatform
 from deploy.local.supervised_process import ProcessSpec
 from deploy.local.supervisor import ProcessesFailed, Supervisor
@@ -29,8 +29,6 @@ from shared.runtime.kafka_settings import KafkaSettings, kafka_settings
 from shared.runtime.settings import STOPPED_FOR_GOOD
 
 ROOT = Path(__file__).resolve().parents[2]
-READY_TIMEOUT_S = 90.0
-AT_WORK_AFTER_S = 30.0
 _LOOK_EVERY_S = 0.1
 
 
@@ -215,18 +213,12 @@ class LocalPlatform:
                     self._show(f"{name} is ready ({seconds} s)")
                     self._tell("service_ready", service=name, seconds=seconds)
                 self.raise_if_failed()
-                if waits and self._go_on_without(waits, time.monotonic() - began_s):
+                if waits and begun_without(waits, time.monotonic() - began_s, self.data / "logs"):
+                    self._show_unready(waits)
                     return
                 time.sleep(_LOOK_EVERY_S)
 
-    def _go_on_without(self, waits: Mapping[str, Unready], after_s: float) -> bool:
-        """Whether all that is not ready is at work but for something that a person has to mend. Raises in the end."""
-        if after_s > AT_WORK_AFTER_S and all(unready.at_work for unready in waits.values()):
-            for name, unready in waits.items():
-                self._show(f"{name} is not ready: {unready.why}. All else goes on; headrace doctor says how to mend it")
-                self._tell("service_not_ready", service=name, reasons=unready.why)
-            return True
-        if after_s > READY_TIMEOUT_S:
-            said = "; ".join(f"{name}: {unready.why}" for name, unready in waits.items())
-            raise ProcessesFailed(f"not ready after {READY_TIMEOUT_S:.0f} s: {said}. Logs are in {self.data / 'logs'}")
-        return False
+    def _show_unready(self, waits: Mapping[str, Unready]) -> None:
+        for name, unready in waits.items():
+            self._show(f"{name} is not ready: {unready.why}. All else goes on; headrace doctor says how to mend it")
+            self._tell("service_not_ready", service=name, reasons=unready.why)

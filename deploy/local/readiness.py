@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 
+from deploy.local.supervisor import ProcessesFailed
+
+READY_TIMEOUT_S = 90.0
+AT_WORK_AFTER_S = 30.0
 # Without these a process does nothing; for whatever else one waits, only that waits.
 _NEEDED = {"start", "kafka", "control.v1"}
 _LONGEST = 2_000
@@ -36,3 +42,14 @@ def unready(url: str, answer: httpx.Response) -> Unready:
     except (ValueError, KeyError, TypeError, AttributeError):
         return Unready(f"{url} answered {answer.text[:_LONGEST]}")
     return Unready(why[:_LONGEST], not _NEEDED & reasons.keys())
+
+
+def begun_without(waits: Mapping[str, Unready], after_s: float, logs: Path) -> bool:
+    """Whether a platform has begun, though some services are not ready: they are at work, and a person has to mend
+    something. Raises ProcessesFailed where one never came to work."""
+    if all(unready.at_work for unready in waits.values()):
+        return after_s > AT_WORK_AFTER_S
+    if after_s > READY_TIMEOUT_S:
+        said = "; ".join(f"{name}: {unready.why}" for name, unready in waits.items())
+        raise ProcessesFailed(f"not ready after {READY_TIMEOUT_S:.0f} s: {said}. Logs are in {logs}")
+    return False
