@@ -205,7 +205,8 @@ class TaskFile:
             return False
         with self._room(), self.connection:
             self.connection.execute("BEGIN IMMEDIATE")
-            self.connection.execute("DELETE FROM meta WHERE name IN ('position', 'began', 'begins_late')")
+            if held is not None:  # where the other topic began says nothing of this one
+                self.connection.execute("DELETE FROM meta WHERE name IN ('position', 'began', 'begins_late')")
             self.connection.execute("INSERT OR REPLACE INTO meta VALUES ('topic_id', ?)", (topic_id,))
         return True
 

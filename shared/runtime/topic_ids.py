@@ -31,6 +31,7 @@ class TopicIds:
     def forget(self, topic: str) -> None:
         """Nobody here reads the topic of that name any more, or they begin once more."""
         self._began.pop(topic, None)
+        self._doubted.discard(topic)
 
     def doubt(self) -> None:
         """Reading was interrupted: any of them may be another by now."""

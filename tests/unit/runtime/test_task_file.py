@@ -85,3 +85,25 @@ def test_a_folder_on_a_full_disk_belongs_to_a_log_once_there_is_room(tmp_path: P
     marker.unlink()
     folder.bind("log")
     assert folder.bound_to == "log"
+
+
+def test_a_file_belongs_to_the_topic_that_it_has_read_and_to_the_newest_until_then() -> None:
+    file = TaskFile("task", None)
+    file.begin_at(40)
+    assert file.bind_topic("first")
+    assert file.reached == (40, 0), "made where the broker told no ids"
+    assert file.bind_topic("second")
+    assert file.reached == (0, 0), "where the first began says nothing of the second"
+    file.commit(batch())
+    assert file.bind_topic("second")
+    assert file.bind_topic(None), "a broker that tells no ids"
+    assert not file.bind_topic("third")
+    assert file.reached == (3, 1)
+
+
+def test_a_file_that_has_read_a_topic_without_an_id_keeps_its_place_when_that_has_one() -> None:
+    file = TaskFile("task", None)
+    file.commit(batch())
+    assert file.bind_topic("now it has one")
+    assert file.reached == (3, 1)
+    assert not file.bind_topic("another")
