@@ -138,8 +138,8 @@ class StagedFaults:
                 self.struck[CURSOR_LOST] += 1
 
     def _meet_disk(self, place: Place, disk: Disk) -> None:
-        log_id, tasks = place.files.bound_to or "", place.files.tasks
-        # A later release without the copy that it went on from waits until the earlier one is started again.
+        # A later release without the copy that it goes on from waits until whoever passed it on is started again.
+        log_id, tasks = place.files.bound_to or "", set(place.files.tasks) - self._passed_on_by_others(place)
         copies = disk is Disk.LOST_WITH_COPIES and place.release == 1
         if disk is Disk.LOST_WITH_COPIES and not (copies and self._world.artifacts.lose_newest_copies(log_id, tasks)):
             disk = Disk.LOST
@@ -150,6 +150,10 @@ class StagedFaults:
         else:
             return
         self.struck[disk] += 1
+
+    def _passed_on_by_others(self, place: Place) -> set[str]:
+        others = [process for name, process in self._world.processes.items() if self._world.places[name] is not place]
+        return {task for process in others for task in process.owned.passed_on}
 
     def end_what_lasted(self) -> None:
         """Of faults that last, those that have lasted long enough."""

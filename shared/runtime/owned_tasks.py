@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -84,6 +84,11 @@ class OwnedTasks:
         """Which tasks are not there yet, and why."""
         early = {task_id: early.why for task_id, early in self._early.items()}
         return {**early, **self._refused, **self._waiting}
+
+    @property
+    def passed_on(self) -> Collection[str]:
+        """Tasks that a later release goes on with, from the last copy that this process made or makes of them."""
+        return self._passed_on.keys()
 
     def take_up(self, specs: Mapping[str, TaskSpec], definitions: Definitions, members: Members | None) -> None:
         """Open what is this instance's, and let go what is not. `members`: None while nobody knows who is there."""
