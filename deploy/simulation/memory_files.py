@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from deploy.simulation.crash_points import Fuse, Point
-from shared.runtime.task_file import Changes, FileCopy, TaskFile, foreign_log
+from shared.runtime.other_logs import foreign_log
+from shared.runtime.task_file import Changes, FileCopy, TaskFile
 
 _READS = ("SELECT", "PRAGMA", "BEGIN")
 

@@ -139,7 +139,8 @@ class StagedFaults:
 
     def _meet_disk(self, place: Place, disk: Disk) -> None:
         # A later release without the copy that it goes on from waits until whoever passed it on is started again.
-        log_id, tasks = place.files.bound_to or "", set(place.files.tasks) - self._passed_on_by_others(place)
+        spared, log_id = self._passed_on_by_others(place), place.files.bound_to or ""
+        tasks = [task for task in place.files.tasks if task not in spared]
         copies = disk is Disk.LOST_WITH_COPIES and place.release == 1
         if disk is Disk.LOST_WITH_COPIES and not (copies and self._world.artifacts.lose_newest_copies(log_id, tasks)):
             disk = Disk.LOST

@@ -15,8 +15,8 @@ from shared.runtime.history import ControlHistory
 from shared.runtime.host import Clock as ProcessClock
 from shared.runtime.intake import CONTROL_TP
 from shared.runtime.log import Admin, Reader
+from shared.runtime.other_logs import forgotten_log
 from shared.runtime.outside import OutsideWriter
-from shared.runtime.task_file import forgotten_log
 from shared.runtime.topic_settings import topic_config
 
 

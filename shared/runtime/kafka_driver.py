@@ -40,13 +40,13 @@ from shared.runtime.log import (
 )
 from shared.runtime.logs import configure_logs
 from shared.runtime.lost_records import RecordsExpired, ReplacedTopic
+from shared.runtime.other_logs import forgotten_log
 from shared.runtime.ownership import Alone, Membership
 from shared.runtime.process import Process
 from shared.runtime.service import Service
 from shared.runtime.set_aside_log import SetAsideLog
 from shared.runtime.settings import STOPPED_FOR_GOOD, ServiceSettings, SettingsInvalid, from_environment
 from shared.runtime.snapshot import snapshot
-from shared.runtime.task_file import forgotten_log
 from shared.runtime.task_folder import TaskFolder
 
 # How long a turn waits for records. Acknowledgements, results of workers and what other threads publish end the wait;

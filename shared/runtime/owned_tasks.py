@@ -123,21 +123,23 @@ class OwnedTasks:
         task = self.by_log.get(tp)
         if task is None or task.position != task.file.meta("began"):
             return False
-        self._close(task)
-        self._forget(task)
-        self._waiting[task.spec.id] = "its log has lost what it was to begin with; it begins anew"
+        self._begin_again(task, "its log has lost what it was to begin with; it begins anew")
         return True
 
     def refuse(self, topic: str) -> None:
         """The topic is another than the one that was read: its tasks stand still. Who has read nothing begins anew."""
         for task in [task for tp, task in self.by_log.items() if tp.topic == topic]:
-            nothing_read = task.file.is_new
+            if task.file.is_new:
+                self._begin_again(task, f"its topic {topic} was made anew, and it begins anew")
+                continue
             self._close(task)
             self._forget(task)
-            if nothing_read:
-                self._waiting[task.spec.id] = f"its topic {topic} was made anew, and it begins anew"
-            else:
-                self._refuse(task.spec, ReplacedTopic(task.spec.id, topic, task.position))
+            self._refuse(task.spec, ReplacedTopic(task.spec.id, topic, task.position))
+
+    def _begin_again(self, task: Task, why: str) -> None:
+        self._close(task)
+        self._forget(task)
+        self._waiting[task.spec.id] = why
 
     def _refuse(self, spec: TaskSpec, replaced: ReplacedTopic) -> None:
         log.error(str(replaced), error=type(replaced).__name__, task=spec.id)

@@ -69,7 +69,6 @@ class Process:
         self._definitions: Definitions | None = None
         self._bound_files = False
         self._changed_s = self._next_look_s = float("-inf")
-        self._said_wrong: dict[str, str] = {}
         self.followers: list[Follower] = [make(self) for make in service.followers]
         self.raw_followers: list[RawFollower] = [make(self) for make in service.raw_followers]
         starts = TableStarts(
@@ -150,9 +149,8 @@ class Process:
         self.topics.look_again(at_all=changed)
         wrong = {spec.id: why for spec in specs if (why := self.topics.ensure(spec, definitions))}
         for task_id, why in wrong.items():
-            if self._said_wrong.get(task_id) != why:
+            if self._waiting.get(task_id) != why:
                 log.error(why, task=task_id)
-        self._said_wrong = wrong
         return wrong
 
     def _bind_files(self, log_id: str) -> bool:

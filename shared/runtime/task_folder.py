@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from shared.runtime.full_disks import room_for
-from shared.runtime.task_file import TaskFile, foreign_log
+from shared.runtime.other_logs import foreign_log
+from shared.runtime.task_file import TaskFile
 from shared.runtime.task_names import stored_as
 
 

@@ -7,16 +7,15 @@ from shared.contracts.topology import Definitions, TaskSpec
 from shared.runtime.log import Admin
 from shared.runtime.topic_settings import topic_config
 
+# What a person can do about a topic with another partition count than its definition says.
+HOW_TO_MEND = (
+    "add partitions to it if it has too few, or delete the topic, with what is in it, and it is made anew as defined"
+)
+
 
 def wrong_partitions(topic: str, found: int, expected: int) -> str:
-    """What is said of a topic that exists with another partition count than its definition says."""
-    return f"Topic {topic} has {found} partitions, but its definition says {expected}: {how_to_mend(found, expected)}"
-
-
-def how_to_mend(found: int, expected: int) -> str:
-    """What a person can do about it."""
-    anew = "delete the topic, with what is in it, and it is made anew as defined"
-    return f"add partitions to it until there are {expected}, or {anew}" if found < expected else anew
+    """What is said of such a topic."""
+    return f"Topic {topic} has {found} partitions, but its definition says {expected}: {HOW_TO_MEND}"
 
 
 class WrittenTopics:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from services.console.doctor.facts import Facts, ServiceLook
 from services.console.doctor.finding import CannotLook, Check, Finding, Unseen, seen
 from shared.contracts.topology import TaskSpec
+from shared.runtime.written_topics import HOW_TO_MEND
 
 # By what waits; its reason may name a topic or the object store as well. See FollowedLogs.
 _TABLE = (
@@ -36,7 +37,7 @@ _REASONS = (
     ),
     (
         "its definition says", "the tasks that write the topic do not begin; all others go on",
-        "add partitions to the topic, or delete it, with what is in it: it is made anew as defined",
+        HOW_TO_MEND,
     ),
     ("registry", "nothing begins before the platform is founded", "start the registry"),
 )  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import itertools
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from shared.contracts.topics import CONTROL
 from shared.runtime import process as runtime
 from shared.runtime.full_disks import TRY_EVERY_S, DiskFull
 from shared.runtime.head_task import HeadTask
-from shared.runtime.log import BrokerAway, TopicMissing, TopicPartition
+from shared.runtime.log import BrokerAway, TopicPartition
 from shared.runtime.ownership import Members
 from shared.runtime.process import Process
 from shared.runtime.service import Service
@@ -126,77 +125,6 @@ def test_what_a_broker_that_went_away_left_unopened_is_opened_later_though_its_d
     bench.broker.away = False
     bench.turn(5)
     assert {spec.id for spec in b.definitions().tasks if spec.service == "monitoring"} == process.tasks.keys()
-
-
-def test_a_topic_with_another_partition_count_stops_none_but_the_tasks_that_write_it() -> None:
-    bench = Bench()
-    bench.broker.admin().create(OUTCOMES_TOPIC.name, 3, {})
-    bench.broker.admin().create(CONTROL.name, 1, {})
-    for record in control_log():
-        bench.broker.append(CONTROL_TP, record.key, record.value, record.headers)
-    bench.turn(5)
-    assert bench.process.tasks
-    assert TASK not in bench.process.tasks
-    assert "has 3 partitions" in bench.process.awaited[TASK]
-
-
-@pytest.mark.parametrize("topic", [OUTCOMES_TOPIC.name, JOINS])
-def test_once_a_topic_with_another_partition_count_is_deleted_it_is_made_anew_and_whoever_waited_begins(
-    topic: str,
-) -> None:
-    bench = Bench()
-    bench.broker.admin().create(topic, 3, {})
-    bench.broker.admin().create(CONTROL.name, 1, {})
-    for record in control_log():
-        bench.broker.append(CONTROL_TP, record.key, record.value, record.headers)
-    for other in (f"predictions.{b.MODEL}.v1", f"records.{b.LABELS}.v1"):
-        bench.broker.admin().create(other, 1, {})
-    bench.turn(5)
-    assert any("has 3 partitions" in why for why in bench.process.awaited.values())
-    bench.broker.delete(topic)
-    for _ in range(60):
-        with suppress(TopicMissing):  # as the driver does: what it reads may be its own to make
-            bench.turn(1)
-    assert bench.broker.admin().partitions(topic) == 1
-    assert {spec.id for spec in b.definitions().tasks if spec.service == "monitoring"} == bench.process.tasks.keys()
-    assert not bench.process.awaited
-    bench.put(predicted(1))
-    bench.turn(5)
-    assert bench.process.tasks[TASK].position == 1
-
-
-def test_what_is_wrong_is_told_once_and_looked_for_less_and_less(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    bench, asked = Bench(), list[str]()
-    bench.broker.admin().create(OUTCOMES_TOPIC.name, 3, {})
-    bench.found()
-    partitions = bench.process.admin.partitions
-
-    def noted(topic: str) -> int | None:
-        asked.append(topic)
-        return partitions(topic)
-
-    monkeypatch.setattr(bench.process.admin, "partitions", noted)
-    bench.turn(200)  # ten seconds
-    asked.clear()
-    capsys.readouterr()
-    bench.turn(200)
-    assert set(asked) == {OUTCOMES_TOPIC.name}, "of what is right nobody asks again"
-    assert 8 <= len(asked) <= 12, "once a second, however many tasks write it"
-    assert "has 3 partitions" not in capsys.readouterr().out
-
-
-def test_a_topic_is_right_or_wrong_whatever_else_a_task_writes() -> None:
-    bench = Bench()
-    bench.broker.admin().create(OUTCOMES_TOPIC.name, 3, {})
-    bench.broker.admin().create(CONTROL.name, 1, {})
-    for record in control_log():
-        bench.broker.append(CONTROL_TP, record.key, record.value, record.headers)
-    bench.turn(5)
-    written = {output.topic for spec in b.definitions().tasks if spec.id == TASK for output in spec.outputs}
-    assert bench.process.topics.wrong.keys() == {OUTCOMES_TOPIC.name}
-    assert written - bench.process.topics.there == {OUTCOMES_TOPIC.name}
 
 
 def test_records_are_taken_published_and_acknowledged(bench: Bench) -> None:
