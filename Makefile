@@ -14,7 +14,7 @@ WITHIN ?=
 # How many processes `make chaos` kills.
 KILLS ?= 1000
 
-.PHONY: help setup demo demo-bad-candidate up test check proof simulate chaos mutants bench bench-runtime fmt lock docs java prometheus
+.PHONY: help setup demo demo-bad-candidate up test check proof simulate chaos mutants bench bench-runtime bench-decisions fmt lock docs java prometheus
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ bench: setup java ## run every module under tests/benchmarks; tables here, repor
 
 bench-runtime: setup java ## the runtime beside bare kafka-python, memory, latency, what idling costs; docs/performance.md
 	@$(PYTHON) -m tests.benchmarks.runtime $(ARGS)
+
+bench-decisions: setup ## false alarms, delays and wrong promotions of the decisions, on streams whose truth is known
+	@$(PYTHON) -m tests.benchmarks.decisions $(ARGS)
 
 fmt: setup ## format, and mend what ruff can mend
 	@.venv/bin/ruff check --fix --quiet --exit-zero .

@@ -57,6 +57,11 @@ class Report:
         self._rows: list[Row] = []
         self._held = held(REPORTS / f"{target}.json", "commit", self._commit)
 
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """Those that were added since the last part."""
+        return tuple(self._rows)
+
     def add(self, *rows: Row) -> None:
         """Print them, and keep them for the file."""
         for row in rows:

@@ -90,6 +90,7 @@ def _start(model: Model, decided: ModelState, champion: int, since: int, ordinal
         held_back = None  # in another unit, or not finite: nothing to compare a bounded loss with
     reference = reference_loss.start(
         model.monitor.reference_outcomes,
+        model.monitor.expected_run_length,
         held_back_mean=held_back.mean if held_back else None,
         held_back_upper=held_back.upper if held_back else None,
     )

@@ -9,7 +9,8 @@ with conditional mean at most 1, so (mean M) - n is a supermartingale and the ex
 alarm is at least `expected_run_length`, whatever the distribution of the losses. Source: Shin, Ramdas, Rinaldo,
 "E-detectors: a nonparametric framework for sequential change detection" (2022), definition 2.2 and proposition 2.4;
 bets after Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting" (2020). It does not hold
-for autocorrelated losses whose conditional mean swings above m0, nor when m0 is too low.
+when m0 is too low (`reference_loss` allows for that), nor for autocorrelated losses, whose conditional mean swings
+above m0: there x is the mean of a block of `block` losses, and the threshold `expected_run_length / block`.
 
 Change point: for the leading bet, the start of the current excursion of its CUSUM, W <- max(W, 1) * factor: the
 maximum-likelihood start of the change for that alternative (Page 1954). An estimate, without a guarantee.
@@ -29,8 +30,11 @@ from services.monitoring.json_state import JsonState
 BETS = 8
 # Below this a bet of 1 / m0 would let one single loss decide.
 _SMALLEST_NULL_MEAN = 1e-3
-_SMALLEST_RISE = 0.02
-_LARGEST_FRACTION = 0.8
+# What the smallest bet is for: a rise by less takes thousands of outcomes to tell from none.
+_SMALLEST_RISE = 0.03
+# Of the largest admissible bet. Single losses jump, and bets beyond find nothing sooner; means of blocks hardly vary.
+_LARGEST_FRACTION = 0.4
+_LARGEST_FRACTION_OF_BLOCKS = 0.95
 
 
 class Statistic(StrEnum):
@@ -46,7 +50,8 @@ class LossAlarm(JsonState):
 
     first_position: the first outcome since the monitor last (re)started. position: the outcome at which it alarmed.
     change_position: the estimated first outcome after the change. run_mean and since_change_mean: means of the
-    monitored statistic (losses, or residuals mapped to [0, 1]) over these spans. count: outcomes since the restart.
+    monitored statistic (losses, or residuals mapped to [0, 1]) over these spans. count: outcomes since the restart,
+    `block` of which were taken together; then both positions are those of the first and the last outcome of a block.
     """
 
     statistic: Statistic
@@ -63,11 +68,15 @@ class LossAlarm(JsonState):
     count_since_change: int
     run_mean: float
     since_change_mean: float
+    block: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class LossMonitorState(JsonState):
-    """Sums are since the last restart; `position` is that of the newest outcome seen, invalid ones included."""
+    """Sums are since the last restart; `position` is that of the newest outcome seen, invalid ones included.
+
+    threshold: of the mean of the e-detectors. open_*: the block that is being filled.
+    """
 
     statistic: Statistic
     reference_mean_upper: float
@@ -86,6 +95,10 @@ class LossMonitorState(JsonState):
     total: float = 0.0
     invalid: int = 0
     alarms: int = 0
+    block: int = 1
+    open_count: int = 0
+    open_total: float = 0.0
+    open_position: int = 0
 
 
 def start(
@@ -95,11 +108,13 @@ def start(
     *,
     statistic: Statistic = Statistic.LOSS,
     first_position: int = 0,
+    block: int = 1,
 ) -> LossMonitorState:
     """A monitor against the bound of the reference's mean.
 
     For losses both figures lie in [0, 1]; for residuals they are in the residual's own unit, [-1, 1]. first_position:
-    the position of the next outcome. Raises ValueError for a reference or run length that guarantees nothing.
+    the position of the next outcome. block: outcomes taken together, at least 1, for autocorrelated ones. Raises
+    ValueError for a reference or run length that guarantees nothing.
     """
     lowest = -1.0 if statistic == Statistic.RESIDUAL else 0.0
     if not (lowest <= reference_mean_upper <= 1.0 and 0.0 <= tolerance <= 1.0):
@@ -107,19 +122,22 @@ def start(
             f"reference bound {reference_mean_upper} or tolerance {tolerance} is out of range; "
             f"the bound lies in [{lowest:g}, 1] and the tolerance in [0, 1]: compute them from finite losses"
         )
-    if not expected_run_length >= 1.0:
-        raise ValueError(f"expected_run_length is {expected_run_length}; it counts outcomes and is at least 1")
+    if not expected_run_length >= block >= 1:
+        raise ValueError(
+            f"expected_run_length is {expected_run_length} and a block {block}; "
+            f"both count outcomes, and the run length is at least one block"
+        )
     null_mean = reference_mean_upper + tolerance
     if statistic == Statistic.RESIDUAL:
         null_mean = (1.0 + null_mean) / 2.0
     null_mean = min(1.0, max(_SMALLEST_NULL_MEAN, null_mean))
-    bets = _bets(null_mean)
+    bets = _bets(null_mean, _LARGEST_FRACTION if block == 1 else _LARGEST_FRACTION_OF_BLOCKS)
     zeros, before = (0.0,) * BETS, (first_position,) * BETS
     return LossMonitorState(
         statistic=statistic,
         reference_mean_upper=reference_mean_upper,
         tolerance=tolerance,
-        threshold=float(expected_run_length),
+        threshold=expected_run_length / block,
         null_mean=null_mean,
         bets=bets,
         values=zeros,
@@ -129,6 +147,7 @@ def start(
         change_totals=zeros,
         first_position=first_position,
         position=first_position - 1,
+        block=block,
     )
 
 
@@ -165,11 +184,11 @@ def evidence(state: LossMonitorState) -> float:
     return sum(state.values) / BETS
 
 
-def _bets(null_mean: float) -> tuple[float, ...]:
+def _bets(null_mean: float, largest: float) -> tuple[float, ...]:
     # Fractions of the largest admissible bet, 1 / m0: for 0/1 losses fraction f is the likelihood-ratio bet
     # for a mean of m0 + f (1 - m0); the grid is geometric in that rise.
     smallest = min(0.2, _SMALLEST_RISE / max(1.0 - null_mean, _SMALLEST_RISE))
-    ratio = _LARGEST_FRACTION / smallest
+    ratio = largest / smallest
     return tuple(smallest * ratio ** (k / (BETS - 1)) / null_mean for k in range(BETS))
 
 
@@ -194,14 +213,29 @@ class _Run:
         self.first_position, self.position = state.first_position, state.position
         self.count, self.total = state.count, state.total
         self.invalid, self.alarms = state.invalid, state.alarms
+        self.block = state.block
+        self.open_count, self.open_total, self.open_position = state.open_count, state.open_total, state.open_position
 
     def take(self, loss: float | None) -> LossAlarm | None:
         self.position += 1
         if loss is None or not 0.0 <= loss <= 1.0:
             self.invalid += 1
             return None
+        if self.block == 1:
+            return self._bet(loss, self.position, 1, loss)
+        if not self.open_count:
+            self.open_position = self.position
+        self.open_count += 1
+        self.open_total += loss
+        if self.open_count < self.block:
+            return None
+        count, total, self.open_count, self.open_total = self.open_count, self.open_total, 0, 0.0
+        return self._bet(total / count, self.open_position, count, total)
+
+    def _bet(self, value: float, position: int, count: int, total: float) -> LossAlarm | None:
+        """On a loss, or on the mean of a block, whose first outcome is at `position`."""
         values, cusums, bets = self.values, self.cusums, self.before.bets
-        excess, mixture = loss - self.before.null_mean, 0.0
+        excess, mixture = value - self.before.null_mean, 0.0
         for k in range(BETS):
             factor = 1.0 + bets[k] * excess
             values[k] = (values[k] + 1.0) * factor
@@ -210,9 +244,9 @@ class _Run:
                 cusums[k] *= factor
             else:
                 cusums[k] = factor
-                self.positions[k], self.counts[k], self.totals[k] = self.position, self.count, self.total
-        self.count += 1
-        self.total += loss
+                self.positions[k], self.counts[k], self.totals[k] = position, self.count, self.total
+        self.count += count
+        self.total += total
         return self._alarm(mixture / BETS) if mixture >= self.limit else None
 
     def _alarm(self, reached: float) -> LossAlarm:
@@ -233,6 +267,7 @@ class _Run:
             count_since_change=since,
             run_mean=self.total / self.count,
             since_change_mean=(self.total - self.totals[lead]) / since,
+            block=self.block,
         )
         self.alarms += 1
         self.values, self.cusums = [0.0] * BETS, [0.0] * BETS
@@ -253,4 +288,7 @@ class _Run:
             total=self.total,
             invalid=self.invalid,
             alarms=self.alarms,
+            open_count=self.open_count,
+            open_total=self.open_total,
+            open_position=self.open_position,
         )

@@ -2,7 +2,9 @@
 
 Until `needed` outcomes of the version have matured in service the monitor works against the held-back rows (if the run
 gave a bound; otherwise nothing is monitored, and `watching` says so); then it starts anew against the bound of those
-first outcomes. A change during these first outcomes is found against the held-back rows, or not at all.
+first outcomes, block by block where they hang together. Where they bound nothing, because they hang together too much
+for their number, nothing is monitored from then on. A change during these first outcomes is found against the held-back
+rows, or not at all.
 """
 
 from __future__ import annotations
@@ -73,12 +75,13 @@ def watching(state: WatchState) -> ReferenceSource | None:
 
 def _against(state: WatchState, reference: Reference | None) -> WatchState:
     if reference is None:
-        return state
+        return replace(state, monitor=None)
     monitor = loss_monitor.start(
         reference.upper,
         state.tolerance,
         state.expected_run_length,
         statistic=Statistic.LOSS,
         first_position=state.position + 1,
+        block=reference.block,
     )
     return replace(state, monitor=monitor)
