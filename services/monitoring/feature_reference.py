@@ -1,8 +1,10 @@
 """What a version's inputs looked like on the rows that were held back from its fit, ready for comparison.
 
 Format, as the training run writes it:
-{"numbers": {name: {"quantiles": [Q evenly spaced quantiles, Q >= 2], "missing": rate}},
+{"rows": n, "numbers": {name: {"quantiles": [Q evenly spaced quantiles, Q >= 2], "missing": rate}},
  "categories": {name: {"frequencies": {category: p}, "other": p, "missing": p}}}
+`rows`, of how many rows it tells, is absent from the artifacts of earlier releases; an input whose values hang together
+from row to row has its integrated autocorrelation time as `time` in its entry.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -62,10 +64,15 @@ class CategoryReference:
 
 @dataclass(frozen=True, slots=True)
 class FeatureReference:
-    """All inputs of a version by name; belongs to its artifact, not to the monitor's state."""
+    """All inputs of a version by name; belongs to its artifact, not to the monitor's state.
+
+    times: integrated autocorrelation times, in rows, of those inputs whose values hang together.
+    """
 
     numbers: Mapping[str, NumberReference]
     categories: Mapping[str, CategoryReference]
+    rows: int | None = None
+    times: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 def read_reference(data: Mapping[str, Any]) -> FeatureReference:
@@ -73,6 +80,13 @@ def read_reference(data: Mapping[str, Any]) -> FeatureReference:
     return FeatureReference(
         numbers={name: _number(name, data["numbers"][name]) for name in sorted(data.get("numbers", {}))},
         categories={name: _category(name, data["categories"][name]) for name in sorted(data.get("categories", {}))},
+        rows=data.get("rows"),
+        times={
+            name: float(entry["time"])
+            for kind in ("numbers", "categories")
+            for name, entry in sorted(data.get(kind, {}).items())
+            if entry.get("time", 1.0) > 1.0
+        },
     )
 
 

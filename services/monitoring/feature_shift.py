@@ -162,7 +162,7 @@ class _OpenBlock:
     def take(self, row: Row) -> None:
         self.rows += 1
         for name, known in self.reference.numbers.items():
-            value, sums = _finite(row.get(name)), self.numbers[name]
+            value, sums = finite(row.get(name)), self.numbers[name]
             if value is None:
                 sums[0] += 1
                 continue
@@ -184,7 +184,8 @@ class _OpenBlock:
         return Block(self.rows, numbers, categories)
 
 
-def _finite(value: Any) -> float | None:
+def finite(value: Any) -> float | None:
+    """The value as a double; None for one that is no number, or not finite."""
     try:
         number = float(value) if isinstance(value, int | float) else math.nan
     except OverflowError:  # an integer beyond the largest double

@@ -22,7 +22,7 @@ from services.training.dataset import Dataset, Task
 from services.training.evaluation import Loss, class_positions, default_loss
 from services.training.families import ENCODING, Family, Parameters, family_named, fit_estimator, sample_parameters
 from services.training.fitted_model import FittedEstimator, FittedModel, Trial
-from services.training.reference import reference_inputs, reference_loss, rounded
+from services.training.reference import REFERENCE_ROWS, reference_inputs, reference_loss, rounded
 
 MINIMUM_ROWS = 50
 VALIDATION_SHARE = 0.2
@@ -158,7 +158,7 @@ def _refit(
         rows=len(dataset),
         fitted_rows=fitted_rows,
         trials=tried,
-        reference=reference_inputs(held_back),
+        reference=reference_inputs(dataset[-REFERENCE_ROWS:]),
         loss={**reference_loss(losses, loss), "validation": chosen.loss},
     )
 

@@ -1,4 +1,8 @@
-"""What monitors compare with, computed on rows held back from the fit; it travels in the artifact's manifest."""
+"""What monitors compare with; it travels in the artifact's manifest.
+
+Losses are those of rows that were held back from the fit. A fit does not change the inputs, so these are of the newest
+rows, whether it saw them or not.
+"""
 
 from __future__ import annotations
 
@@ -11,25 +15,29 @@ import numpy.typing as npt
 
 from services.training.dataset import Dataset
 from services.training.evaluation import Loss, Losses
+from shared.contracts.autocorrelation import autocorrelation_time, of_values
 from shared.runtime.onnx_model import MISSING_CATEGORY
 
 QUANTILE_KNOTS = 257
 LARGEST_CATEGORY_LIST = 100
 LOSS_BLOCKS = 20
+REFERENCE_ROWS = 5_000
 # 95 % quantile of Student's t with LOSS_BLOCKS - 1 degrees of freedom.
 T_95 = 1.729
 
 
-def reference_inputs(held_back: Dataset) -> dict[str, Any]:
-    """Each input's distribution over the held-back rows: {"numbers": {name: ...}, "categories": {name: ...}}.
+def reference_inputs(rows: Dataset) -> dict[str, Any]:
+    """Each input's distribution over these rows, in time order: {"rows": n, "numbers": {name: ...}, "categories": ...}.
 
     Number: `quantiles`, QUANTILE_KNOTS sorted values at evenly spaced levels from 0 to 1, and `missing`, the share of
     rows without one; an input that all of the rows lack is left out, for it has no distribution. Category:
     `frequencies`, the shares of the LARGEST_CATEGORY_LIST most frequent, `other`, that of all others, and `missing`.
+    `time`, of an input whose values hang together from row to row: the integrated autocorrelation time, in rows.
     """
-    numbers = {name: held_back.numbers[:, i] for i, name in enumerate(held_back.number_names)}
-    categories = {name: held_back.categories[:, i] for i, name in enumerate(held_back.category_names)}
+    numbers = {name: rows.numbers[:, i] for i, name in enumerate(rows.number_names)}
+    categories = {name: rows.categories[:, i] for i, name in enumerate(rows.category_names)}
     return {
+        "rows": len(rows),
         "numbers": {name: _number(values) for name, values in numbers.items() if not np.isnan(values).all()},
         "categories": {name: _category(values.tolist()) for name, values in categories.items()},
     }
@@ -62,7 +70,13 @@ def _number(values: npt.NDArray[np.float32]) -> dict[str, Any]:
     present = values[~np.isnan(values)].astype(np.float64)
     levels = np.linspace(0.0, 1.0, QUANTILE_KNOTS)
     knots = np.quantile(present, levels).tolist()
-    return {"quantiles": [rounded(knot) for knot in knots], "missing": rounded(1.0 - len(present) / len(values))}
+    place = np.searchsorted(np.sort(present), present) / len(present)
+    absent = np.isnan(values).astype(np.float64)
+    return {
+        "quantiles": [rounded(knot) for knot in knots],
+        "missing": rounded(1.0 - len(present) / len(values)),
+        **_time(place, np.abs(2.0 * place - 1.0), absent),
+    }
 
 
 def _category(values: list[str]) -> dict[str, Any]:
@@ -75,7 +89,15 @@ def _category(values: list[str]) -> dict[str, Any]:
         "frequencies": {name: rounded(count / len(values)) for name, count in listed.items()},
         "other": rounded(other / len(values)),
         "missing": rounded(missing / len(values)),
+        **_time(*(np.array([value == name for value in values], dtype=np.float64) for name in list(listed)[:3])),
     }
+
+
+def _time(*series: npt.NDArray[np.float64]) -> dict[str, float]:
+    """The longest of what is told of one input [n] each, if any of it hangs together."""
+    times = [autocorrelation_time(of_values(values.tolist())) for values in series]
+    longest = max(times, default=1.0)
+    return {"time": rounded(longest)} if longest > 1.0 else {}
 
 
 def _mean_and_upper(losses: Losses) -> tuple[float, float]:

@@ -42,11 +42,13 @@ def with_value(levels: Levels, value: float) -> Levels:
 
 
 def of_values(values: Sequence[float]) -> Levels:
-    """The levels of values in their order."""
-    levels: Levels = ()
-    for value in values:
-        levels = with_value(levels, value)
-    return levels
+    """The levels of values in their order: those of `with_value`, value by value, and much sooner."""
+    levels: list[Level] = []
+    while values and len(levels) < LEVELS:
+        squares = sum(value * value for value in values)
+        levels.append((len(values), sum(values), squares, values[-1] if len(values) % 2 else None))
+        values = [(first + second) / 2.0 for first, second in zip(values[::2], values[1::2], strict=False)]
+    return tuple(levels)
 
 
 def count(levels: Levels) -> int:

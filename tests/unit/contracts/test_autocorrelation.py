@@ -54,6 +54,15 @@ def test_constant_values_and_few_of_them_have_no_time() -> None:
     assert autocorrelation.autocorrelation_time(autocorrelation.of_values([0.0, 1.0] * 10)) == 1.0
 
 
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 1000, 5000])
+def test_value_by_value_the_levels_are_the_same(count: int) -> None:
+    rng, levels = random.Random(5), autocorrelation.of_values(())
+    values = [rng.random() for _ in range(count)]
+    for value in values:
+        levels = autocorrelation.with_value(levels, value)
+    assert levels == autocorrelation.of_values(values)
+
+
 def test_levels_survive_json() -> None:
     levels = autocorrelation.of_values([random.Random(4).random() for _ in range(1)] * 3)
     again = tuple((*level[:3], level[3]) for level in json.loads(json.dumps(levels)))
