@@ -1,0 +1,92 @@
+"""What a version is expected to lose on a record, from its inputs and its own outputs: a sum of small trees, as JSON.
+
+Training fits it on rows that were held back, and writes it into the artifact's manifest; monitoring evaluates it. What
+it explains (a season, a shift towards harder records) is no change of the concept. Format:
+
+{"base": b, "cap": q, "columns": [...], "trees": [[[column, threshold, left, right, missing_left, value], ...], ...]}
+
+A column is {"input": name}, {"input": name, "means": {category: number}, "other": number} or {"output": place}. A node
+whose `left` is -1 is a leaf with its `value`; otherwise a number, rounded to float32, goes left if it is at most the
+threshold, and a missing one as `missing_left` says.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Node = tuple[int, float, int, int, bool, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Where one of the trees' numbers comes from: an input, with what stands for its categories, or an output."""
+
+    name: str | None
+    place: int = 0
+    means: Mapping[str, float] | None = None
+    other: float = math.nan
+
+    def of(self, inputs: Mapping[str, Any], outputs: Sequence[float]) -> float:
+        """The number, NaN if it is missing."""
+        if self.name is None:
+            value: Any = outputs[self.place] if self.place < len(outputs) else None
+        else:
+            value = inputs.get(self.name)
+        if self.means is not None:
+            return math.nan if value is None or value == "" else self.means.get(str(value), self.other)
+        return float(value) if isinstance(value, int | float) and math.isfinite(value) else math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedLoss:
+    """base: the mean loss. cap: what a residual weighs in full, see `residual`."""
+
+    base: float
+    cap: float
+    columns: tuple[Column, ...]
+    trees: tuple[tuple[Node, ...], ...]
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ExpectedLoss:
+        """What training wrote. Raises ValueError, KeyError or TypeError for anything else."""
+        columns = tuple(
+            Column(each.get("input"), each.get("output", 0), each.get("means"), each.get("other", math.nan))
+            for each in data["columns"]
+        )
+        trees = tuple(tuple(_node(node, len(columns), len(tree)) for node in tree) for tree in data["trees"])
+        base, cap = float(data["base"]), float(data["cap"])
+        if not (0.0 <= base <= 1.0 and 0.0 < cap <= 1.0):
+            raise ValueError(f"base {base} or cap {cap} is no bounded loss")
+        return cls(base, cap, columns, trees)
+
+    def of(self, inputs: Mapping[str, Any], outputs: Sequence[float]) -> float:
+        """The loss that is expected of a version with these outputs on these inputs, in [0, 1]."""
+        values = array("f", [column.of(inputs, outputs) for column in self.columns])
+        return min(1.0, max(0.0, self.base + sum(_leaf(tree, values) for tree in self.trees)))
+
+    def residual(self, loss: float, expected: float) -> float:
+        """How much more was lost than expected, in [-cap, 1]: loss - expected, and less of it where more than `cap` is
+        expected. A monitor that had to allow for residuals down to -1 would have to bet far more carefully."""
+        return (loss - expected) * min(1.0, self.cap / expected) if expected > 0.0 else loss
+
+
+def _node(given: Sequence[Any], columns: int, nodes: int) -> Node:
+    column, threshold, left, right, missing_left, value = given
+    if left != -1 and not (0 <= column < columns and 0 < left < nodes and 0 < right < nodes):
+        raise ValueError(f"node {given} of a tree with {nodes} nodes on {columns} columns")
+    return int(column), float(threshold), int(left), int(right), bool(missing_left), float(value)
+
+
+def _leaf(tree: Sequence[Node], values: Sequence[float]) -> float:
+    at = 0
+    while True:
+        column, threshold, left, right, missing_left, value = tree[at]
+        if left < 0:
+            return value
+        number = values[column]
+        goes_left = missing_left if number != number else number <= threshold
+        at = left if goes_left else right
