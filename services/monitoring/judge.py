@@ -7,11 +7,13 @@ from typing import Any
 
 import orjson
 
-from services.monitoring import drift, quality, verdicts
+from services.monitoring import drift, missed_saving, quality, verdicts
 from services.monitoring.decided_order import MATURED, SCORED
 from services.monitoring.feature_reference import FeatureReference, read_reference
 from services.monitoring.judge_state import JudgeState
-from services.monitoring.outcome_losses import judged
+from services.monitoring.outcome_losses import Judged, judged
+from shared.contracts.control import DriftDetected
+from shared.contracts.definitions import Model
 from shared.contracts.envelope import Event, Message
 from shared.contracts.flow import OutcomeMatured, OutcomeScored
 from shared.contracts.platform import ModelState
@@ -60,9 +62,10 @@ class Judge:
         state, found = drift.watch_champion(
             state, model, decided, outcome, lambda version: self._reference(decided, version)
         )
+        state, found, paying = _saving(state, model, decided, outcome, found)
         state, said = verdicts.judge_rollout(state, model, decided, outcome)
         report = quality.measured(state, model, decided.champion, outcome)
-        events: list[Event | None] = [found, *said, report]
+        events: list[Event | None] = [found, paying, *said, report]
         outputs += [Publish(CONTROL, name, event, due.due_ms) for event in events if event is not None]
         return state, outputs
 
@@ -74,6 +77,19 @@ class Judge:
         if sha256 not in self._references:
             self._references[sha256] = _read(known.reference)
         return self._references[sha256]
+
+
+def _saving(
+    state: JudgeState, model: Model, decided: ModelState, outcome: Judged, found: DriftDetected | None
+) -> tuple[JudgeState, DriftDetected | None, DriftDetected | None]:
+    """What was missed: with an alarm just found it goes into that one; said by itself once it reaches the cost."""
+    watched = state.champion
+    monitor = watched.watch.monitor if watched else None
+    excess = missed_saving.excess_of(watched.standing if watched else None, monitor.null_mean if monitor else None)
+    missed, paying = missed_saving.watch(state.missed, model, decided, outcome, excess)
+    if found is not None:
+        found = found.model_copy(update={"saving": missed_saving.saving_of(missed, model, excess)})
+    return state._replace(missed=missed), found, paying
 
 
 def _read(reference: Mapping[str, Any]) -> FeatureReference | None:

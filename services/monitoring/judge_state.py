@@ -14,6 +14,7 @@ from services.monitoring import canary_judge
 from services.monitoring.decided_order import Waiting
 from services.monitoring.feature_shift import ShiftWindow
 from services.monitoring.loss_watch import WatchState
+from services.monitoring.missed_saving import Missed
 from services.monitoring.prequential import PrequentialState
 from services.monitoring.standing_alarm import StandingAlarm
 
@@ -91,6 +92,7 @@ class JudgeState(NamedTuple):
     champion: ChampionWatch | None = None
     shift: ShiftWatch | None = None
     rollout: RolloutJudge | None = None
+    missed: Missed | None = None
 
     def put(self, name: str, row: Mapping[str, Any]) -> JudgeState:
         return self._replace(waiting=self.waiting.put(name, row))
@@ -109,6 +111,7 @@ class JudgeState(NamedTuple):
             "champion": self.champion and self.champion.to_json(),
             "shift": self.shift and self.shift.to_json(),
             "rollout": self.rollout and self.rollout.to_json(),
+            "missed": self.missed and self.missed.to_json(),
         }
 
     @classmethod
@@ -123,6 +126,7 @@ class JudgeState(NamedTuple):
             ChampionWatch.from_json(data["champion"]) if data["champion"] else None,
             ShiftWatch.from_json(data["shift"]) if data["shift"] else None,
             RolloutJudge.from_json(data["rollout"]) if data["rollout"] else None,
+            Missed.from_json(data["missed"]) if data.get("missed") else None,
         )
 
 

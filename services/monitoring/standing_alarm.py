@@ -74,7 +74,7 @@ def after(standing: StandingAlarm, loss: float | None, normal: float, needed: in
 
 def holds_back(standing: StandingAlarm, alarm: c.DriftDetected, policy: Policy, decided: ModelState) -> bool:
     """Whether the monitor's next alarm says nothing new."""
-    if standing.policy is not policy or _answered_in_vain(standing, decided):
+    if standing.policy is not policy or answered_in_vain(standing.drift_id, decided):
         return False
     return standing.former_better or not former_did_better(alarm, decided.champion, decided.former)
 
@@ -84,9 +84,9 @@ def same_change(standing: StandingAlarm, alarm: c.DriftDetected) -> c.DriftDetec
     return alarm.model_copy(update={"since": standing.since, "mean_since": standing.total / standing.outcomes})
 
 
-def _answered_in_vain(standing: StandingAlarm, decided: ModelState) -> bool:
+def answered_in_vain(drift_id: str, decided: ModelState) -> bool:
     """A run on this alarm is over, with all that came of it: the same version still answers."""
-    if decided.answered != standing.drift_id or decided.run is not None or decided.rollout is not None:
+    if decided.answered != drift_id or decided.run is not None or decided.rollout is not None:
         return False
     ended = decided.last_run
     judged = not isinstance(ended, c.RunFinished) or any(v.run_id == ended.run_id for v in decided.versions.values())

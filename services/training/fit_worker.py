@@ -153,7 +153,7 @@ class FitWorker:
         self._unstored.pop(run.run_id, None)
         event: Event
         if error is None:
-            event = self._finished(run, name, *future.result())
+            event = run_finished(run.request, *future.result())
         elif isinstance(error, (ValueError, ArithmeticError, HeadraceError, OSError, RuntimeError)):
             event = c.RunFailed(run_id=run.run_id, model=name, reason=f"{type(error).__name__}: {error}")
         else:
@@ -167,34 +167,6 @@ class FitWorker:
         self._refusals += 1
         return min(STORE_AWAY_S * 2 ** (self._refusals - 1), STORE_AWAY_AT_MOST_S)
 
-    def _finished(self, run: RunState, name: str, result: FitResult, artifact: c.Reference) -> c.RunFinished:
-        loss, reference = result.manifest["loss"], result.manifest["reference"]
-        held_back = None
-        if loss.get("bounded_mean") is not None:
-            rows = result.gate.rows
-            held_back = c.HeldBackLoss(mean=loss["bounded_mean"], upper=min(loss["bounded_upper"], 1.0), rows=rows)
-        return c.RunFinished(
-            run_id=run.run_id,
-            model=name,
-            artifact=artifact,
-            family=result.family,
-            parameters=result.parameters,
-            metrics=result.metrics,
-            gate=result.gate,
-            fitted_from=result.fitted_from,
-            fitted_to=result.fitted_to,
-            window=result.window,
-            windows=result.windows,
-            dataset_sha256=result.dataset_sha256,
-            seed=run.request.seed,
-            duration_s=round(result.duration_s, 3),
-            parity_rows=result.parity_rows,
-            parity_largest=result.parity_largest,
-            held_back=held_back,
-            reference=thinned(reference),
-            classes=tuple(result.manifest.get("classes") or ()),
-        )
-
     def _publish(self, run: RunState, name: str, event: Event, ordinal: int = 0) -> None:
         history, event_id = self._process.history, derived_id(run.run_id, event.ce_type, name, ordinal)
         requested = history.entries[run.requested_at - 1].message
@@ -207,6 +179,36 @@ class FitWorker:
     def close(self) -> None:
         """End what fits."""
         self._fitter.close()
+
+
+def run_finished(request: c.RunRequested, result: FitResult, artifact: c.Reference) -> c.RunFinished:
+    """What a run has made, as the registry and the monitors read it."""
+    loss, reference = result.manifest["loss"], result.manifest["reference"]
+    held_back = None
+    if loss.get("bounded_mean") is not None:
+        rows = result.gate.rows
+        held_back = c.HeldBackLoss(mean=loss["bounded_mean"], upper=min(loss["bounded_upper"], 1.0), rows=rows)
+    return c.RunFinished(
+        run_id=request.run_id,
+        model=request.model,
+        artifact=artifact,
+        family=result.family,
+        parameters=result.parameters,
+        metrics=result.metrics,
+        gate=result.gate,
+        fitted_from=result.fitted_from,
+        fitted_to=result.fitted_to,
+        window=result.window,
+        windows=result.windows,
+        dataset_sha256=result.dataset_sha256,
+        seed=request.seed,
+        duration_s=round(result.duration_s, 3),
+        parity_rows=result.parity_rows,
+        parity_largest=result.parity_largest,
+        held_back=held_back,
+        reference=thinned(reference),
+        classes=tuple(result.manifest.get("classes") or ()),
+    )
 
 
 def thinned(reference: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """When a model is fitted again, from what is known of it: pure rules over plain values.
 
-Bootstrap: `minimum_rows` labelled outcomes and no version; half as many more before the next attempt. Evidence: an
-alarm on loss or residual. Every: so many decided outcomes after the last run. Never: nothing more.
+Bootstrap: `minimum_rows` labelled outcomes and no version; half as many more before the next attempt. Evidence: not
+having retrained has cost as much as a retraining costs; an alarm with which monitoring tells nothing of that is enough
+by itself. Every: so many decided outcomes after the last run. Never: nothing more.
 """
 
 from __future__ import annotations
@@ -75,9 +76,19 @@ def _bootstrap(definition: Model, known: Known) -> Due | None:
 
 def _on_evidence(definition: Model, known: Known) -> Due | None:
     cool = known.last_end_ms == NEVER_MS or known.now_ms >= known.last_end_ms + cooldown_ms(definition)
-    if known.alarm is None or not cool or known.runs_today >= definition.retrain.budget_per_day:
+    if (
+        known.alarm is None
+        or not pays(known.alarm)
+        or not cool
+        or known.runs_today >= definition.retrain.budget_per_day
+    ):
         return None
     return Due(RunReason.DRIFT, f"drift:{known.alarm.drift_id}", known.alarm)
+
+
+def pays(alarm: DriftDetected) -> bool:
+    """Whether a run on this alarm is worth its cost, as far as is known."""
+    return alarm.saving is None or alarm.saving.pays
 
 
 def _after_rows(definition: Model, known: Known) -> Due | None:

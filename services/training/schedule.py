@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import Field
 
-from services.training.policy import FEWEST_ROWS, Due, Known, day_of, due
+from services.training.policy import FEWEST_ROWS, Due, Known, day_of, due, pays
 from shared.contracts import control as c
 from shared.contracts.contract import Contract
 from shared.contracts.definitions import DAY_MS, Clock, Model, Policy
@@ -112,9 +112,12 @@ def on_quality(case: Case, quality: c.QualityMeasured) -> None:
 
 
 def on_drift(case: Case, drift: c.DriftDetected) -> None:
-    """An alarm is kept, whatever is in progress; the newest of several stands."""
+    """An alarm is kept, whatever is in progress: of several that pays, else the newest."""
     _decided_up_to(case, drift.position, drift.last_record_id)
-    if case.definition.retrain.policy is Policy.EVIDENCE and drift.drift_id not in case.plan.answered:
+    kept = case.plan.alarm
+    if case.definition.retrain.policy is not Policy.EVIDENCE or drift.drift_id in case.plan.answered:
+        return
+    if kept is None or kept.version != drift.version or pays(drift) or not pays(kept):
         case.change(alarm=drift)
 
 

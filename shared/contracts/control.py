@@ -14,6 +14,7 @@ from shared.contracts.contract import Contract
 from shared.contracts.definitions import Clock, Published
 from shared.contracts.envelope import Event
 from shared.contracts.evidence import DriftDetected as DriftDetected
+from shared.contracts.evidence import MissedSaving as MissedSaving
 from shared.contracts.evidence import QualityMeasured as QualityMeasured
 from shared.contracts.evidence import ShiftedFeature as ShiftedFeature
 from shared.contracts.evidence import VerdictKind as VerdictKind

@@ -42,13 +42,34 @@ class WatchFigures(Contract):
     mean_difference: float
 
 
+class MissedSaving(Contract):
+    """What not having retrained has cost since a version answers, beside what a retraining costs.
+
+    All in units of the bounded loss. `by`: what tells it, a correction learnt on the outcomes, or a standing alarm;
+    over so many `outcomes` the version lost `mean_loss`, and its correction `corrected_loss`. `pays`: a run is due.
+    """
+
+    missed: float
+    cost: float
+    horizon: int
+    by: Literal["correction", "alarm"]
+    outcomes: int
+    mean_loss: float | None
+    corrected_loss: float | None
+    pays: bool
+
+
 class DriftDetected(Event):
-    """An alarm on the model's loss: evidence, position, the estimated change, and what moved most."""
+    """An alarm on the model's loss: evidence, position, the estimated change, and what moved most.
+
+    `monitor` saving: a retraining pays by now; `evidence` is what was missed, `reference` the loss of the correction.
+    `saving`: what was missed by then; an alarm with one that does not pay yet leads to no run.
+    """
 
     model: str
     drift_id: str
     version: int
-    monitor: Literal["loss", "residual"]
+    monitor: Literal["loss", "residual", "saving"]
     position: int
     last_record_id: str
     since: int
@@ -57,6 +78,7 @@ class DriftDetected(Event):
     evidence: float
     shifts: tuple[ShiftedFeature, ...] = ()
     watch: WatchFigures | None = None
+    saving: MissedSaving | None = None
 
 
 class VerdictKind(StrEnum):

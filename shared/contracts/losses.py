@@ -132,7 +132,7 @@ def _metric(spec: LossSpec, name: str, output: Sequence[float | None] | None, la
         return values
     if spec.task == "regression":
         return _regression_metric(name, values[0], label)
-    truth = _class_index(spec, label)
+    truth = class_index(spec, label)
     if isinstance(truth, Invalid):
         return truth
     probabilities = [1.0 - values[0], values[0]] if spec.task == "binary" else values
@@ -181,7 +181,8 @@ def _output(spec: LossSpec, output: Sequence[float | None] | None) -> list[float
     return [min(1.0, max(0.0, value)) for value in values]
 
 
-def _class_index(spec: LossSpec, label: Label) -> int | Invalid:
+def class_index(spec: LossSpec, label: Label) -> int | Invalid:
+    """The place of a label among the classes, or why it has none."""
     if label is None:
         return Invalid.MISSING_LABEL
     classes: tuple[Label, ...] = spec.classes or (0, 1)

@@ -36,7 +36,8 @@ def told(stepping: Stepping, first: int, following: int, *, bad: bool, **over: A
     """Alarms over outcomes [first, following): of the good ones every tenth is wrong, of the bad ones two of three."""
     wrong = [n % 3 != 0 if bad else n % 10 == 0 for n in range(following)]
     derived = stepping.feed(*(outcome(n, wrong[n], **over) for n in range(first, following)), T + following)
-    return [message.event for message in derived if isinstance(message.event, c.DriftDetected)]
+    alarms = [message.event for message in derived if isinstance(message.event, c.DriftDetected)]
+    return [alarm for alarm in alarms if alarm.monitor == "loss"]
 
 
 def alarmed(policy: str = "evidence") -> tuple[Stepping, c.DriftDetected]:
