@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from services.training.block_error import block_error
 from services.training.dataset import Task
 
 Metric: TypeAlias = Literal["log_loss", "brier", "zero_one", "absolute_error", "squared_error"]
@@ -106,7 +107,9 @@ class Comparison:
     mean_difference: float
     """Candidate less champion: negative is better."""
     standard_error: float
-    """Of the mean difference, as if rows were independent; NaN with fewer than two."""
+    """Of the mean difference, over `blocks` consecutive blocks of rows, for these hang together."""
+    blocks: int | None = None
+    """None: too few rows for blocks, so it is as if rows were independent; NaN with fewer than two."""
 
     @property
     def better(self) -> bool:
@@ -115,7 +118,7 @@ class Comparison:
 
 
 def compare_losses(champion: Losses, candidate: Losses) -> Comparison:
-    """Paired comparison of two models' losses [n] on the same rows; ValueError if their lengths differ."""
+    """Paired comparison of two models' losses [n] on the same rows in time order; ValueError if lengths differ."""
     if champion.shape != candidate.shape:
         raise ValueError(f"losses are not paired: {champion.shape} beside {candidate.shape}. Score the same rows.")
     rows = len(champion)
@@ -124,8 +127,10 @@ def compare_losses(champion: Losses, candidate: Losses) -> Comparison:
     if not (np.isfinite(champion).all() and np.isfinite(candidate).all()):
         return Comparison(rows, float(champion.mean()), float(candidate.mean()), math.nan, math.nan)
     difference = candidate - champion
-    error = float(difference.std(ddof=1) / math.sqrt(rows)) if rows > 1 else math.nan
-    return Comparison(rows, float(champion.mean()), float(candidate.mean()), float(difference.mean()), error)
+    error, blocks = block_error(difference) or (math.nan, None)
+    if blocks is None and rows > 1:
+        error = float(difference.std(ddof=1) / math.sqrt(rows))
+    return Comparison(rows, float(champion.mean()), float(candidate.mean()), float(difference.mean()), error, blocks)
 
 
 def compare(

@@ -1,7 +1,8 @@
 """A fitted model as its artifact: one ONNX file whose metadata carries the manifest.
 
 The estimator goes through skl2onnx; the category encoding in front of it and the choice of one output behind it are
-written here. Equal (dataset, parameters, seed) give equal bytes in any process, whatever PYTHONHASHSEED is.
+written here. The members of an average stand side by side over the same inputs, with their mean behind them. Equal
+(dataset, parameters, seed) give equal bytes in any process, whatever PYTHONHASHSEED is.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from skl2onnx.common.data_types import FloatTensorType
 
 from services.training.canonical_graph import canonical_graph
 from services.training.category_encoding import UNSEEN_RANK, CategoryEncoding
-from services.training.fitted_model import FittedModel
+from services.training.fitted_model import FittedEstimator, FittedModel
+from services.training.mean_graph import Part, mean_of_parts
 from shared.runtime.onnx_model import CATEGORIES_TENSOR, MANIFEST_KEY, NUMBERS_TENSOR, OUTPUT_TENSOR
 
 GRAPH_NAME = "headrace"
@@ -37,7 +39,10 @@ def artifact_bytes(model: FittedModel) -> bytes:
 
 
 def manifest(model: FittedModel) -> dict[str, Any]:
-    """What an artifact says about itself. Of the dataset's `rows` the first `fitted_rows` were fitted on."""
+    """What an artifact says about itself. Of the dataset's `rows` the first `fitted_rows` were fitted on.
+
+    `loss` is of the newest `loss.rows` rows, before they were fitted on; they have been since if the two are equal.
+    """
     return {
         "format": MANIFEST_FORMAT,
         "task": model.task,
@@ -57,14 +62,11 @@ def manifest(model: FittedModel) -> dict[str, Any]:
 def to_onnx(model: FittedModel) -> ModelProto:
     """The graph without the manifest; its tensors are those of shared.runtime.onnx_model."""
     number_count = sum(kind == "number" for kind in model.kinds)
-    encoding = model.fitted.encoding
-    estimator, raw_output = _converted_estimator(model, number_count + encoding.width)
-    nodes, constants = _encoding_nodes(encoding, number_count)
-    nodes += estimator.graph.node
-    constants += estimator.graph.initializer
-    nodes += _output_nodes(raw_output, constants, model.task == "binary")
-    inputs = _inputs(number_count, len(encoding.vocabularies))
-    ordered, kept = canonical_graph(nodes, constants, [value.name for value in inputs], OUTPUT_TENSOR)
+    inputs = _inputs(number_count, sum(kind == "category" for kind in model.kinds))
+    names = [value.name for value in inputs]
+    parts = [_part(member, number_count) for member in model.members]
+    nodes, constants = parts[0] if len(parts) == 1 else mean_of_parts(parts, model, names)
+    ordered, kept = canonical_graph(nodes, constants, names, OUTPUT_TENSOR)
     width = len(model.classes) or 1
     graph = helper.make_graph(
         ordered,
@@ -83,9 +85,19 @@ def to_onnx(model: FittedModel) -> ModelProto:
     return exported
 
 
-def _converted_estimator(model: FittedModel, width: int) -> tuple[ModelProto, str]:
-    estimator = model.fitted.estimator
-    options = None if model.task == "regression" else {id(estimator): {"zipmap": False}}
+def _part(member: FittedEstimator, number_count: int) -> Part:
+    """Nodes and constants of one member, from the inputs to OUTPUT_TENSOR."""
+    estimator, raw_output = _converted_estimator(member, number_count + member.encoding.width)
+    nodes, constants = _encoding_nodes(member.encoding, number_count)
+    nodes += estimator.graph.node
+    constants += estimator.graph.initializer
+    nodes += _output_nodes(raw_output, constants, member.task == "binary")
+    return nodes, constants
+
+
+def _converted_estimator(member: FittedEstimator, width: int) -> tuple[ModelProto, str]:
+    estimator = member.estimator
+    options = None if member.task == "regression" else {id(estimator): {"zipmap": False}}
     with warnings.catch_warnings():
         # The converter passes booleans for an integer attribute: protobuf 6 warns, and where warnings are errors it
         # fails.

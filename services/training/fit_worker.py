@@ -198,6 +198,7 @@ def run_finished(request: c.RunRequested, result: FitResult, artifact: c.Referen
         gate=result.gate,
         fitted_from=result.fitted_from,
         fitted_to=result.fitted_to,
+        judged_from=result.judged_from,
         window=result.window,
         windows=result.windows,
         dataset_sha256=result.dataset_sha256,

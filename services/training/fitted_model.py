@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from services.training.averaging import all_classes, mean_outputs
 from services.training.category_encoding import CategoryEncoding
 from services.training.dataset import Kind, Task
 from services.training.families import Estimator, Family, Parameters
@@ -42,12 +43,15 @@ class Trial:
 
 @dataclass(frozen=True)
 class FittedModel:
-    """The chosen model, refitted, with everything that its manifest says. `reference` and `loss` are JSON-able."""
+    """The chosen model, refitted, with everything that its manifest says. `reference` and `loss` are JSON-able.
+
+    Of `family` "average" it is the mean of `fitted` and those `beside` it, and `parameters` list the members.
+    """
 
     names: tuple[str, ...]
     kinds: tuple[Kind, ...]
     fitted: FittedEstimator
-    family: Family
+    family: Family | Literal["average"]
     parameters: Parameters
     seed: int
     dataset_sha256: str
@@ -56,6 +60,11 @@ class FittedModel:
     trials: tuple[Trial, ...]
     reference: dict[str, Any]
     loss: dict[str, Any]
+    beside: tuple[FittedEstimator, ...] = ()
+
+    @property
+    def members(self) -> tuple[FittedEstimator, ...]:
+        return (self.fitted, *self.beside)
 
     @property
     def task(self) -> Task:
@@ -63,8 +72,9 @@ class FittedModel:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        return self.fitted.classes
+        return all_classes([member.classes for member in self.members])
 
     def predict(self, numbers: npt.NDArray[np.float32], categories: npt.NDArray[np.object_]) -> npt.NDArray[np.float64]:
         """Outputs [n, 1] or [n, K], as FittedEstimator.predict."""
-        return self.fitted.predict(numbers, categories)
+        outputs = [member.predict(numbers, categories) for member in self.members]
+        return np.asarray(mean_outputs(outputs, [member.classes for member in self.members]), dtype=np.float64)

@@ -46,6 +46,7 @@ class FitResult:
     gate: GateFigures
     fitted_from: int
     fitted_to: int
+    judged_from: int
     window: str
     windows: dict[str, float]
     dataset_sha256: str

@@ -51,7 +51,9 @@ class RunProgressed(Event):
 
 
 class GateFigures(Contract):
-    """Losses on the newest matured labels, none of which was fitted on; `against` None: the constant predictor."""
+    """Losses on the newest matured labels, none of which was fitted on by what they are of; `against` None: the
+    constant predictor. The standard error is taken over `blocks` consecutive blocks of rows, which hang together; None:
+    as if rows were independent."""
 
     against: int | None
     rows: int
@@ -59,6 +61,7 @@ class GateFigures(Contract):
     reference_loss: float
     mean_difference: float
     standard_error: float
+    blocks: int | None = None
 
 
 class HeldBackLoss(Contract):
@@ -71,6 +74,10 @@ class HeldBackLoss(Contract):
 
 class RunFinished(Event):
     """A fitted, exported and checked model: what made it, what it was fitted on, and how it did.
+
+    Of family "average" it is the mean of several fits, and `parameters` list its `members`: family, window, parameters
+    and bounded loss of each. `judged_from`: the outcomes from this position on chose the fits and gave `metrics`,
+    `gate` and `held_back`, and were fitted on after that, as far as they lie below `fitted_to`.
 
     What monitors compare with: `held_back`, and `reference`, the inputs' distribution over the same rows (numbers as
     evenly spaced quantiles, few of them). `classes`: the labels in the order of the outputs, if they are no 0 and 1.
@@ -95,6 +102,7 @@ class RunFinished(Event):
     held_back: HeldBackLoss | None = None
     reference: dict[str, Any] | None = None
     classes: tuple[str, ...] = ()
+    judged_from: int | None = None
 
 
 class RunFailed(Event):

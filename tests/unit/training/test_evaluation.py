@@ -70,8 +70,17 @@ def test_figures_of_a_classifier() -> None:
 
 def test_a_candidate_that_is_better_on_the_same_rows() -> None:
     comparison = compare_losses(np.array([0.5, 0.6, 0.7, 0.8]), np.array([0.4, 0.6, 0.5, 0.7]))
-    assert dataclasses.astuple(comparison) == pytest.approx((4, 0.65, 0.55, -0.1, 0.0408248))
+    assert dataclasses.astuple(comparison)[:-1] == pytest.approx((4, 0.65, 0.55, -0.1, 0.0408248))
+    assert comparison.blocks is None
     assert comparison.better
+
+
+def test_rows_that_hang_together_count_as_blocks() -> None:
+    of_blocks = np.array([0.0, 0.2, 0.1, 0.3, 0.2])
+    comparison = compare_losses(np.full(120, 0.5), 0.5 + np.repeat(of_blocks, 24))
+    assert comparison.blocks == 5
+    assert comparison.standard_error == pytest.approx(of_blocks.std(ddof=1) / np.sqrt(5))
+    assert comparison.standard_error > 4 * np.repeat(of_blocks, 24).std(ddof=1) / np.sqrt(120)
 
 
 @pytest.mark.parametrize("candidate", [[0.5, 0.6], [0.5, 0.7], [0.1, math.nan], [0.1, math.inf]])

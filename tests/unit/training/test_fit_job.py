@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from services.training import fit_process
-from services.training.dataset import Kind
-from services.training.fit import TooFewRows
+from services.training.dataset import Dataset, Kind, LabelledRow
+from services.training.fit import TooFewRows, fit_one
 from services.training.fit_job import run_job
 from services.training.fit_process import FitFailed, FitProcess
 from services.training.fit_worker import thinned
@@ -48,24 +48,61 @@ def test_a_first_run_beats_the_constant_predictor() -> None:
     assert result.gate.against is None
     assert result.gate.mean_difference < -0.05
     assert (result.fitted_from, result.window) == (0, "all")
-    assert 0 < result.fitted_to < 500
     assert OnnxModel(result.artifact).manifest["family"] == result.family
 
 
-def test_after_a_change_the_window_since_it_wins() -> None:
+def test_after_a_change_the_windows_of_older_rows_are_out() -> None:
     before = run_job(job(rows(900)), silent)
     turned = rows(1800, turn=900)
     result = run_job(job(turned, since=900, champion=1, champion_artifact=before.artifact), silent)
-    assert result.window == "since change"
-    assert set(result.windows) == {"since change", "all"}
-    assert result.fitted_from == 900
+    assert set(result.window.split(" + ")) == {"since change", "newest quarter"}
+    assert set(result.windows) == {"since change", "newest quarter", "all"}
+    assert result.windows["all"] > result.windows["since change"] + 0.05
+    assert (result.fitted_from, result.fitted_to) == (900, 1800)
     assert result.gate.against == 1
     assert result.gate.mean_difference < -0.1
 
 
-def test_no_row_that_judges_was_fitted_on() -> None:
-    result = run_job(job(rows(1000)), silent)
-    assert result.fitted_to + result.gate.rows == 1000
+def test_an_average_tells_its_members_and_its_artifact_answers_as_their_mean() -> None:
+    result = run_job(job(rows(1800, turn=900), since=900), silent)
+    members = result.parameters["members"]
+    assert result.family == "average"
+    assert [member["loss"] for member in members] == sorted(member["loss"] for member in members)
+    assert [member["family"] for member in members] == ["logistic_regression"] * 2
+    assert all(set(member) == {"family", "window", "parameters", "loss"} for member in members)
+    assert {member["window"] for member in members} == set(result.window.split(" + "))
+    assert min(result.windows.values()) == pytest.approx(members[0]["loss"])
+    manifest = OnnxModel(result.artifact).manifest
+    assert (manifest["family"], manifest["parameters"]) == ("average", result.parameters)
+    assert manifest["loss"]["rows"] == result.gate.rows
+    assert manifest["loss"]["bounded_mean"] == pytest.approx(result.gate.candidate_loss)
+
+
+def test_rows_that_judge_have_no_part_in_what_they_measure() -> None:
+    plain = rows(1000)
+    first = run_job(job(plain), silent)
+    judged_from = first.judged_from
+    assert judged_from == 1000 - first.gate.rows
+    assert (first.fitted_from, first.fitted_to) == (0, 1000)
+    turned = [replace(row, label=1.0 - float(row.label)) if row.position >= judged_from else row for row in plain]
+    second = run_job(job(turned), silent)
+    # What said high says high still: only the labels beside it have turned. So no fit that was measured saw them.
+    assert second.metrics["accuracy"] == pytest.approx(1.0 - first.metrics["accuracy"])
+    assert second.artifact != first.artifact
+
+
+def test_the_newest_rows_are_fitted_once_they_have_judged() -> None:
+    plain = rows(1000)
+    result = run_job(job(plain), silent)
+    manifest = OnnxModel(result.artifact).manifest
+    assert (manifest["rows"], manifest["fitted_rows"]) == (1000, 1000)
+    data = Dataset.from_rows(SPEC, [LabelledRow(r.record_id, r.time_ms, r.inputs, r.label) for r in plain], "binary")
+    again = fit_one(data, "logistic_regression", result.parameters, 7).predict(data.numbers, data.categories)
+    shipped = OnnxModel(result.artifact).predict_columns(data.numbers, data.categories)
+    np.testing.assert_allclose(shipped, again, atol=1e-6)
+    older = data[: result.judged_from]
+    before = fit_one(older, "logistic_regression", result.parameters, 7).predict(data.numbers, data.categories)
+    assert np.abs(shipped - before).max() > 1e-4
 
 
 def test_the_same_job_gives_the_same_result() -> None:
@@ -93,6 +130,7 @@ def test_a_process_of_its_own_gives_the_same_and_says_why_it_fails() -> None:
         assert there.artifact == here.artifact
         assert there.gate == here.gate
         assert (there.parity_rows, there.parity_largest) == (here.parity_rows, here.parity_largest)
+        assert (there.judged_from, there.parameters) == (here.judged_from, here.parameters)
         with pytest.raises(FitFailed, match="TooFewRows"):
             fitter(job(rows(30)), silent)
         assert fitter(job(rows(400)), silent).artifact == here.artifact
@@ -120,3 +158,9 @@ def test_a_window_of_one_class_leaves_the_others() -> None:
     result = run_job(job(rare, since=900, champion=1, champion_artifact=before.artifact), silent)
     assert "since change" not in result.windows
     assert "all" in result.windows
+
+
+def test_no_family_is_refused() -> None:
+    nothing = model(training={"search": {"families": [], "trials": 1}, "minimum_rows": 50})
+    with pytest.raises(ValueError, match="Name at least one family"):
+        run_job(job(rows(300), model=nothing), silent)

@@ -1,0 +1,103 @@
+"""What a run offers: the mean of all fits that may be the best, judged together, and then fitted on every row.
+
+The rows that judge are the newest ones, and in a stream that drifts these are worth most. So once they have judged,
+each chosen fit is made again with the same parameters on its window up to the newest row. What was measured is of the
+fits before that, and says so; nothing is chosen by the second fits (decision 0017).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from services.training.averaging import all_classes, mean_outputs
+from services.training.confidence_set import confidence_set
+from services.training.dataset import Dataset
+from services.training.evaluation import Loss, Losses, Outputs
+from services.training.families import ENCODING, Family
+from services.training.fit import fit_one
+from services.training.fitted_model import FittedEstimator, FittedModel
+from services.training.members import Member
+from services.training.reference import reference_loss, rounded
+
+AVERAGE = "average"
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfSample:
+    """Rows that the candidate had not seen when it answered them: its outputs [n, K] over these classes, and the losses
+    [n], bounded to [0, 1]."""
+
+    rows: Dataset
+    outputs: Outputs
+    classes: tuple[str, ...]
+    losses: Losses
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """The fits that stay, the best first, and what their mean said on the rows that judged them."""
+
+    members: tuple[Member, ...]
+    judged: OutOfSample
+
+    @property
+    def widest(self) -> Member:
+        return min(self.members, key=lambda member: member.first)
+
+    @property
+    def window(self) -> str:
+        """The windows of its members, each once."""
+        return " + ".join(dict.fromkeys(member.window for member in self.members))
+
+
+def candidate_of(members: Sequence[Member], whole: Dataset, loss: Loss) -> Candidate:
+    """Raises NothingFinite (confidence_set)."""
+    chosen = tuple(members[place] for place in confidence_set([member.losses for member in members]))
+    rows = whole[len(whole) - len(chosen[0].losses) :]
+    classes = [member.model.classes for member in chosen]
+    outputs = mean_outputs([member.outputs for member in chosen], classes)
+    losses = loss.bounded(loss.per_row(outputs, rows.target, all_classes(classes)))
+    return Candidate(chosen, OutOfSample(rows, outputs, all_classes(classes), losses))
+
+
+def final_model(candidate: Candidate, whole: Dataset, loss: Loss) -> FittedModel:
+    """The candidate's fits made again up to the newest row; its reference loss stays that of the fits that judged.
+
+    Rows and their digest are those of the widest window.
+    """
+    best, widest = candidate.members[0].model, candidate.widest.model
+    with threadpool_limits(limits=1):
+        fitted, *beside = [_fitted_again(member, whole) for member in candidate.members]
+    model = replace(widest, fitted=fitted, fitted_rows=widest.rows, family=best.family, parameters=best.parameters)
+    if not beside:
+        return model
+    judged = candidate.judged
+    losses = loss.per_row(judged.outputs, judged.rows.target, judged.classes)
+    return replace(
+        model,
+        beside=tuple(beside),
+        family=AVERAGE,
+        parameters={"members": [_told(member) for member in candidate.members]},
+        loss=reference_loss(losses, loss),
+    )
+
+
+def _fitted_again(member: Member, whole: Dataset) -> FittedEstimator:
+    return fit_one(whole[member.first :], _family(member), member.model.parameters, member.model.seed)
+
+
+def _family(member: Member) -> Family:
+    return next(family for family in ENCODING if family == member.model.family)
+
+
+def _told(member: Member) -> dict[str, Any]:
+    return {
+        "family": member.model.family,
+        "window": member.window,
+        "parameters": dict(member.model.parameters),
+        "loss": rounded(float(member.losses.mean())),
+    }
