@@ -171,8 +171,8 @@ class FitWorker:
         loss, reference = result.manifest["loss"], result.manifest["reference"]
         held_back = None
         if loss.get("bounded_mean") is not None:
-            rows = result.gate.rows
-            held_back = c.HeldBackLoss(mean=loss["bounded_mean"], upper=min(loss["bounded_upper"], 1.0), rows=rows)
+            upper = min(loss["bounded_upper"], 1.0)
+            held_back = c.HeldBackLoss(mean=loss["bounded_mean"], upper=upper, rows=loss["rows"])
         return c.RunFinished(
             run_id=run.run_id,
             model=name,
