@@ -18,6 +18,7 @@ from deploy.local.demo_quality import AFTER, BEFORE, BETWEEN, Quality
 from deploy.local.demo_story import Chapter, Story, stopped_by
 from shared.contracts import control as c
 from shared.contracts.envelope import Event, rfc3339
+from shared.contracts.fitted_text import family_text
 
 NEXT = (
     ("headrace up --definitions examples/card_fraud/definitions.yaml", "the same platform, to stay"),
@@ -98,7 +99,8 @@ def _told(event: Event, quality: Quality) -> tuple[str, str] | None:
             gate = event.gate
             against = "a constant" if gate.against is None else f"version {gate.against}"
             return "yellow", (
-                f"fitted {event.family} on window {event.window!r} in {event.duration_s:.1f} s: bounded loss "
+                f"fitted {family_text(event.family, event.parameters)} on window {event.window!r} "
+                f"in {event.duration_s:.1f} s: bounded loss "
                 f"{gate.candidate_loss:.3f} against {gate.reference_loss:.3f} of {against}, {gate.rows} newest rows"
             )
         case c.RunFailed(reason=reason):

@@ -22,8 +22,7 @@ from services.training.fit import fit_one
 from services.training.fitted_model import FittedEstimator, FittedModel
 from services.training.members import Member
 from services.training.reference import reference_loss, rounded
-
-AVERAGE = "average"
+from shared.contracts.fitted_text import AVERAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +63,22 @@ def candidate_of(members: Sequence[Member], whole: Dataset, loss: Loss) -> Candi
     return Candidate(chosen, OutOfSample(rows, outputs, all_classes(classes), losses))
 
 
-def final_model(candidate: Candidate, whole: Dataset, loss: Loss) -> FittedModel:
+def final_model(candidate: Candidate, whole: Dataset, loss: Loss, fitted_to: int) -> FittedModel:
     """The candidate's fits made again up to the newest row; its reference loss stays that of the fits that judged.
 
-    Rows and their digest are those of the widest window.
+    Rows and their digest are those of the widest window; `fitted_to` is the position behind the newest outcome.
     """
     best, widest = candidate.members[0].model, candidate.widest.model
     with threadpool_limits(limits=1):
         fitted, *beside = [_fitted_again(member, whole) for member in candidate.members]
-    model = replace(widest, fitted=fitted, fitted_rows=widest.rows, family=best.family, parameters=best.parameters)
+    model = replace(
+        widest,
+        fitted=fitted,
+        fitted_rows=widest.rows,
+        fitted_to=fitted_to,
+        family=best.family,
+        parameters=best.parameters,
+    )
     if not beside:
         return model
     judged = candidate.judged

@@ -54,6 +54,7 @@ def manifest(model: FittedModel) -> dict[str, Any]:
         "dataset_sha256": model.dataset_sha256,
         "rows": model.rows,
         "fitted_rows": model.fitted_rows,
+        "fitted_to": model.fitted_to,
         "reference": model.reference,
         "loss": model.loss,
     }

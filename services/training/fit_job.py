@@ -12,15 +12,15 @@ import time
 
 from services.training.candidate import Candidate, candidate_of, final_model
 from services.training.dataset import Dataset, LabelledRow
-from services.training.evaluation import Comparison, Loss, compare_losses, constant_predictor, evaluate
+from services.training.evaluation import Loss, evaluate
 from services.training.export import artifact_bytes, manifest
+from services.training.gate_figures import against_champion, against_constant
 from services.training.job import FitJob, FitResult, Report
 from services.training.members import Member, fit_members
 from services.training.parity import check_parity
 from services.training.windows import candidate_windows, judging_rows
 from shared.contracts.control import GateFigures
 from shared.contracts.definitions import Metric, Model
-from shared.runtime.onnx_model import OnnxModel
 
 MOST_ROWS = 50_000
 
@@ -38,20 +38,20 @@ def run_job(job: FitJob, report: Report) -> FitResult:
     members = _members(job, whole, windows, loss, report)
     candidate = candidate_of(members, whole, loss)
     report(0.85, "fit on the newest rows too")
-    model = final_model(candidate, whole, loss)
+    fitted_to = positions[-1] + 1
+    model = final_model(candidate, whole, loss, fitted_to)
     report(0.95, "export and parity")
     artifact = artifact_bytes(model)
     judged = candidate.judged
     parity = check_parity(model, artifact, judged.rows)
-    first = candidate.widest.first
     return FitResult(
         artifact=artifact,
         family=model.family,
         parameters=dict(model.parameters),
         metrics=evaluate(judged.outputs, judged.rows.target, task, classes=judged.classes, clip=job.model.monitor.clip),
         gate=_gate(job, candidate, whole, loss),
-        fitted_from=positions[first],
-        fitted_to=positions[first + model.fitted_rows - 1] + 1,
+        fitted_from=positions[candidate.widest.first],
+        fitted_to=fitted_to,
         judged_from=positions[len(whole) - len(judged.rows)],
         window=candidate.window,
         windows=_best_of_each(members),
@@ -86,26 +86,7 @@ def _best_of_each(members: list[Member]) -> dict[str, float]:
 
 
 def _gate(job: FitJob, candidate: Candidate, whole: Dataset, loss: Loss) -> GateFigures:
-    judged, widest = candidate.judged, candidate.widest
-    if job.champion_artifact is None:
-        fitted = whole[widest.first : widest.first + widest.model.fitted_rows]
-        constant = constant_predictor(fitted.target, whole.task)
-        reference, classes = constant.outputs(len(judged.rows)), constant.classes
-    else:
-        champion = OnnxModel(job.champion_artifact)
-        reference = champion.predict_columns(judged.rows.numbers, judged.rows.categories)
-        classes = tuple(champion.manifest.get("classes") or ())
-    beside = loss.bounded(loss.per_row(reference, judged.rows.target, classes))
-    return _figures(job, compare_losses(beside, judged.losses))
-
-
-def _figures(job: FitJob, compared: Comparison) -> GateFigures:
-    return GateFigures(
-        against=job.champion,
-        rows=compared.rows,
-        candidate_loss=compared.candidate_loss,
-        reference_loss=compared.champion_loss,
-        mean_difference=compared.mean_difference,
-        standard_error=compared.standard_error,
-        blocks=compared.blocks,
-    )
+    if job.champion is None or job.champion_artifact is None:
+        return against_constant(candidate, whole, loss)
+    positions = {row.record_id: row.position for row in job.rows}
+    return against_champion(candidate, loss, job.champion, job.champion_artifact, positions)

@@ -186,8 +186,8 @@ def run_finished(request: c.RunRequested, result: FitResult, artifact: c.Referen
     loss, reference = result.manifest["loss"], result.manifest["reference"]
     held_back = None
     if loss.get("bounded_mean") is not None:
-        rows = result.gate.rows
-        held_back = c.HeldBackLoss(mean=loss["bounded_mean"], upper=min(loss["bounded_upper"], 1.0), rows=rows)
+        upper = min(loss["bounded_upper"], 1.0)
+        held_back = c.HeldBackLoss(mean=loss["bounded_mean"], upper=upper, rows=loss["rows"])
     return c.RunFinished(
         run_id=request.run_id,
         model=request.model,

@@ -45,7 +45,8 @@ class Trial:
 class FittedModel:
     """The chosen model, refitted, with everything that its manifest says. `reference` and `loss` are JSON-able.
 
-    Of `family` "average" it is the mean of `fitted` and those `beside` it, and `parameters` list the members.
+    `fitted_to`: the position behind the newest outcome that it was fitted on, where that is known. Of `family`
+    "average" it is the mean of `fitted` and those `beside` it, and `parameters` list the members.
     """
 
     names: tuple[str, ...]
@@ -61,6 +62,7 @@ class FittedModel:
     reference: dict[str, Any]
     loss: dict[str, Any]
     beside: tuple[FittedEstimator, ...] = ()
+    fitted_to: int | None = None
 
     @property
     def members(self) -> tuple[FittedEstimator, ...]:

@@ -53,7 +53,7 @@ class RunProgressed(Event):
 class GateFigures(Contract):
     """Losses on the newest matured labels, none of which was fitted on by what they are of; `against` None: the
     constant predictor. The standard error is taken over `blocks` consecutive blocks of rows, which hang together; None:
-    as if rows were independent."""
+    as if rows were independent. `seen`: rows that what answers was fitted on, for there were too few others."""
 
     against: int | None
     rows: int
@@ -62,6 +62,7 @@ class GateFigures(Contract):
     mean_difference: float
     standard_error: float
     blocks: int | None = None
+    seen: int = 0
 
 
 class HeldBackLoss(Contract):

@@ -9,6 +9,7 @@ from typing import Any
 from shared.contracts import control as c
 from shared.contracts.contract import Contract
 from shared.contracts.envelope import Event, Message
+from shared.contracts.fitted_text import fitted_text
 
 Accepted = tuple[int, Message]  # the control position at which an event came into force, and the event
 
@@ -111,8 +112,10 @@ def _data(log: Sequence[Accepted], position: int, message: Message) -> Reason:
         and event.first < run.fitted_to
         and event.first + event.rows > run.fitted_from
     ]
+    judged = run.judged_from
+    measured = "" if judged is None else f"those from {judged} judged it before it was fitted on them, "
     text = (
-        f"fitted on outcomes [{run.fitted_from}, {run.fitted_to}) (window {run.window}), "
+        f"fitted on outcomes [{run.fitted_from}, {run.fitted_to}) (window {run.window}), {measured}"
         f"dataset sha256 {run.dataset_sha256}; archived in {len(segments)} segments"
     )
     return Reason(
@@ -148,7 +151,7 @@ def said(event: Event) -> str:
         case c.RunRequested() as e:
             return f"run requested ({e.reason}) at outcome {e.position}, against version {e.champion or 'none'}"
         case c.RunFinished() as e:
-            return f"run finished: {e.family} {e.parameters}, seed {e.seed}, {e.duration_s:.1f} s"
+            return f"run finished: {fitted_text(e.family, e.parameters)}, seed {e.seed}, {e.duration_s:.1f} s"
         case _:
             return _said_of_rollout(event)
 

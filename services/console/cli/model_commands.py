@@ -8,6 +8,7 @@ import typer
 
 from services.console.cli.common_options import DEFAULT_CONSOLE, AsJson, By, ConsoleUrl, ask, connected, person
 from services.console.cli.output import print_json, print_text, show, table
+from shared.contracts.fitted_text import family_text
 
 ModelName = Annotated[str, typer.Argument(help="a model that is declared")]
 VersionNumber = Annotated[int, typer.Argument(min=1, help="a version of the model")]
@@ -151,9 +152,10 @@ def _run_row(run: dict[str, Any]) -> tuple[Any, ...]:
     fitted = None if run["fitted_from"] is None else f"{run['fitted_from']} to {run['fitted_to']} ({run['window']})"
     status = f"{run['status']} {run['fraction']:.0%} {run['doing']}" if run["status"] == "running" else run["status"]
     came = run["failure"] or (None if run["version"] is None else f"version {run['version']}: {run['gate']}")
+    family = run["family"] and family_text(run["family"], run["parameters"])
     duration = None if run["duration_s"] is None else round(run["duration_s"], 1)
     return (
-        run["model"], run["run_id"][:8], run["reason"], run["position"], status, fitted, run["family"],
+        run["model"], run["run_id"][:8], run["reason"], run["position"], status, fitted, family,
         run["candidate_loss"], run["reference_loss"], duration, came,
     )  # fmt: skip
 

@@ -56,6 +56,25 @@ def test_the_data_are_the_segments_that_hold_the_outcomes() -> None:
     assert [reference.uri for reference in data.references] == ["outcomes/0"]
 
 
+def test_an_average_is_told_member_by_member_and_from_where_it_was_judged() -> None:
+    members = [
+        {"family": "ridge", "window": "all", "parameters": {"alpha": 1.0}, "loss": 0.41234},
+        {"family": "ridge", "window": "since change", "parameters": {"alpha": 0.5}, "loss": 0.42},
+    ]
+    finished = b.run_finished(
+        run_id="r2", family="average", parameters={"members": members}, window="all + since change",
+        fitted_from=500, fitted_to=2_900, judged_from=2_400,
+    )  # fmt: skip
+    log = [finished if event is LOG[9] else event for event in LOG]
+    reasons = why([(at, b.message(event, time_ms=b.T0_MS + at)) for at, event in enumerate(log, 1)], b.MODEL, 2)
+    [run] = [reason.text for reason in reasons if reason.position == 10 and reason.link is Link.RUN]
+    assert run.startswith(
+        "run finished: average of 2: ridge {'alpha': 1.0} on window 'all' (loss 0.4123); "
+        "ridge {'alpha': 0.5} on window 'since change' (loss 0.42), seed 7"
+    )
+    assert "(window all + since change), those from 2400 judged it before it was fitted on them" in reasons[-1].text
+
+
 def test_as_of_a_position_only_what_was_decided_by_then_counts() -> None:
     assert why(ACCEPTED[:10], b.MODEL, 2) == []
     assert why(ACCEPTED[:11], b.MODEL, 2)[0].link is Link.VERSION

@@ -19,6 +19,7 @@ ASKED = {
     "asked": 5_432, "failed": 0, "failures": [], "versions": [[1, 3_000], [2, 2_432]], "latency_p50_ms": 4.26,
     "latency_p99_ms": 31.0,
 }  # fmt: skip
+MEMBERS = [{"family": "ridge", "window": "all", "parameters": {"alpha": 1.0}, "loss": 0.1}] * 2
 SHIFT = {"feature": "amount", "score": 9.0, "statistic": "u", "direction": "lower", "reference": "80", "recent": "12"}
 
 
@@ -47,6 +48,11 @@ def told(event: Event) -> str:
         (
             b.run_finished(gate=b.gate(against=1)),
             "fitted linear on window 'all' in 1.5 s: bounded loss 0.100 against 0.200 of version 1, 500 newest rows",
+        ),
+        (
+            b.run_finished(family="average", parameters={"members": MEMBERS}, window="all + newest quarter"),
+            "fitted average of 2 on window 'all + newest quarter' in 1.5 s: "
+            "bounded loss 0.100 against 0.200 of a constant, 500 newest rows",
         ),
         (b.run_failed(), "the run failed: one class only"),
         (b.registered(2, gate_passed=False, reason="worse"), "version 2 stopped at the gate: worse"),

@@ -42,7 +42,7 @@ def all_of(data: Dataset, windows: dict[str, int]) -> Candidate:
 
 
 def average(data: Dataset) -> FittedModel:
-    return final_model(all_of(data, {"all": 0, "newest": len(data) // 2}), data, loss_of(data.task))
+    return final_model(all_of(data, {"all": 0, "newest": len(data) // 2}), data, loss_of(data.task), 800)
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
@@ -105,7 +105,7 @@ def test_what_was_measured_is_of_the_fits_that_had_not_seen_the_rows() -> None:
     loss = loss_of("binary")
     losses = loss.per_row(judged.outputs, judged.rows.target)
     np.testing.assert_array_equal(judged.losses, loss.bounded(losses))
-    said = manifest(final_model(candidate, data, loss))
+    said = manifest(final_model(candidate, data, loss, 800))
     assert said["loss"]["mean"] == pytest.approx(losses.mean())
     assert (said["rows"], said["fitted_rows"], said["loss"]["rows"]) == (800, 800, 100)
     assert said["dataset_sha256"] == data.digest()
@@ -118,7 +118,7 @@ def test_one_member_alone_is_no_average() -> None:
     losses = [np.full(100, 0.1), np.full(100, 0.9)]
     apart = [dataclasses.replace(m, losses=each) for m, each in zip(members, losses, strict=True)]
     candidate = candidate_of(apart, data, loss_of("binary"))
-    model = final_model(candidate, data, loss_of("binary"))
+    model = final_model(candidate, data, loss_of("binary"), 800)
     assert (model.family, model.beside, candidate.window) == ("hist_gradient_boosting", (), "newest")
     assert model.parameters == members[0].model.parameters
     assert model.loss == members[0].model.loss

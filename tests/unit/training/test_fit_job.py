@@ -164,3 +164,22 @@ def test_no_family_is_refused() -> None:
     nothing = model(training={"search": {"families": [], "trials": 1}, "minimum_rows": 50})
     with pytest.raises(ValueError, match="Name at least one family"):
         run_job(job(rows(300), model=nothing), silent)
+
+
+def test_rows_that_the_champion_was_fitted_on_are_left_out_of_the_comparison() -> None:
+    plain = rows(1000)
+    champion = run_job(job(plain[:900]), silent).artifact
+    beside = run_job(job(plain, champion=1, champion_artifact=champion), silent)
+    assert 1000 - beside.judged_from == 250
+    assert (beside.gate.rows, beside.gate.seen) == (100, 0)
+    assert beside.manifest["loss"]["rows"] == 250
+    of_all = run_job(job(plain), silent)
+    assert of_all.gate.rows == 250
+    assert beside.gate.candidate_loss != of_all.gate.candidate_loss
+
+
+def test_with_too_few_others_they_count_and_it_is_said() -> None:
+    plain = rows(1000)
+    champion = run_job(job(plain[:980]), silent).artifact
+    gate = run_job(job(plain, champion=1, champion_artifact=champion), silent).gate
+    assert (gate.rows, gate.seen) == (250, 230)

@@ -1,0 +1,26 @@
+"""A fitted model in words: of an average each member, as people read it in `headrace why` and `headrace runs`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+AVERAGE: Final = "average"
+
+
+def family_text(family: str, parameters: Mapping[str, Any] | None) -> str:
+    """`linear`, or `average of 3`."""
+    members = (parameters or {}).get("members") if family == AVERAGE else None
+    return f"average of {len(members)}" if members else family
+
+
+def fitted_text(family: str, parameters: Mapping[str, Any]) -> str:
+    """`linear {'C': 1.0}`, or of an average its members, the best first, each with its window and bounded loss."""
+    members = parameters.get("members") if family == AVERAGE else None
+    if not members:
+        return f"{family} {dict(parameters)}"
+    told = (
+        f"{member['family']} {member['parameters']} on window {member['window']!r} (loss {member['loss']:.4g})"
+        for member in members
+    )
+    return f"{family_text(family, parameters)}: {'; '.join(told)}"
