@@ -64,17 +64,21 @@ def candidate_of(members: Sequence[Member], whole: Dataset, loss: Loss) -> Candi
 
 
 def final_model(candidate: Candidate, whole: Dataset, loss: Loss, fitted_to: int) -> FittedModel:
-    """The candidate's fits made again up to the newest row; its reference loss stays that of the fits that judged.
+    """The candidate's fits made again, each on its window up to the newest row; its reference loss stays that of the
+    fits that judged.
 
     Rows and their digest are those of the widest window; `fitted_to` is the position behind the newest outcome.
     """
-    best, widest = candidate.members[0].model, candidate.widest.model
+    best, widest = candidate.members[0].model, candidate.widest
+    rows = whole[widest.first :]
     with threadpool_limits(limits=1):
         fitted, *beside = [_fitted_again(member, whole) for member in candidate.members]
     model = replace(
-        widest,
+        widest.model,
         fitted=fitted,
-        fitted_rows=widest.rows,
+        rows=len(rows),
+        fitted_rows=len(rows),
+        dataset_sha256=rows.digest(),
         fitted_to=fitted_to,
         family=best.family,
         parameters=best.parameters,

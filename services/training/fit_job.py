@@ -31,7 +31,7 @@ def run_job(job: FitJob, report: Report) -> FitResult:
     task = job.model.task.value
     rows = list(job.rows)[-MOST_ROWS:]
     positions = [row.position for row in rows]
-    windows = candidate_windows(job.model.training.window, positions, job.since)
+    windows = candidate_windows(job.model.training.window, positions, job.since, job.model.training.minimum_rows)
     labelled = [LabelledRow(r.record_id, r.time_ms, r.inputs, r.label) for r in rows]
     whole = Dataset.from_rows(job.input_spec, labelled, task)
     loss = loss_of(job.model)
@@ -70,7 +70,7 @@ def loss_of(model: Model) -> Loss:
 
 
 def _members(job: FitJob, whole: Dataset, windows: dict[str, int], loss: Loss, report: Report) -> list[Member]:
-    held_back = judging_rows(len(whole) - max(windows.values()))
+    held_back = judging_rows(len(whole))
     search = job.model.training.search
     return fit_members(whole, windows, held_back, search=search, seed=job.seed, loss=loss, report=report)
 

@@ -19,7 +19,8 @@ LEAST_UNSEEN = 30
 def against_constant(candidate: Candidate, whole: Dataset, loss: Loss) -> GateFigures:
     """Beside the constant predictor of the rows that the widest fit had, for a first version."""
     rows, widest = candidate.judged.rows, candidate.widest
-    fitted = whole[widest.first : widest.first + widest.model.fitted_rows]
+    judged_from = len(whole) - len(rows)
+    fitted = whole[judged_from - widest.model.fitted_rows : judged_from]
     constant = constant_predictor(fitted.target, whole.task)
     losses = loss.bounded(loss.per_row(constant.outputs(len(rows)), rows.target, constant.classes))
     return _figures(None, candidate.judged.losses, losses, 0)

@@ -18,8 +18,8 @@ from shared.contracts.definitions import Search
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A fit on the rows of a window but the newest, and what it said on these: outputs [n, K] and bounded losses [n]
-    of the rows of the whole dataset from `model.fitted_rows` behind `first` on."""
+    """A fit on as many rows as its window has, before the newest ones, and what it said on these: outputs [n, K] and
+    bounded losses [n]. `first`: where the window begins once it ends with the newest row."""
 
     window: str
     first: int
@@ -51,21 +51,23 @@ def fit_members(
     plan = list(product(windows.items(), families))
     for number, ((window, first), family) in enumerate(plan):
         try:
+            # So far back that as many rows as the window has lie before those that judge.
+            before = whole[max(0, first - held_back) :]
             model = fit(
-                whole[first:], task=whole.task, families=[family], trials=search.trials, seed=seed, loss=loss,
+                before, task=whole.task, families=[family], trials=search.trials, seed=seed, loss=loss,
                 held_back=held_back, report_progress=_heard(report, window, number, len(plan)),
             )  # fmt: skip
         except (OneClassOnly, TooFewRows) as error:
             refused = refused or error
             continue
-        found.append(_judged(whole, window, first, model, loss))
+        found.append(_judged(before, window, first, model, loss))
     if refused is not None and not found:
         raise refused
     return found
 
 
-def _judged(whole: Dataset, window: str, first: int, model: FittedModel, loss: Loss) -> Member:
-    judged = whole[first + model.fitted_rows :]
+def _judged(rows: Dataset, window: str, first: int, model: FittedModel, loss: Loss) -> Member:
+    judged = rows[model.fitted_rows :]
     outputs = model.predict(judged.numbers, judged.categories)
     losses = loss.bounded(loss.per_row(outputs, judged.target, model.classes))
     return Member(window, first, model, outputs, losses)
