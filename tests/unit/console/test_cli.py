@@ -197,7 +197,8 @@ def test_a_refused_command_exits_with_one(headrace: Any) -> None:
 
 
 def test_models_runs_and_why_of_a_model_that_has_come_to_a_version(headrace: Any, platform: RunningPlatform) -> None:
-    platform.say(b.run_requested(), b.run_finished())
+    member = {"family": "logistic_regression", "window": "all", "parameters": {"C": 1.0}, "loss": 0.1}
+    platform.say(b.run_requested(), b.run_finished(family="average", parameters={"members": [member] * 2}))
     platform.until("/v1/models/card_fraud", lambda found: len(found["versions"]) == 1)
     platform.say(b.replica_ready())
     platform.until("/v1/models/card_fraud", lambda found: found["champion"] == 1)
@@ -206,9 +207,13 @@ def test_models_runs_and_why_of_a_model_that_has_come_to_a_version(headrace: Any
     assert headrace("models", "--json").document["models"][0]["champion"] == 1
     runs = headrace("runs", "card_fraud")
     assert "bootstrap" in runs.out
+    assert headrace("runs", "--json").document["runs"][0]["parameters"]["members"] == [member] * 2
+    assert "average" in runs.out
+    assert "logistic_regression" not in runs.out
     assert headrace("runs", "--json").document["runs"][0]["version"] == 1
     why = headrace("why", "card_fraud")
     assert "run requested (bootstrap)" in why.out
+    assert "average of 2" in why.out
     assert headrace("why", "card_fraud", "--version", "1", "--json").document["version"] == 1
     again = headrace("promote", "card_fraud", "1", "--by", "ann")
     assert "answers already" in again.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from functools import cache
 
 import numpy as np
 import onnx
@@ -41,14 +42,20 @@ def all_of(data: Dataset, windows: dict[str, int]) -> Candidate:
     return candidate_of(equal, data, loss_of(data.task))
 
 
-def average(data: Dataset) -> FittedModel:
+@cache
+def average(task: Task) -> FittedModel:
+    """Of four members, fitted to `purchases(800, task)`."""
+    return made_of(purchases(800, task))
+
+
+def made_of(data: Dataset) -> FittedModel:
     return final_model(all_of(data, {"all": 0, "newest": len(data) // 2}), data, loss_of(data.task), 800)
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 def test_one_file_answers_as_the_mean_of_its_members(task: Task) -> None:
     data = purchases(800, task)
-    model = average(data)
+    model = average(task)
     assert len(model.members) == 4
     outputs = [member.predict(data.numbers, data.categories) for member in model.members]
     np.testing.assert_allclose(model.predict(data.numbers, data.categories), sum(outputs) / 4, rtol=1e-12)
@@ -60,7 +67,7 @@ def test_one_file_answers_as_the_mean_of_its_members(task: Task) -> None:
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 def test_its_tensors_are_those_of_any_model(task: Task) -> None:
-    graph = to_onnx(average(purchases(800, task))).graph
+    graph = to_onnx(average(task)).graph
     assert [tensor.name for tensor in (*graph.input, *graph.output)] == ["numbers", "categories", "output"]
     assert graph.output[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT
     assert graph.output[0].type.tensor_type.shape.dim[1].dim_value == (3 if task == "multiclass" else 1)
@@ -69,7 +76,7 @@ def test_its_tensors_are_those_of_any_model(task: Task) -> None:
 
 
 def test_equal_data_give_equal_bytes() -> None:
-    digests = {hashlib.sha256(artifact_bytes(average(purchases(800, "binary")))).hexdigest() for _ in range(2)}
+    digests = {hashlib.sha256(artifact_bytes(made_of(purchases(800, "binary")))).hexdigest() for _ in range(2)}
     assert len(digests) == 1
 
 
@@ -78,7 +85,7 @@ def test_a_class_that_one_member_lacks_has_probability_0_there() -> None:
     target = made.target.copy()
     target[400:][target[400:] == "high"] = "middle"
     data = dataclasses.replace(made, target=target)
-    model = average(data)
+    model = made_of(data)
     assert {member.classes for member in model.members} == {("high", "low", "middle"), ("low", "middle")}
     assert model.classes == ("high", "low", "middle")
     outputs = model.predict(data.numbers, data.categories)
