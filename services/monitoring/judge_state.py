@@ -12,6 +12,7 @@ from pydantic import PlainSerializer, PlainValidator
 
 from services.monitoring import canary_judge
 from services.monitoring.decided_order import Waiting
+from services.monitoring.estimated_quality import EstimateState
 from services.monitoring.feature_shift import ShiftWindow
 from services.monitoring.loss_watch import WatchState
 from services.monitoring.prequential import PrequentialState
@@ -91,6 +92,7 @@ class JudgeState(NamedTuple):
     champion: ChampionWatch | None = None
     shift: ShiftWatch | None = None
     rollout: RolloutJudge | None = None
+    estimate: EstimateState | None = None
 
     def put(self, name: str, row: Mapping[str, Any]) -> JudgeState:
         return self._replace(waiting=self.waiting.put(name, row))
@@ -109,6 +111,7 @@ class JudgeState(NamedTuple):
             "champion": self.champion and self.champion.to_json(),
             "shift": self.shift and self.shift.to_json(),
             "rollout": self.rollout and self.rollout.to_json(),
+            "estimate": self.estimate and self.estimate.to_json(),
         }
 
     @classmethod
@@ -123,6 +126,7 @@ class JudgeState(NamedTuple):
             ChampionWatch.from_json(data["champion"]) if data["champion"] else None,
             ShiftWatch.from_json(data["shift"]) if data["shift"] else None,
             RolloutJudge.from_json(data["rollout"]) if data["rollout"] else None,
+            EstimateState.from_json(data["estimate"]) if data.get("estimate") else None,
         )
 
 

@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from services.training import calibration
 from services.training.category_encoding import fit_encoding
 from services.training.dataset import Dataset, Task
-from services.training.evaluation import Loss, class_positions, default_loss
+from services.training.evaluation import Loss, Outputs, class_positions, default_loss
 from services.training.families import ENCODING, Family, Parameters, family_named, fit_estimator, sample_parameters
 from services.training.fitted_model import FittedEstimator, FittedModel, Trial
 from services.training.reference import REFERENCE_ROWS, reference_inputs, reference_loss, rounded
@@ -89,11 +90,13 @@ def fit(
         raise TooFewRows(len(dataset))
     with threadpool_limits(limits=1):
         tried: list[Trial] = []
-        for trial in _trials(dataset[:fitted_rows], plan, seed, judged_by):
+        judged: list[Outputs] = []
+        for trial, outputs in _trials(dataset[:fitted_rows], plan, seed, judged_by):
             tried.append(trial)
+            judged.append(outputs)
             report_progress(Progress(len(tried), len(plan) + 1, trial))
-        chosen = min(tried, key=lambda trial: trial.loss)
-        model = _refit(dataset, fitted_rows, chosen, tuple(tried), seed, judged_by)
+        chosen = min(range(len(tried)), key=lambda number: tried[number].loss)
+        model = _refit(dataset, fitted_rows, tuple(tried), chosen, judged[chosen], seed, judged_by)
     report_progress(Progress(len(plan) + 1, len(plan) + 1, None))
     return model
 
@@ -131,22 +134,26 @@ def _plan(task: Task, families: Sequence[str], trials: int, seed: int) -> list[t
     ]
 
 
-def _trials(dataset: Dataset, plan: list[tuple[Family, Parameters]], seed: int, loss: Loss) -> Iterator[Trial]:
+def _trials(
+    dataset: Dataset, plan: list[tuple[Family, Parameters]], seed: int, loss: Loss
+) -> Iterator[tuple[Trial, Outputs]]:
+    """Each trial, and what it said of the validation rows."""
     split = len(dataset) - int(len(dataset) * VALIDATION_SHARE)
     older, newer = dataset[:split], dataset[split:]
     for family, parameters in plan:
         fitted = fit_one(older, family, parameters, seed)
         outputs = fitted.predict(newer.numbers, newer.categories)
         mean = float(loss.per_row(outputs, newer.target, fitted.classes).mean())
-        yield Trial(family, parameters, rounded(mean))
+        yield Trial(family, parameters, rounded(mean)), outputs
 
 
 def _refit(
-    dataset: Dataset, fitted_rows: int, chosen: Trial, tried: tuple[Trial, ...], seed: int, loss: Loss
+    dataset: Dataset, fitted_rows: int, tried: tuple[Trial, ...], number: int, validated: Outputs, seed: int, loss: Loss
 ) -> FittedModel:
-    held_back = dataset[fitted_rows:]
+    held_back, chosen = dataset[fitted_rows:], tried[number]
     fitted = fit_one(dataset[:fitted_rows], chosen.family, chosen.parameters, seed)
-    losses = loss.per_row(fitted.predict(held_back.numbers, held_back.categories), held_back.target, fitted.classes)
+    outputs = fitted.predict(held_back.numbers, held_back.categories)
+    losses = loss.per_row(outputs, held_back.target, fitted.classes)
     return FittedModel(
         names=dataset.names,
         kinds=dataset.kinds,
@@ -160,7 +167,22 @@ def _refit(
         trials=tried,
         reference=reference_inputs(dataset[-REFERENCE_ROWS:]),
         loss={**reference_loss(losses, loss), "validation": chosen.loss},
+        calibration=_calibration(dataset, [validated, outputs], loss, fitted.classes),
     )
+
+
+def _calibration(
+    dataset: Dataset, judged: Sequence[Outputs], loss: Loss, classes: tuple[str, ...]
+) -> dict[str, Any] | None:
+    """On the newest rows, which are held-back ones, and before them validation rows as the chosen trial answered them:
+    held-back ones alone are few. A class that the trial had not seen leaves the held-back ones."""
+    alike = [outputs for outputs in judged if outputs.shape[1] == judged[-1].shape[1]]
+    outputs = np.concatenate(alike)[-calibration.MOST_ROWS :]
+    rows = dataset[len(dataset) - len(outputs) :]
+    if dataset.task == "regression":
+        return None
+    losses = loss.bounded(loss.per_row(outputs, rows.target, classes))
+    return calibration.calibration(rows, outputs, losses, classes)
 
 
 def _target(dataset: Dataset) -> tuple[tuple[str, ...], npt.NDArray[Any]]:

@@ -192,6 +192,7 @@ class FitWorker:
             parity_largest=result.parity_largest,
             held_back=held_back,
             reference=thinned(reference),
+            calibration=result.manifest.get("calibration"),
             classes=tuple(result.manifest.get("classes") or ()),
         )
 

@@ -42,7 +42,8 @@ class Trial:
 
 @dataclass(frozen=True)
 class FittedModel:
-    """The chosen model, refitted, with everything that its manifest says. `reference` and `loss` are JSON-able."""
+    """The chosen model, refitted, with everything that its manifest says. `reference`, `loss` and `calibration` are
+    JSON-able."""
 
     names: tuple[str, ...]
     kinds: tuple[Kind, ...]
@@ -56,6 +57,7 @@ class FittedModel:
     trials: tuple[Trial, ...]
     reference: dict[str, Any]
     loss: dict[str, Any]
+    calibration: dict[str, Any] | None
 
     @property
     def task(self) -> Task:

@@ -73,7 +73,8 @@ class RunFinished(Event):
     """A fitted, exported and checked model: what made it, what it was fitted on, and how it did.
 
     What monitors compare with: `held_back`, and `reference`, the inputs' distribution over the same rows (numbers as
-    evenly spaced quantiles, few of them). `classes`: the labels in the order of the outputs, if they are no 0 and 1.
+    evenly spaced quantiles, few of them). `calibration`: how often the version was right, by how sure it was (see
+    `shared/contracts/calibration.py`). `classes`: the labels in the order of the outputs, if they are no 0 and 1.
     """
 
     run_id: str
@@ -94,6 +95,7 @@ class RunFinished(Event):
     parity_largest: float
     held_back: HeldBackLoss | None = None
     reference: dict[str, Any] | None = None
+    calibration: dict[str, Any] | None = None
     classes: tuple[str, ...] = ()
 
 
