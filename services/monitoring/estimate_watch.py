@@ -43,8 +43,10 @@ def inputs_of(row: Row) -> Mapping[str, Any]:
 def take_scored(state: JudgeState, decided: ModelState, row: Row, time_ms: int, table_of: TableOf) -> JudgeState:
     """One more scored record, in the order of event time."""
     watch, table = _watch(state, decided, table_of)
-    if watch is not None and table is not None and row.get("output") and row["champion"] == watch.version:
-        watch = estimated_quality.scored(watch, table, (time_ms, row["record_id"]), row["inputs"], row["output"])
+    inputs = inputs_of(row)
+    known = inputs is not row and row["champion"] == (watch and watch.version) and row["output"] is not None
+    if watch is not None and table is not None and known:
+        watch = estimated_quality.scored(watch, table, (time_ms, row["record_id"]), inputs, row["output"])
     return state if watch is state.estimate else state._replace(estimate=watch)
 
 
