@@ -114,19 +114,8 @@ def _sources(document: dict[str, Any], per_second: dict[str, float] | None) -> A
 
 
 def _models(document: dict[str, Any]) -> Any:
-    columns = (
-        "model",
-        "answers",
-        "scored",
-        "joined",
-        "quality",
-        "newest",
-        "estimated",
-        "alarms",
-        "retrained",
-        "promoted",
-        "now",
-    )
+    figures = ("scored", "joined", "quality", "newest", "estimated", "alarms", "retrained", "promoted")
+    columns = ("model", "answers", *figures, "now")
     rows = [_model_row(name, model) for name, model in document["models"].items()]
     return table("Models", columns, rows, right=columns[1:-1])
 
