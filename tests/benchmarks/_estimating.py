@@ -64,6 +64,9 @@ def estimating(given: Namespace, report: Report) -> None:
     report.add(_mean("  less than without density ratio", beside, "accuracy", 0.0))
     for name in ("other labels, not yet known", "other labels, known of late"):
         report.add(*_rows(name, [run[name] for run in runs]))
+    if not (SHARED_DATA / "electricity.csv").exists():
+        print("../shared/data/electricity.csv is absent: no figures on a real stream")
+        return
     starts = np.random.SeedSequence([given.seed, *b"electricity"]).spawn(max(4, given.estimates // 8))
     for name, late in (("48", ELECTRICITY_LATE), ("2,000", LATE_ROWS)):
         found = in_parallel(_electricity, [(seed, number, late) for number, seed in enumerate(starts)])
