@@ -5,7 +5,7 @@ What the champion said counts, also of records that a candidate on its steps ans
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from services.monitoring import estimated_quality
@@ -44,9 +44,9 @@ def take_scored(state: JudgeState, decided: ModelState, row: Row, time_ms: int, 
     """One more scored record, in the order of event time."""
     watch, table = _watch(state, decided, table_of)
     inputs = inputs_of(row)
-    known = inputs is not row and row["champion"] == (watch and watch.version) and row["output"] is not None
-    if watch is not None and table is not None and known:
-        watch = estimated_quality.scored(watch, table, (time_ms, row["record_id"]), inputs, row["output"])
+    output: Sequence[float] | None = None if inputs is row else row["output"]
+    if watch is not None and table is not None and output is not None and row["champion"] == watch.version:
+        watch = estimated_quality.scored(watch, table, (time_ms, row["record_id"]), inputs, output)
     return state if watch is state.estimate else state._replace(estimate=watch)
 
 
