@@ -28,8 +28,13 @@ class Panel:
 
 PANELS = (
     Panel(
-        "Quality", "Prequential figures of the answers that went out, over the newest outcomes", "none",
-        (Query('headrace_console_quality_ratio{scope="window",model=~"$model"}', "{{model}} {{metric}}"),),
+        "Quality",
+        "Prequential figures of the answers that went out, over the newest outcomes; the accuracy that is estimated of "
+        "the newest records, before their labels", "none",
+        (
+            Query('headrace_console_quality_ratio{scope="window",model=~"$model"}', "{{model}} {{metric}}"),
+            Query('headrace_console_estimated_ratio{metric="accuracy",model=~"$model"}', "{{model}} estimated"),
+        ),
         "QualityMeasured",
     ),
     Panel(

@@ -65,17 +65,24 @@ class PlatformMetrics:
         )
         loss = _gauge("loss_ratio", "mean monitored loss of the newest outcomes, in [0, 1]")
         evidence = _gauge("drift_evidence_log10", "evidence of the loss monitor: log10 of its e-detector")
+        estimated = _gauge(
+            "estimated_ratio", "estimate of the newest records before their labels: accuracy, loss", "metric"
+        )
+        error = _gauge("estimate_error_ratio", "earlier estimate less the truth that is known since", "metric")
         decided = _gauge("decided_events", "outcomes that have been decided")
         for model, measured in self._quality.items():
             for scope, figures in (("window", measured.window), ("total", measured.total)):
                 for metric, value in figures.items():
                     quality.add_metric([model, metric, scope], value)
+            for gauge, figures in ((estimated, measured.estimated), (error, measured.estimate_error)):
+                for metric, value in figures.items():
+                    gauge.add_metric([model, metric], value)
             decided.add_metric([model], measured.position)
             if measured.loss is not None:
                 loss.add_metric([model], measured.loss)
             if measured.evidence is not None:
                 evidence.add_metric([model], measured.evidence)
-        return (quality, loss, evidence, decided)
+        return (quality, loss, evidence, estimated, error, decided)
 
 
 def _state_metrics(platform: Platform) -> Sequence[Metric]:
@@ -99,5 +106,5 @@ def _fraction(state: ModelState) -> float:
     return state.run.fraction if state.run else float(bool(state.versions))
 
 
-def _gauge(name: str, text: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"headrace_console_{name}", text, labels=["model"])
+def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"headrace_console_{name}", text, labels=["model", *labels])

@@ -7,11 +7,12 @@ from typing import Any
 
 import orjson
 
-from services.monitoring import drift, missed_saving, quality, verdicts
+from services.monitoring import drift, estimate_watch, missed_saving, quality, verdicts
 from services.monitoring.decided_order import MATURED, SCORED
 from services.monitoring.feature_reference import FeatureReference, read_reference
 from services.monitoring.judge_state import JudgeState
 from services.monitoring.outcome_losses import Judged, judged
+from shared.contracts.calibration import Calibration
 from shared.contracts.control import DriftDetected
 from shared.contracts.definitions import Model
 from shared.contracts.envelope import Event, Message
@@ -30,13 +31,14 @@ class Judge:
 
     def __init__(self) -> None:
         self._references: dict[str, FeatureReference | None] = {}
+        self._tables: dict[str, Calibration | None] = {}
 
     def on_scored(self, state: JudgeState | None, message: Message, context: Context) -> Judgement:
-        """Its inputs wait until the watermark has passed its time."""
+        """It waits until the watermark has passed its time."""
         event, state = message.event, state or JudgeState()
         assert isinstance(event, OutcomeScored)
         name = state.waiting.name_for(SCORED, event.prediction.record_id or "")
-        return state.put(name, event.prediction.inputs), [SetTimer(name, message.time_ms)]
+        return state.put(name, estimate_watch.scored_row(event)), [SetTimer(name, message.time_ms)]
 
     def on_matured(self, state: JudgeState | None, message: Message, context: Context) -> Judgement:
         """It waits until the watermark has passed its time."""
@@ -47,9 +49,11 @@ class Judge:
 
     def take_scored(self, state: JudgeState, due: Due, context: Context) -> Judgement:
         """A record's inputs, in the order of event time."""
-        inputs, state = state.take(due.name)
+        row, state = state.take(due.name)
         decided = context.platform.model(context.task.subject)
-        return drift.inputs_seen(state, decided, inputs, lambda version: self._reference(decided, version)), []
+        inputs = estimate_watch.inputs_of(row)
+        state = drift.inputs_seen(state, decided, inputs, lambda version: self._reference(decided, version))
+        return estimate_watch.take_scored(state, decided, row, due.due_ms, lambda v: self._table(decided, v)), []
 
     def take_matured(self, state: JudgeState, due: Due, context: Context) -> Judgement:
         """An outcome gets its place in the order of decision, and every decision sees it."""
@@ -63,8 +67,10 @@ class Judge:
             state, model, decided, outcome, lambda version: self._reference(decided, version)
         )
         state, found, paying = _saving(state, model, decided, outcome, found)
+        state = estimate_watch.take_matured(state, decided, outcome, lambda v: self._table(decided, v))
         state, said = verdicts.judge_rollout(state, model, decided, outcome)
         report = quality.measured(state, model, decided.champion, outcome)
+        report = estimate_watch.with_estimate(report, state, decided, lambda v: self._table(decided, v))
         events: list[Event | None] = [found, paying, *said, report]
         outputs += [Publish(CONTROL, name, event, due.due_ms) for event in events if event is not None]
         return state, outputs
@@ -77,6 +83,14 @@ class Judge:
         if sha256 not in self._references:
             self._references[sha256] = _read(known.reference)
         return self._references[sha256]
+
+    def _table(self, decided: ModelState, version: int) -> Calibration | None:
+        known = decided.versions.get(version)
+        if known is None:
+            return None
+        if known.artifact.sha256 not in self._tables:
+            self._tables[known.artifact.sha256] = estimate_watch.read_table(known)
+        return self._tables[known.artifact.sha256]
 
 
 def _saving(

@@ -12,6 +12,7 @@ from pydantic import PlainSerializer, PlainValidator
 
 from services.monitoring import canary_judge
 from services.monitoring.decided_order import Waiting
+from services.monitoring.estimated_quality import EstimateState
 from services.monitoring.feature_shift import ShiftWindow
 from services.monitoring.loss_watch import WatchState
 from services.monitoring.missed_saving import Missed
@@ -93,6 +94,7 @@ class JudgeState(NamedTuple):
     shift: ShiftWatch | None = None
     rollout: RolloutJudge | None = None
     missed: Missed | None = None
+    estimate: EstimateState | None = None
 
     def put(self, name: str, row: Mapping[str, Any]) -> JudgeState:
         return self._replace(waiting=self.waiting.put(name, row))
@@ -112,6 +114,7 @@ class JudgeState(NamedTuple):
             "shift": self.shift and self.shift.to_json(),
             "rollout": self.rollout and self.rollout.to_json(),
             "missed": self.missed and self.missed.to_json(),
+            "estimate": self.estimate and self.estimate.to_json(),
         }
 
     @classmethod
@@ -127,6 +130,7 @@ class JudgeState(NamedTuple):
             ShiftWatch.from_json(data["shift"]) if data["shift"] else None,
             RolloutJudge.from_json(data["rollout"]) if data["rollout"] else None,
             Missed.from_json(data["missed"]) if data.get("missed") else None,
+            EstimateState.from_json(data["estimate"]) if data.get("estimate") else None,
         )
 
 

@@ -30,6 +30,7 @@ def register(case: Case, run: c.RunFinished) -> None:
             follows=follows,
             held_back=run.held_back,
             reference=run.reference,
+            calibration=run.calibration,
             classes=run.classes,
         )
     )

@@ -14,6 +14,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from services.training.averaging import all_classes, mean_outputs
+from services.training.calibration import calibration
 from services.training.confidence_set import confidence_set
 from services.training.dataset import Dataset
 from services.training.evaluation import Loss, Losses, Outputs
@@ -70,7 +71,7 @@ def final_model(candidate: Candidate, whole: Dataset, loss: Loss, fitted_to: int
     Rows and their digest are those of the widest window; `fitted_to` is the position behind the newest outcome.
     """
     best, widest = candidate.members[0].model, candidate.widest
-    rows = whole[widest.first :]
+    rows, judged = whole[widest.first :], candidate.judged
     with threadpool_limits(limits=1):
         fitted, *beside = [_fitted_again(member, whole) for member in candidate.members]
     model = replace(
@@ -82,10 +83,10 @@ def final_model(candidate: Candidate, whole: Dataset, loss: Loss, fitted_to: int
         fitted_to=fitted_to,
         family=best.family,
         parameters=best.parameters,
+        calibration=calibration(judged.rows, judged.outputs, judged.losses, judged.classes),
     )
     if not beside:
         return model
-    judged = candidate.judged
     losses = loss.per_row(judged.outputs, judged.rows.target, judged.classes)
     return replace(
         model,

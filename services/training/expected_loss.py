@@ -9,6 +9,7 @@ a region where the model is worse, and what it takes for one of these without be
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ def expected_loss(rows: Dataset, outputs: Outputs, losses: Losses) -> dict[str, 
     if len(rows) < FEWEST_ROWS or not np.isfinite(losses).all() or float(np.ptp(losses)) == 0.0:
         return None
     base = float(losses.mean())
-    encoded, columns = _categories(rows, losses, base)
+    encoded, columns = encoded_categories(rows, losses, base)
     features = np.column_stack([rows.numbers, encoded, outputs]).astype(np.float32)
     named = [{"input": name} for name in rows.number_names]
     said = [{"output": place} for place in range(outputs.shape[1])]
@@ -46,7 +47,7 @@ def expected_loss(rows: Dataset, outputs: Outputs, losses: Losses) -> dict[str, 
         "base": rounded(base),
         "cap": rounded(min(1.0, max(_LEAST_CAP, _CAP_TIMES * base))),
         "columns": [*named, *columns, *said],
-        "trees": [_nodes(tree.tree_) for tree in _boosted(features, losses - base, _best_count(features, losses))],
+        "trees": [_shares(tree.tree_) for tree in _boosted(features, losses - base, _best_count(features, losses))],
     }
 
 
@@ -74,17 +75,24 @@ def _best_count(features: Features, losses: Losses) -> int:
     return int(errors.argmin())
 
 
-def _nodes(tree: Any) -> list[list[Any]]:
+def _shares(tree: Any) -> list[list[Any]]:
+    return nodes(tree, [rounded(_RATE * float(value)) for value in tree.value[:, 0, 0]])
+
+
+def nodes(tree: Any, values: Sequence[float]) -> list[list[Any]]:
+    """A fitted tree as JSON, with these values instead of its own, one a node."""
     return [
         [
             max(0, int(tree.feature[i])), float(tree.threshold[i]), int(tree.children_left[i]),
-            int(tree.children_right[i]), bool(tree.missing_go_to_left[i]), rounded(_RATE * float(tree.value[i, 0, 0])),
+            int(tree.children_right[i]), bool(tree.missing_go_to_left[i]), values[i],
         ]
         for i in range(tree.node_count)
     ]  # fmt: skip
 
 
-def _categories(rows: Dataset, losses: Losses, base: float) -> tuple[npt.NDArray[np.float64], list[dict[str, Any]]]:
+def encoded_categories(
+    rows: Dataset, losses: Losses, base: float
+) -> tuple[npt.NDArray[np.float64], list[dict[str, Any]]]:
     """Each category as its mean loss, drawn towards that of all; a missing one stays missing."""
     encoded, columns = np.empty(rows.categories.shape), list[dict[str, Any]]()
     for place, name in enumerate(rows.category_names):

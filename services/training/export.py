@@ -57,6 +57,7 @@ def manifest(model: FittedModel) -> dict[str, Any]:
         "fitted_to": model.fitted_to,
         "reference": model.reference,
         "loss": model.loss,
+        "calibration": model.calibration,
     }
 
 

@@ -208,6 +208,7 @@ def run_finished(request: c.RunRequested, result: FitResult, artifact: c.Referen
         parity_largest=result.parity_largest,
         held_back=held_back,
         reference=thinned(reference),
+        calibration=result.manifest.get("calibration"),
         classes=tuple(result.manifest.get("classes") or ()),
     )
 

@@ -43,7 +43,8 @@ class Trial:
 
 @dataclass(frozen=True)
 class FittedModel:
-    """The chosen model, refitted, with everything that its manifest says. `reference` and `loss` are JSON-able.
+    """The chosen model, refitted, with everything that its manifest says. `reference`, `loss` and `calibration` are
+    JSON-able.
 
     `fitted_to`: the position behind the newest outcome that it was fitted on, where that is known. Of `family`
     "average" it is the mean of `fitted` and those `beside` it, and `parameters` list the members.
@@ -61,6 +62,7 @@ class FittedModel:
     trials: tuple[Trial, ...]
     reference: dict[str, Any]
     loss: dict[str, Any]
+    calibration: dict[str, Any] | None = None
     beside: tuple[FittedEstimator, ...] = ()
     fitted_to: int | None = None
 

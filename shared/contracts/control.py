@@ -154,6 +154,7 @@ class VersionRegistered(Event):
     follows: Follows = Follows.NOTHING
     held_back: HeldBackLoss | None = None
     reference: dict[str, Any] | None = None
+    calibration: dict[str, Any] | None = None
     classes: tuple[str, ...] = ()
 
 

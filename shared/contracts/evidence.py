@@ -10,7 +10,12 @@ from shared.contracts.envelope import Event
 
 
 class QualityMeasured(Event):
-    """Prequential figures of the answers that went out, at a position in the decided outcomes."""
+    """Prequential figures of the answers that went out, at a position in the decided outcomes.
+
+    `estimated`: accuracy and `loss`, in [0, 1], of the champion on the newest `estimated_rows` scored records, whose
+    labels are not all known yet; empty where too little is known of such records. `estimate_error`: an earlier estimate
+    less the truth, over the newest block of records whose labels are known by now, `estimate_error_rows` of them.
+    """
 
     model: str
     position: int
@@ -23,6 +28,10 @@ class QualityMeasured(Event):
     total: dict[str, float]  # the same since the first version
     reference: float | None = None
     evidence: float | None = None  # log10 of the e-detector
+    estimated: dict[str, float] = {}
+    estimated_rows: int = 0
+    estimate_error: dict[str, float] = {}
+    estimate_error_rows: int = 0
 
 
 class ShiftedFeature(Contract):

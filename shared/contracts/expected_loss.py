@@ -53,11 +53,8 @@ class ExpectedLoss:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ExpectedLoss:
         """What training wrote. Raises ValueError, KeyError or TypeError for anything else."""
-        columns = tuple(
-            Column(each.get("input"), each.get("output", 0), each.get("means"), each.get("other", math.nan))
-            for each in data["columns"]
-        )
-        trees = tuple(tuple(_node(node, len(columns), len(tree)) for node in tree) for tree in data["trees"])
+        columns = read_columns(data["columns"])
+        trees = tuple(read_tree(tree, len(columns)) for tree in data["trees"])
         base, cap = float(data["base"]), float(data["cap"])
         if not (0.0 <= base <= 1.0 and 0.0 < cap <= 1.0):
             raise ValueError(f"base {base} or cap {cap} is no bounded loss")
@@ -66,7 +63,7 @@ class ExpectedLoss:
     def of(self, inputs: Mapping[str, Any], outputs: Sequence[float]) -> float:
         """The loss that is expected of a version with these outputs on these inputs, in [0, 1]."""
         values = array("f", [column.of(inputs, outputs) for column in self.columns])
-        return min(1.0, max(0.0, self.base + sum(_leaf(tree, values) for tree in self.trees)))
+        return min(1.0, max(0.0, self.base + sum(leaf_value(tree, values) for tree in self.trees)))
 
     def residual(self, loss: float, expected: float) -> float:
         """How much more was lost than expected, in [-cap, 1]: loss - expected, and less of it where more than `cap` is
@@ -74,14 +71,20 @@ class ExpectedLoss:
         return (loss - expected) * min(1.0, self.cap / expected) if expected > 0.0 else loss
 
 
-def _node(given: Sequence[Any], columns: int, nodes: int) -> Node:
-    column, threshold, left, right, missing_left, value = given
-    if left != -1 and not (0 <= column < columns and 0 < left < nodes and 0 < right < nodes):
-        raise ValueError(f"node {given} of a tree with {nodes} nodes on {columns} columns")
-    return int(column), float(threshold), int(left), int(right), bool(missing_left), float(value)
+def read_columns(data: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
+    """The columns of trees, as training wrote them. Raises ValueError or TypeError for what is none."""
+    return tuple(_column(dict(each)) for each in data)
 
 
-def _leaf(tree: Sequence[Node], values: Sequence[float]) -> float:
+def read_tree(data: Sequence[Sequence[Any]], columns: int) -> tuple[Node, ...]:
+    """One tree on so many columns. Raises ValueError or TypeError for what is none."""
+    if not data:
+        raise ValueError("a tree without a node")
+    return tuple(_node(node, place, columns, len(data)) for place, node in enumerate(data))
+
+
+def leaf_value(tree: Sequence[Node], values: Sequence[float]) -> float:
+    """The value of the leaf that these numbers, one a column, come to."""
     at = 0
     while True:
         column, threshold, left, right, missing_left, value = tree[at]
@@ -90,3 +93,19 @@ def _leaf(tree: Sequence[Node], values: Sequence[float]) -> float:
         number = values[column]
         goes_left = missing_left if number != number else number <= threshold
         at = left if goes_left else right
+
+
+def _column(given: Mapping[str, Any]) -> Column:
+    name, place, means = given.get("input"), given.get("output", 0), given.get("means")
+    if not isinstance(name, str | None) or not isinstance(place, int) or not isinstance(means, Mapping | None):
+        raise ValueError(f"{given} is neither an input, with or without means of its categories, nor an output")
+    numbers = None if means is None else {str(category): float(mean) for category, mean in means.items()}
+    return Column(name, place, numbers, float(given.get("other", math.nan)))
+
+
+def _node(given: Sequence[Any], place: int, columns: int, nodes: int) -> Node:
+    column, threshold, left, right, missing_left, value = given
+    # Children stand behind their parent: who walks down comes to a leaf.
+    if left != -1 and not (0 <= column < columns and place < left < nodes and place < right < nodes):
+        raise ValueError(f"node {given} of a tree with {nodes} nodes on {columns} columns")
+    return int(column), float(threshold), int(left), int(right), bool(missing_left), float(value)

@@ -26,6 +26,7 @@ class VersionState:
     approved_by: str | None = None
     held_back: c.HeldBackLoss | None = None
     reference: Mapping[str, Any] | None = None
+    calibration: Mapping[str, Any] | None = None
     classes: tuple[str, ...] = ()
 
 
@@ -229,7 +230,7 @@ def _versions_after(state: ModelState, event: object, position: int) -> ModelSta
         case c.VersionRegistered() as v:
             version = VersionState(
                 v.version, v.run_id, v.artifact, v.gate_passed, v.gate, position,
-                held_back=v.held_back, reference=v.reference, classes=v.classes,
+                held_back=v.held_back, reference=v.reference, calibration=v.calibration, classes=v.classes,
             )  # fmt: skip
             on = v.follows in (c.Follows.ROLLOUT, c.Follows.PROMOTION)
             pending = (*state.pending, v.version) if on else state.pending

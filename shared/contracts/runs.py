@@ -81,7 +81,8 @@ class RunFinished(Event):
     `gate` and `held_back`, and were fitted on after that, as far as they lie below `fitted_to`.
 
     What monitors compare with: `held_back`, and `reference`, the inputs' distribution over the same rows (numbers as
-    evenly spaced quantiles, few of them). `classes`: the labels in the order of the outputs, if they are no 0 and 1.
+    evenly spaced quantiles, few of them). `calibration`: how often the version was right, by how sure it was (see
+    `shared/contracts/calibration.py`). `classes`: the labels in the order of the outputs, if they are no 0 and 1.
     """
 
     run_id: str
@@ -102,6 +103,7 @@ class RunFinished(Event):
     parity_largest: float
     held_back: HeldBackLoss | None = None
     reference: dict[str, Any] | None = None
+    calibration: dict[str, Any] | None = None
     classes: tuple[str, ...] = ()
     judged_from: int | None = None
 

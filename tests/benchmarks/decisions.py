@@ -1,7 +1,8 @@
 """How good the decisions are, on streams whose truth is known: `make bench-decisions`.
 
 Parts: `losses` (false alarms and delays of the loss monitor, beside river's ADWIN), `judging` (wrong promotions, and
-how long a verdict takes), `explaining` (whether the input that moved is named first). The product's own methods run, no
+how long a verdict takes), `explaining` (whether the input that moved is named first), `estimating` (how far accuracy
+without labels is off). The product's own methods run, no
 copies of them; every figure has its 95 % interval, and a goal is met where that does not lie beyond it.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 
-from tests.benchmarks import _explaining, _judging, _losses
+from tests.benchmarks import _estimating, _explaining, _judging, _losses
 from tests.reports import Report
 
 Part = Callable[[argparse.Namespace, Report], None]
@@ -18,6 +19,7 @@ PARTS: Mapping[str, Part] = {
     "losses": _losses.losses,
     "judging": _judging.judging,
     "explaining": _explaining.explaining,
+    "estimating": _estimating.estimating,
 }
 
 
@@ -28,6 +30,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--millions", type=float, default=100.0, help="outcomes without a change, in millions")
     parser.add_argument("--runs", type=int, default=2_000, help="of each delay")
     parser.add_argument("--rollouts", type=int, default=20_000, help="of candidates that are no better, of each kind")
+    parser.add_argument("--estimates", type=int, default=80, help="models whose accuracy is estimated")
     parser.add_argument("--adwin", type=float, default=0.2, help="share of the outcomes that ADWIN sees as well")
     parser.add_argument("--seed", type=int, default=1)
     return parser

@@ -7,7 +7,9 @@ from tests.reports import Report
 
 
 def test_every_figure_that_has_a_goal_reaches_it() -> None:
-    given = decisions.options().parse_args(["--millions", "2", "--runs", "60", "--rollouts", "240", "--adwin", "0.02"])
+    given = decisions.options().parse_args(
+        ["--millions", "2", "--runs", "60", "--rollouts", "240", "--adwin", "0.02", "--estimates", "8"]
+    )
     report = Report("bench-decisions", given.seed)
     decisions.run(given, report)
     with_goal = [row for row in report.rows if row.goal]

@@ -114,7 +114,8 @@ def _sources(document: dict[str, Any], per_second: dict[str, float] | None) -> A
 
 
 def _models(document: dict[str, Any]) -> Any:
-    columns = ("model", "answers", "scored", "joined", "quality", "newest", "alarms", "retrained", "promoted", "now")
+    figures = ("scored", "joined", "quality", "newest", "estimated", "alarms", "retrained", "promoted")
+    columns = ("model", "answers", *figures, "now")
     rows = [_model_row(name, model) for name, model in document["models"].items()]
     return table("Models", columns, rows, right=columns[1:-1])
 
@@ -124,9 +125,24 @@ def _model_row(name: str, model: dict[str, Any]) -> tuple[Any, ...]:
     quality = None if counts["quality"] is None else f"{counts['metric']} {counts['quality']:.4f}"
     recent = newest["window"].get(counts["metric"]) if newest else None
     answers = None if model["champion"] is None else f"version {model['champion']}"
-    figures = (counts["scored"], counts["joined"], quality, None if recent is None else f"{recent:.4f}")
+    figures = (
+        counts["scored"],
+        counts["joined"],
+        quality,
+        None if recent is None else f"{recent:.4f}",
+        estimated(newest),
+    )
     events = (len(counts["alarms"]), counts["retrainings"], counts["promotions"])
     return (name, answers, *figures, *events, doing(model))
+
+
+def estimated(newest: Mapping[str, Any] | None) -> str | None:
+    """The accuracy expected of the newest records, and by how much an earlier estimate was too high."""
+    if newest is None or "accuracy" not in newest.get("estimated", {}):
+        return None
+    error = newest.get("estimate_error", {}).get("accuracy")
+    said = f"accuracy {newest['estimated']['accuracy']:.4f}"
+    return said if error is None else f"{said} (last off by {error:+.4f})"
 
 
 def doing(model: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from services.console.cli import main
 from services.console.cli.console_client import ConsoleClient
 from services.console.cli.failure import CommandFailed
 from services.console.cli.record_commands import LINES_A_REQUEST, parts
-from services.console.cli.status_command import doing, rates, view
+from services.console.cli.status_command import doing, estimated, rates, view
 from shared.runtime.log import AccessDenied, BrokerAway, FlushTimedOut, LogError
 from tests import builders as b
 from tests.unit.console.running import RunningPlatform
@@ -324,6 +324,13 @@ def test_what_happens_to_a_model_in_words() -> None:
     run = {"reason": "drift", "fraction": 0.5, "doing": "search"}
     assert doing({**model, "champion": 1, "run": run}) == "run (drift) 50% search"
     assert doing({**model, "champion": 1, "rollout": rollout}) == "version 2 in step 25% of traffic"
+
+
+def test_an_estimate_stands_beside_how_far_the_last_one_was_off() -> None:
+    quality = {"estimated": {"accuracy": 0.81234, "loss": 0.2}, "estimate_error": {}}
+    assert estimated(quality) == "accuracy 0.8123"
+    assert estimated({**quality, "estimate_error": {"accuracy": -0.0251}}) == "accuracy 0.8123 (last off by -0.0251)"
+    assert [estimated(none) for none in (None, {}, {"estimated": {}})] == [None, None, None]
 
 
 def test_an_empty_status_can_be_shown() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from services.console.platform_metrics import PlatformMetrics
 from shared.contracts.envelope import Event
 from tests import builders as b
@@ -24,3 +26,18 @@ def test_what_a_run_came_to_stays_however_short_it_was_and_before_any_there_is_n
     assert progress_after() == 0
     assert progress_after(b.run_requested(), b.run_failed()) == 0
     assert progress_after(b.run_requested(), b.run_finished(), b.registered()) == 1
+
+
+def test_an_estimate_and_its_later_error_are_shown_where_there_is_one() -> None:
+    names = ("headrace_console_estimated_ratio", "headrace_console_estimate_error_ratio")
+
+    def shown(**over: Any) -> list[dict[str, float]]:
+        metrics = {one.name: one for one in PlatformMetrics(ControlLog(b.quality(**over)).history).collect()}
+        return [{sample.labels["metric"]: sample.value for sample in metrics[name].samples} for name in names]
+
+    estimated, error = {"accuracy": 0.81, "loss": 0.2}, {"accuracy": -0.02, "loss": 0.01}
+    assert shown(estimated=estimated, estimated_rows=500, estimate_error=error, estimate_error_rows=480) == [
+        estimated,
+        error,
+    ]
+    assert shown() == [{}, {}]
