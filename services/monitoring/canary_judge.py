@@ -9,6 +9,10 @@ whatever the losses' distribution and however often one looks; the running maxim
 once reached stays reached. The same for H. Sources: Ville 1939; Waudby-Smith and Ramdas, "Estimating means of bounded
 random variables by betting" (2020); Ramdas and others, "Game-theoretic statistics and safe anytime-valid inference"
 (2023). The guarantee is of the mean over the pairs judged: see `Limits` for pairs that have no two losses.
+
+Beside it stands a confidence sequence of the mean d, at level 1 - alpha for all times together: how much better or
+worse (`confidence_sequence`). It is two-sided and holds whatever the mean is, so it is wider than what the processes
+need to decide: a candidate may be promoted while it still holds 0.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from services.monitoring import confidence_sequence
 from services.monitoring.json_state import JsonState
 from shared.contracts.control import VerdictKind
 
@@ -65,8 +70,9 @@ class Verdict(JsonState):
 
     step_reached: 0 to `steps`; the step whose threshold (1/alpha)^(k/steps) the promotion process has passed.
     e_value, e_value_harm: the mixtures now (at most 1e304); *_max: the running maxima, which decide.
-    mean_difference: candidate - champion, negative when the candidate is better; None without a pair.
-    count: pairs judged. invalid: pairs left out.
+    mean_difference: candidate - champion, negative when the candidate is better; None without a pair. lower, upper:
+    the confidence sequence of it, [-1, 1] without a pair.
+    count: pairs judged. invalid: pairs left out, for the loss of one version or of both.
     """
 
     kind: VerdictKind
@@ -81,9 +87,13 @@ class Verdict(JsonState):
     candidate_mean: float | None
     count: int
     invalid: int
+    champion_invalid: int
     candidate_invalid: int
+    both_invalid: int
     first_position: int | None
     last_position: int | None
+    lower: float
+    upper: float
 
 
 def update(
@@ -130,6 +140,7 @@ def verdict(state: JudgeState, alpha: float, steps: int, limits: Limits | None =
     if not 0.0 < alpha < 1.0 or steps < 1:
         raise ValueError(f"alpha {alpha} and steps {steps}: alpha lies above 0 and below 1, steps is at least 1")
     needed = -math.log(alpha)
+    lower, upper = confidence_sequence.bounds(state.count, state.total, state.total_squares, alpha)
     step = sum(state.log_e_max >= needed * k / steps for k in range(1, steps + 1))
     invalid = state.champion_invalid + state.candidate_invalid + state.both_invalid
     return Verdict(
@@ -145,9 +156,13 @@ def verdict(state: JudgeState, alpha: float, steps: int, limits: Limits | None =
         candidate_mean=_mean(state.candidate_total, state.count),
         count=state.count,
         invalid=invalid,
+        champion_invalid=state.champion_invalid,
         candidate_invalid=state.candidate_invalid,
+        both_invalid=state.both_invalid,
         first_position=state.first_position,
         last_position=state.last_position,
+        lower=lower,
+        upper=upper,
     )
 
 

@@ -106,4 +106,23 @@ def _said(
         mean_difference=figures.mean_difference,
         e_value=figures.e_value_max,
         e_value_harm=figures.e_value_harm_max,
+        alpha=model.rollout.alpha,
+        threshold=_threshold(kind, step, model),
+        lower=figures.lower,
+        upper=figures.upper,
+        champion_loss=figures.champion_mean,
+        candidate_loss=figures.candidate_mean,
+        first_position=figures.first_position,
+        last_position=figures.last_position,
+        champion_invalid=figures.champion_invalid,
+        candidate_invalid=figures.candidate_invalid,
+        both_invalid=figures.both_invalid,
     )
+
+
+def _threshold(kind: VerdictKind, step: int, model: Model) -> float | None:
+    """What the evidence had to reach."""
+    if kind is VerdictKind.INVALID:
+        return None
+    share = step / len(model.rollout.steps) if kind is VerdictKind.BETTER else 1.0
+    return (1.0 / model.rollout.alpha) ** share

@@ -69,7 +69,14 @@ class VerdictKind(StrEnum):
 
 
 class VerdictReached(Event):
-    """What the paired judge says of a candidate, with the figures that led to it."""
+    """What the paired judge says of a candidate, with the figures that led to it: who judges the same outcomes again,
+    in their order, finds them.
+
+    `e_value` and `e_value_harm` are running maxima. `threshold`: what they had to reach, (1/alpha)^(k/K) for step k of
+    K, 1/alpha for harm, none for Invalid. `lower`, `upper`: where the mean difference lies, at level 1 - alpha at all
+    times together. `first_position`, `last_position`: ordinals of the first and the last pair judged. Left out are
+    `invalid` pairs: those of which the champion, the candidate, or neither has a loss.
+    """
 
     verdict_id: str
     model: str
@@ -88,3 +95,14 @@ class VerdictReached(Event):
     mean_difference: float | None
     e_value: float
     e_value_harm: float
+    alpha: float | None = None
+    threshold: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    champion_loss: float | None = None
+    candidate_loss: float | None = None
+    first_position: int | None = None
+    last_position: int | None = None
+    champion_invalid: int | None = None
+    candidate_invalid: int | None = None
+    both_invalid: int | None = None
