@@ -166,6 +166,11 @@ def verdict(state: JudgeState, alpha: float, steps: int, limits: Limits | None =
     )
 
 
+def log_evidence(state: JudgeState) -> tuple[float, float]:
+    """The logs of both mixtures as they are now, of promotion and of harm."""
+    return _log_mean_exp(state.promote), _log_mean_exp(state.harm)
+
+
 def too_many_invalid(state: JudgeState, limits: Limits) -> bool:
     """Whether so many pairs were left out that the rest proves nothing (see `Limits`)."""
     left_out = state.champion_invalid + state.candidate_invalid + state.both_invalid

@@ -15,9 +15,11 @@ from shared.contracts.definitions import Clock, Published
 from shared.contracts.envelope import Event
 from shared.contracts.evidence import DriftDetected as DriftDetected
 from shared.contracts.evidence import QualityMeasured as QualityMeasured
+from shared.contracts.evidence import RolloutFigures as RolloutFigures
 from shared.contracts.evidence import ShiftedFeature as ShiftedFeature
 from shared.contracts.evidence import VerdictKind as VerdictKind
 from shared.contracts.evidence import VerdictReached as VerdictReached
+from shared.contracts.evidence import VerdictRevised as VerdictRevised
 from shared.contracts.evidence import WatchFigures as WatchFigures
 from shared.contracts.identity import derived_id
 from shared.contracts.reference import Reference as Reference
@@ -232,6 +234,7 @@ class ModelRolledBack(Event):
     reason: str
     by: str
     drift_id: str | None = None
+    revision_id: str | None = None
 
 
 class WatchEnded(Event):

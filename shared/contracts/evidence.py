@@ -9,8 +9,32 @@ from shared.contracts.contract import Contract
 from shared.contracts.envelope import Event
 
 
+class RolloutFigures(Contract):
+    """Where the rollout in progress stands: both versions' losses on the pairs judged so far.
+
+    `lower`, `upper`: of the mean difference (candidate - champion), at level 1 - alpha at all times together. `e_value`
+    and `e_value_harm`: running maxima; promotion, or rejection, is at `threshold`. `revised`: pairs of which the label
+    was corrected since; the figures are those known when each was decided.
+    """
+
+    rollout_id: str
+    outcomes: int
+    invalid: int
+    mean_difference: float | None
+    lower: float
+    upper: float
+    e_value: float
+    e_value_harm: float
+    threshold: float
+    revised: int = 0
+
+
 class QualityMeasured(Event):
-    """Prequential figures of the answers that went out, at a position in the decided outcomes."""
+    """Prequential figures of the answers that went out, at a position in the decided outcomes.
+
+    They are those known at the time, and stay so. `revised`: how many labels of answered outcomes were corrected since
+    they were decided; `total_revised`: `total` with all these corrections in it, none where nothing was corrected.
+    """
 
     model: str
     position: int
@@ -23,6 +47,10 @@ class QualityMeasured(Event):
     total: dict[str, float]  # the same since the first version
     reference: float | None = None
     evidence: float | None = None  # log10 of the e-detector
+
+    rollout: RolloutFigures | None = None
+    revised: int = 0
+    total_revised: dict[str, float] = {}
 
 
 class ShiftedFeature(Contract):
@@ -106,3 +134,39 @@ class VerdictReached(Event):
     champion_invalid: int | None = None
     candidate_invalid: int | None = None
     both_invalid: int | None = None
+
+
+class VerdictRevised(Event):
+    """Labels that came after a verdict make it another one: what the same outcomes say by their labels of now.
+
+    `before`, `after`: what the figures said until now, and say now; Undecided: neither version is shown to do better
+    any more. `position`: of the verdict, whose outcomes these are; `decided`: outcomes decided by now. `revisions`:
+    corrections in the figures so far, of which `records` names the newest; that of `last_record_id` by label `label_id`
+    made the difference. `e_value` and `e_value_harm` are those at the position, not running maxima.
+    """
+
+    revision_id: str
+    verdict_id: str
+    model: str
+    rollout_id: str
+    champion: int
+    candidate: int
+    before: VerdictKind
+    after: VerdictKind
+    position: int
+    decided: int
+    last_record_id: str
+    label_id: str
+    revisions: int
+    records: tuple[str, ...]
+    outcomes: int
+    invalid: int
+    mean_difference: float | None
+    lower: float
+    upper: float
+    champion_loss: float | None
+    candidate_loss: float | None
+    e_value: float
+    e_value_harm: float
+    alpha: float
+    threshold: float
