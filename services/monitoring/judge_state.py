@@ -10,7 +10,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import PlainSerializer, PlainValidator
 
-from services.monitoring import canary_judge
+from services.monitoring import canary_judge, paired_since
 from services.monitoring.decided_order import Waiting
 from services.monitoring.feature_shift import ShiftWindow
 from services.monitoring.loss_watch import WatchState
@@ -31,9 +31,8 @@ class ChampionWatch(NamedTuple):
     version: int
     since: int
     watch: WatchState
-    pairs: int = 0
-    difference: float = 0.0  # sum of champion's - former's loss over the pairs
     standing: StandingAlarm | None = None
+    pairs: paired_since.Blocks = ()  # champion's - former's loss
 
     def to_json(self) -> dict[str, Any]:
         standing = self.standing and self.standing.to_json()
@@ -44,7 +43,8 @@ class ChampionWatch(NamedTuple):
         """The state that `to_json` wrote."""
         watch = WatchState.from_json(data["watch"])
         standing = StandingAlarm.from_json(data["standing"]) if data["standing"] else None
-        return cls(data["version"], data["since"], watch, data["pairs"], data["difference"], standing)
+        blocks = data["pairs"] if isinstance(data["pairs"], list) else ()  # once it was one sum, of all of them
+        return cls(data["version"], data["since"], watch, standing, tuple(paired_since.Block(*b) for b in blocks))
 
 
 class ShiftWatch(NamedTuple):

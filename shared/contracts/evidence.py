@@ -63,7 +63,8 @@ class ShiftedFeature(Contract):
 
 
 class WatchFigures(Contract):
-    """The former champion beside the one that took over: mean of (loss of the new one - loss of the former)."""
+    """The former champion beside the one that took over: mean of (loss of the new one - loss of the former) over the
+    outcomes since the estimated change, or somewhat more where these are few."""
 
     former: int
     outcomes: int
