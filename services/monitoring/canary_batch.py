@@ -29,20 +29,23 @@ def update_many(
         candidate_invalid=state.candidate_invalid + int((has_one & ~has_other).sum()),
         both_invalid=state.both_invalid + int((~has_one & ~has_other).sum()),
     )
+    (known,) = np.nonzero(has_one)
+    if len(known):
+        # A candidate that failed has lost as much as can be lost.
+        lost = np.where(has_other[known], other[known], 1.0) - one[known]
+        promote, promoted = _wealth(state.promote, lost, -1.0)
+        state = replace(state, promote=promote, log_e_max=max(state.log_e_max, promoted))
     (valid,) = np.nonzero(has_one & has_other)
     if not len(valid):
         return state
     one, other = one[valid], other[valid]
     difference = other - one
-    promote, promoted = _wealth(state.promote, difference, -1.0)
     harm, harmed = _wealth(state.harm, difference, 1.0)
     first, last = int(valid[0]), int(valid[-1])
     before = first_position if first_position is not None else 0
     return replace(
         state,
-        promote=promote,
         harm=harm,
-        log_e_max=max(state.log_e_max, promoted),
         log_e_harm_max=max(state.log_e_harm_max, harmed),
         count=state.count + len(valid),
         total=_sum(state.total, difference),
