@@ -101,10 +101,11 @@ class VerdictReached(Event):
     """What the paired judge says of a candidate, with the figures that led to it: who judges the same outcomes again,
     in their order, finds them.
 
-    `e_value` and `e_value_harm` are running maxima; in the first a candidate without a loss has lost 1. `threshold`: what they had to reach, (1/alpha)^(k/K) for step k of
+    `e_value` and `e_value_harm` are running maxima. `threshold`: what they had to reach, (1/alpha)^(k/K) for step k of
     K, 1/alpha for harm, none for Invalid. `lower`, `upper`: where the mean difference lies, at level 1 - alpha at all
     times together. `first_position`, `last_position`: ordinals of the first and the last pair judged. Left out are
-    `invalid` pairs: those of which the champion, the candidate, or neither has a loss.
+    `invalid` pairs, for the champion (`champion_invalid`), the candidate or both have no loss; but in `e_value` a
+    candidate that has none where the champion has one has lost 1.
     """
 
     verdict_id: str
