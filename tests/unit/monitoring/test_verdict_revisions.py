@@ -115,6 +115,7 @@ def test_the_figures_are_those_of_the_outcomes_judged_again_by_the_new_labels() 
         pytest.approx(expected.mean_difference), pytest.approx(expected.e_value), pytest.approx(expected.e_value_harm),
     )  # fmt: skip
     assert (found.lower, found.upper) == (pytest.approx(expected.lower), pytest.approx(expected.upper))
+    assert expected.mean_difference is not None
     assert [event.after for event in of(c.VerdictRevised, derived)] == (
         [] if expected.mean_difference < 0 else ["undecided"]
     )
