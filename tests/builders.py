@@ -211,6 +211,19 @@ def streamed(**over: Any) -> f.RecordStreamed:
     return f.RecordStreamed.written({"model": MODEL, "record_id": "t1", **over})
 
 
+def answers(**over: Any) -> f.OutcomeAnswers:
+    """What version 1 said of an outcome that fell due 10 minutes after T0_MS."""
+    defaults = {
+        "due_ms": T0_MS + 600_000,
+        "answered_by": 1,
+        "champion": 1,
+        "candidate": None,
+        "rollout_id": None,
+        "outputs": {1: [0.9]},
+    }
+    return f.OutcomeAnswers.written({**defaults, **over})
+
+
 def revised(**over: Any) -> f.OutcomeRevised:
     defaults = {"model": MODEL, "record_id": "t1", "label": 1.0, "label_id": "l2", "before": None}
     return f.OutcomeRevised.written({**defaults, **over})
@@ -385,6 +398,37 @@ def verdict(**over: Any) -> c.VerdictReached:
         "e_value_harm": 0.01,
     }
     return c.VerdictReached.written({**defaults, **over})
+
+
+def verdict_revised(**over: Any) -> c.VerdictRevised:
+    defaults = {
+        "revision_id": "w1",
+        "verdict_id": "v1",
+        "model": MODEL,
+        "rollout_id": "o2",
+        "champion": 1,
+        "candidate": 2,
+        "before": c.VerdictKind.BETTER,
+        "after": c.VerdictKind.UNDECIDED,
+        "position": 3_200,
+        "decided": 3_900,
+        "last_record_id": "t3100",
+        "label_id": "l2",
+        "revisions": 12,
+        "records": ["t3000", "t3100"],
+        "outcomes": 200,
+        "invalid": 0,
+        "mean_difference": 0.01,
+        "lower": -0.05,
+        "upper": 0.07,
+        "champion_loss": 0.2,
+        "candidate_loss": 0.21,
+        "e_value": 0.4,
+        "e_value_harm": 1.2,
+        "alpha": 0.01,
+        "threshold": 100.0,
+    }
+    return c.VerdictRevised.written({**defaults, **over})
 
 
 def quality(**over: Any) -> c.QualityMeasured:

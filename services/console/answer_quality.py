@@ -1,4 +1,7 @@
-"""How good the answers were that went out: a figure for each outcome, its mean, and its mean by tenth of the stream."""
+"""How good the answers were that went out: a figure for each outcome, its mean, and its mean by tenth of the stream.
+
+They are the figures of the time. What labels that were corrected since make of the mean stands beside it.
+"""
 
 from __future__ import annotations
 
@@ -25,17 +28,35 @@ def figure(model: Model, classes: Sequence[str], output: Sequence[float], label:
 
 
 class AnswerFigures:
-    """One figure for each matured outcome, NaN where no answer went out or no label came: 24 bytes an outcome."""
+    """One figure for each matured outcome, NaN where no answer went out or no label came: 24 bytes an outcome.
+
+    And 16 for each corrected label: the figure by the old one, and by the new.
+    """
 
     def __init__(self) -> None:
         self._times = array("q")
         self._tie_breaks = array("Q")
         self._figures = array("d")
+        self._before = array("d")
+        self._after = array("d")
 
     def add(self, time_ms: int, record_id: str, value: float | None) -> None:
         self._times.append(time_ms)
         self._tie_breaks.append(crc32(record_id.encode()))
         self._figures.append(math.nan if value is None else value)
+
+    def correct(self, before: float | None, after: float | None) -> None:
+        """An outcome's label is another one."""
+        self._before.append(math.nan if before is None else before)
+        self._after.append(math.nan if after is None else after)
+
+    @property
+    def revised_mean(self) -> float | None:
+        """As `mean`, by the labels of now; a record's corrections add up to the last one."""
+        known, after = _known(self._figures), _known(self._after)
+        out = [-value for value in _known(self._before)]
+        count = len(known) + len(after) - len(out)
+        return math.fsum((*known, *after, *out)) / count if count > 0 else None
 
     @property
     def mean(self) -> float | None:
@@ -55,5 +76,9 @@ class AnswerFigures:
 
 
 def _mean(values: Sequence[float]) -> float | None:
-    known = [value for value in values if not math.isnan(value)]
+    known = _known(values)
     return math.fsum(known) / len(known) if known else None
+
+
+def _known(values: Sequence[float]) -> list[float]:
+    return [value for value in values if not math.isnan(value)]

@@ -73,6 +73,7 @@ class ModelStory:
     rollouts: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     quality: c.QualityMeasured | None = None
     verdict: c.VerdictReached | None = None
+    revised: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
 
 class ControlStory:
@@ -156,5 +157,7 @@ def _take_decision(story: ModelStory, event: Event, at: dict[str, Any]) -> None:
             story.quality = event
         case c.VerdictReached():
             story.verdict = event
+        case c.VerdictRevised():
+            story.revised.append({**at, **event.model_dump(mode="json", exclude={"model"})})
         case _:
             pass

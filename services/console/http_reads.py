@@ -76,6 +76,7 @@ def router(
                 "promotions": list(story.promotions),
                 "rollbacks": list(story.rollbacks),
                 "rollouts": list(story.rollouts),
+                "revised_verdicts": list(story.revised),
             }
         return JSONResponse(found)
 

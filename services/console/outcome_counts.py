@@ -37,7 +37,7 @@ class OutcomeCounts:
     revised: int = 0
     unused: Counter[str] = field(default_factory=Counter[str])
     figures: AnswerFigures = field(default_factory=AnswerFigures)
-    _waiting: deque[OutcomeMatured] = field(default_factory=deque[OutcomeMatured])
+    _waiting: deque[OutcomeMatured | OutcomeRevised] = field(default_factory=deque[OutcomeMatured | OutcomeRevised])
 
     def take(self, message: Message, model: Model, classes_of: ClassesOf) -> None:
         """Count one accepted event of the topic."""
@@ -53,8 +53,10 @@ class OutcomeCounts:
                 self._mature(matured)
                 self._waiting.append(matured)
                 self.catch_up(model, classes_of)
-            case OutcomeRevised():
+            case OutcomeRevised() as revised:
                 self.revised += 1
+                self._waiting.append(revised)
+                self.catch_up(model, classes_of)
             case LabelUnused(fate=fate):
                 self.unused[fate] += 1
             case _:
@@ -63,11 +65,15 @@ class OutcomeCounts:
     def catch_up(self, model: Model, classes_of: ClassesOf) -> None:
         """Give figures to the outcomes that came before the control event that explains their version's outputs."""
         while self._waiting:
-            prediction = self._waiting[0].prediction
-            classes = () if prediction.answered_by is None else classes_of(prediction.answered_by)
+            answered_by = _answered_by(self._waiting[0])
+            classes = () if answered_by is None else classes_of(answered_by)
             if classes is None:
                 return
-            self._measure(self._waiting.popleft(), model, classes)
+            event = self._waiting.popleft()
+            if isinstance(event, OutcomeMatured):
+                self._measure(event, model, classes)
+            else:
+                self._correct(event, model, classes)
 
     def _mature(self, matured: OutcomeMatured) -> None:
         prediction = matured.prediction
@@ -93,6 +99,18 @@ class OutcomeCounts:
             said = prediction.outputs.get(prediction.answered_by)
             value = figure(model, classes, said.output, matured.label) if said else None
         self.figures.add(matured.scored_ms, prediction.record_id or "", value)
+
+    def _correct(self, revised: OutcomeRevised, model: Model, classes: Sequence[str]) -> None:
+        said = None if revised.answers is None else revised.answers.outputs.get(revised.answers.answered_by or 0)
+        if said is not None:
+            before, after = (figure(model, classes, said, label) for label in (revised.before, revised.label))
+            self.figures.correct(before, after)
+
+
+def _answered_by(event: OutcomeMatured | OutcomeRevised) -> int | None:
+    if isinstance(event, OutcomeMatured):
+        return event.prediction.answered_by
+    return None if event.answers is None else event.answers.answered_by
 
 
 def _counts(prediction: PredictionMade) -> bool:

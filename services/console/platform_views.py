@@ -33,7 +33,7 @@ def platform_view(platform: Platform) -> dict[str, Any]:
 
 
 def model_view(platform: Platform, definition: Model) -> dict[str, Any]:
-    """A model's versions, who answers, the rollout and the run in progress."""
+    """A model's versions, who answers, how well as far as it was known then, the rollout and the run in progress."""
     state, now_ms = platform.model(definition.name), platform.now_ms(definition.name)
     rollout, run = state.rollout, state.run
     return {
@@ -56,12 +56,22 @@ def model_view(platform: Platform, definition: Model) -> dict[str, Any]:
             "step": rollout.step,
             "share": rollout.share,
             "deadline": rfc3339(rollout.deadline_ms),
+            "figures": _rollout_figures(state),
         },
         "run": None
         if run is None
         else {"run_id": run.run_id, "reason": run.reason, "fraction": run.fraction, "doing": run.doing},
+        "quality": state.quality and state.quality.model_dump(mode="json", exclude={"model", "rollout"}),
         "versions": [_version_view(state, version) for version in state.versions.values()],
     }
+
+
+def _rollout_figures(state: ModelState) -> dict[str, Any] | None:
+    """Where the rollout in progress stood at the newest report."""
+    figures = state.quality.rollout if state.quality else None
+    if figures is None or state.rollout is None or figures.rollout_id != state.rollout.rollout_id:
+        return None
+    return figures.model_dump(mode="json", exclude={"rollout_id"})
 
 
 def _version_view(state: ModelState, version: VersionState) -> dict[str, Any]:

@@ -50,7 +50,8 @@ def model_counts(model: ReadModel, definition: Model, story: ModelStory, *, tent
     """Of one model: its streamed records, their predictions and outcomes, quality, and what was decided.
 
     `accepted`: records accepted since the model was defined. `retrainings` and `promotions` are those after the first
-    version; `rollbacks`: candidates and champions that lost traffic they had.
+    version; `rollbacks`: candidates and champions that lost traffic they had. `quality` is by the labels that each
+    outcome was decided by, `quality_revised` by those of now, after so many `revised`.
     """
     predictions, outcomes = model.predictions(definition.name), model.outcomes(definition.name)
     accepted = model.records.of(definition.scores).accepted_since(story.defined_at)
@@ -69,6 +70,7 @@ def model_counts(model: ReadModel, definition: Model, story: ModelStory, *, tent
         "labels_unused": dict(sorted(outcomes.unused.items())),
         "metric": definition.reported[0],
         "quality": outcomes.figures.mean,
+        "quality_revised": outcomes.figures.revised_mean,
         "retrainings": story.retrainings,
         "failed_runs": sum(run.status == "failed" for run in story.runs.values()),
         "promotions": len(story.promotions),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.monitoring.archive import archive
-from services.monitoring.decided_order import MATURED, SCORED
+from services.monitoring.decided_order import MATURED, REVISED, SCORED
 from services.monitoring.judge import Judge
 from services.monitoring.judge_state import StoredJudgeState
 from services.monitoring.label_join import (
@@ -21,7 +21,14 @@ from services.monitoring.label_join import (
 )
 from services.monitoring.rekey import key_label, key_prediction
 from services.monitoring.settings import MonitoringSettings
-from shared.contracts.flow import LabelObserved, OutcomeMatured, OutcomeScored, PredictionMade, RecordAccepted
+from shared.contracts.flow import (
+    LabelObserved,
+    OutcomeMatured,
+    OutcomeRevised,
+    OutcomeScored,
+    PredictionMade,
+    RecordAccepted,
+)  # fmt: skip
 from shared.runtime.service import Service
 from shared.runtime.step import Step
 
@@ -41,8 +48,12 @@ def build(settings: MonitoringSettings) -> Service:
         Step(
             "judge",
             StoredJudgeState,
-            events={OutcomeScored: judge.on_scored, OutcomeMatured: judge.on_matured},
-            timers={SCORED: judge.take_scored, MATURED: judge.take_matured},
+            events={
+                OutcomeScored: judge.on_scored,
+                OutcomeMatured: judge.on_matured,
+                OutcomeRevised: judge.on_revised,
+            },
+            timers={SCORED: judge.take_scored, MATURED: judge.take_matured, REVISED: judge.take_revised},
             # One state and one order for the model as a whole.
             key=lambda message: "model",
         ),

@@ -8,7 +8,15 @@ Guarantee: by Ville's inequality sup E reaches 1/alpha with probability at most 
 whatever the losses' distribution and however often one looks; the running maximum is therefore kept, and a threshold
 once reached stays reached. The same for H. Sources: Ville 1939; Waudby-Smith and Ramdas, "Estimating means of bounded
 random variables by betting" (2020); Ramdas and others, "Game-theoretic statistics and safe anytime-valid inference"
-(2023). The guarantee is of the mean over the pairs judged: see `Limits` for pairs that have no two losses.
+(2023).
+
+Pairs without two losses are left out of both, but for one thing: where the champion has a loss and the candidate has
+none, the promotion process takes the candidate's for 1, the worst there is. Otherwise a candidate that fails on what
+it would lose looks better on the rest, and the first few failures, which `Limits` lets pass, would be enough.
+
+Beside it stands a confidence sequence of the mean d, at level 1 - alpha for all times together: how much better or
+worse (`confidence_sequence`). It is two-sided and holds whatever the mean is, so it is wider than what the processes
+need to decide: a candidate may be promoted while it still holds 0.
 """
 
 from __future__ import annotations
@@ -16,6 +24,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from services.monitoring import confidence_sequence
 from services.monitoring.json_state import JsonState
 from shared.contracts.control import VerdictKind
 
@@ -28,9 +37,9 @@ _LARGEST_EXPONENT = 700.0
 class Limits:
     """From when on pairs without two losses make a rollout Invalid.
 
-    Left-out pairs are not at random: a candidate that fails on what is hard for it would look better on the rest. So
-    its own failures (the champion answered) may be at most `candidate_share` of all pairs, and pairs left out for any
-    reason at most `any_share`; the first `candidate_grace` and `any_grace` of them are let pass.
+    Left-out pairs are not at random: what has no loss is often what is hard. So the candidate's own failures (the
+    champion answered) may be at most `candidate_share` of all pairs, and pairs left out for any reason at most
+    `any_share`; the first `candidate_grace` and `any_grace` of them are let pass.
     """
 
     candidate_share: float = 0.01
@@ -65,8 +74,9 @@ class Verdict(JsonState):
 
     step_reached: 0 to `steps`; the step whose threshold (1/alpha)^(k/steps) the promotion process has passed.
     e_value, e_value_harm: the mixtures now (at most 1e304); *_max: the running maxima, which decide.
-    mean_difference: candidate - champion, negative when the candidate is better; None without a pair.
-    count: pairs judged. invalid: pairs left out.
+    mean_difference: candidate - champion, negative when the candidate is better; None without a pair. lower, upper:
+    the confidence sequence of it, [-1, 1] without a pair.
+    count: pairs judged. invalid: pairs left out, for the loss of one version or of both.
     """
 
     kind: VerdictKind
@@ -81,31 +91,35 @@ class Verdict(JsonState):
     candidate_mean: float | None
     count: int
     invalid: int
+    champion_invalid: int
     candidate_invalid: int
+    both_invalid: int
     first_position: int | None
     last_position: int | None
+    lower: float
+    upper: float
 
 
 def update(
     state: JudgeState, champion_loss: float | None, candidate_loss: float | None, position: int | None = None
 ) -> JudgeState:
-    """One matured pair. A loss that is None, not finite or outside [0, 1] leaves the processes as they are, counted.
+    """One matured pair. With a loss that is None, not finite or outside [0, 1] it is left out and counted; where only
+    the candidate's is none, it counts as lost against a promotion.
 
     position: the outcome's ordinal in the order of decision, kept as evidence.
     """
     champion, candidate = _is_loss(champion_loss), _is_loss(candidate_loss)
     if champion_loss is None or candidate_loss is None or not (champion and candidate):
+        lost = 1.0 - champion_loss if champion_loss is not None and champion and not candidate else 0.0
         return replace(
             state,
+            promote=_wealth(state.promote, -lost),
             champion_invalid=state.champion_invalid + (candidate and not champion),
             candidate_invalid=state.candidate_invalid + (champion and not candidate),
             both_invalid=state.both_invalid + (not champion and not candidate),
         )
     difference = candidate_loss - champion_loss
-    promote, harm = state.promote, state.harm
-    if difference != 0.0:
-        promote = tuple(wealth + math.log1p(-bet * difference) for wealth, bet in zip(promote, BETS, strict=True))
-        harm = tuple(wealth + math.log1p(bet * difference) for wealth, bet in zip(harm, BETS, strict=True))
+    promote, harm = _wealth(state.promote, -difference), _wealth(state.harm, difference)
     return replace(
         state,
         promote=promote,
@@ -130,6 +144,7 @@ def verdict(state: JudgeState, alpha: float, steps: int, limits: Limits | None =
     if not 0.0 < alpha < 1.0 or steps < 1:
         raise ValueError(f"alpha {alpha} and steps {steps}: alpha lies above 0 and below 1, steps is at least 1")
     needed = -math.log(alpha)
+    lower, upper = confidence_sequence.bounds(state.count, state.total, state.total_squares, alpha)
     step = sum(state.log_e_max >= needed * k / steps for k in range(1, steps + 1))
     invalid = state.champion_invalid + state.candidate_invalid + state.both_invalid
     return Verdict(
@@ -145,10 +160,19 @@ def verdict(state: JudgeState, alpha: float, steps: int, limits: Limits | None =
         candidate_mean=_mean(state.candidate_total, state.count),
         count=state.count,
         invalid=invalid,
+        champion_invalid=state.champion_invalid,
         candidate_invalid=state.candidate_invalid,
+        both_invalid=state.both_invalid,
         first_position=state.first_position,
         last_position=state.last_position,
+        lower=lower,
+        upper=upper,
     )
+
+
+def log_evidence(state: JudgeState) -> tuple[float, float]:
+    """The logs of both mixtures as they are now, of promotion and of harm."""
+    return _log_mean_exp(state.promote), _log_mean_exp(state.harm)
 
 
 def too_many_invalid(state: JudgeState, limits: Limits) -> bool:
@@ -170,6 +194,12 @@ def _kind(state: JudgeState, better: bool, worse: bool, limits: Limits) -> Verdi
 
 def _is_loss(value: float | None) -> bool:
     return value is not None and 0.0 <= value <= 1.0
+
+
+def _wealth(logs: tuple[float, ...], gain: float) -> tuple[float, ...]:
+    if gain == 0.0:
+        return logs
+    return tuple(log + math.log1p(bet * gain) for log, bet in zip(logs, BETS, strict=True))
 
 
 def _mean(total: float, count: int) -> float | None:

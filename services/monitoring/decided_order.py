@@ -1,8 +1,9 @@
 """In which order a model's outcomes are taken: by (event time, record id), whatever order they came in.
 
 Each waits under a timer of its event time; timers fire in the order of (due, key, name), the key is one and the same,
-and the name ends with the record id. So at one time matured outcomes come before scored ones, each by record id. The
-rows wait in shards, so that adding one copies little; each is written as text at most once while it waits.
+and the name ends with the record id. So at one time matured outcomes come before revisions, and these before scored
+ones, each by record id: a revision finds its outcome decided. The rows wait in shards, so that adding one copies
+little; each is written as text at most once while it waits.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from zlib import crc32
 import orjson
 
 Row = Mapping[str, Any]
-SCORED, MATURED = "scored", "matured"
+SCORED, MATURED, REVISED = "scored", "matured", "revised"
 _SHARDS = 64
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from services.monitoring import feature_shift, loss_watch, reference_loss, standing_alarm
+from services.monitoring import feature_shift, loss_watch, paired_since, reference_loss, standing_alarm
 from services.monitoring.feature_reference import FeatureReference
 from services.monitoring.feature_shift import FeatureShift, ShiftWindow
 from services.monitoring.judge_state import ChampionWatch, JudgeState, ShiftWatch
@@ -22,6 +22,7 @@ from shared.contracts.control import DriftDetected, ShiftedFeature, WatchFigures
 from shared.contracts.definitions import Model
 from shared.contracts.identity import derived_id
 from shared.contracts.platform import ModelState
+from shared.contracts.watch import WATCHED_OUTCOMES
 
 ReferenceOf = Callable[[int], FeatureReference | None]
 # Opening the sketch costs as much as a dozen rows.
@@ -61,7 +62,7 @@ def watch_champion(
         return state._replace(champion=watched), None
     loss = outcome.losses.get(champion)
     watch, alarm = loss_watch.update(watched.watch, loss, outcome.ordinal)
-    watched = _paired(watched._replace(watch=watch), loss, outcome.losses.get(decided.former or 0))
+    watched = _paired(watched._replace(watch=watch), loss, outcome.losses.get(decided.former or 0), outcome.ordinal)
     watched = watched._replace(standing=_standing(watched, model, loss))
     state = state._replace(champion=watched)
     if alarm is None:
@@ -98,10 +99,10 @@ def _start(model: Model, decided: ModelState, champion: int, since: int, ordinal
     return ChampionWatch(champion, since, watch)
 
 
-def _paired(watched: ChampionWatch, loss: float | None, former: float | None) -> ChampionWatch:
+def _paired(watched: ChampionWatch, loss: float | None, former: float | None, ordinal: int) -> ChampionWatch:
     if loss is None or former is None:
         return watched
-    return watched._replace(pairs=watched.pairs + 1, difference=watched.difference + loss - former)
+    return watched._replace(pairs=paired_since.with_pair(watched.pairs, ordinal, loss - former))
 
 
 def _detected(
@@ -110,7 +111,8 @@ def _detected(
     version = decided.champion or 0
     watched = state.champion
     former = decided.former
-    pairs = watched.pairs if watched else 0
+    blocks = watched.pairs if watched else ()
+    pairs, difference = paired_since.since(blocks, alarm.change_position, WATCHED_OUTCOMES)
     return DriftDetected(
         model=model.name,
         drift_id=derived_id(model.name, "drift", outcome.record_id, outcome.ordinal),
@@ -123,8 +125,8 @@ def _detected(
         mean_since=alarm.since_change_mean,
         evidence=alarm.evidence,
         shifts=_shifts(state.shift, version, reference(version)),
-        watch=WatchFigures(former=former, outcomes=pairs, mean_difference=watched.difference / pairs)
-        if former is not None and watched and pairs
+        watch=WatchFigures(former=former, outcomes=pairs, mean_difference=difference / pairs)
+        if former is not None and pairs
         else None,
     )
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
-from services.monitoring import drift, estimate_watch, missed_saving, quality, verdicts
-from services.monitoring.decided_order import MATURED, SCORED
+from services.monitoring import drift, estimate_watch, missed_saving, quality, verdict_revisions, verdicts
+from services.monitoring.decided_order import MATURED, REVISED, SCORED
 from services.monitoring.feature_reference import FeatureReference, read_reference
 from services.monitoring.judge_state import JudgeState
 from services.monitoring.outcome_losses import Judged, judged
@@ -16,7 +16,7 @@ from shared.contracts.calibration import Calibration
 from shared.contracts.control import DriftDetected
 from shared.contracts.definitions import Model
 from shared.contracts.envelope import Event, Message
-from shared.contracts.flow import OutcomeMatured, OutcomeScored
+from shared.contracts.flow import LabelStatus, OutcomeMatured, OutcomeRevised, OutcomeScored
 from shared.contracts.platform import ModelState
 from shared.contracts.topics import CONTROL
 from shared.runtime.outcome_segments import row_of
@@ -47,6 +47,17 @@ class Judge:
         name = state.waiting.name_for(MATURED, event.prediction.record_id or "")
         return state.put(name, row_of(event, message.time_ms)), [SetTimer(name, message.time_ms)]
 
+    def on_revised(self, state: JudgeState | None, message: Message, context: Context) -> Judgement:
+        """It waits as an outcome does: its own time is that of what it tells. Where nothing answered, or nobody told
+        what, it changes no figure."""
+        event, state = message.event, state or JudgeState()
+        assert isinstance(event, OutcomeRevised)
+        if event.answers is None:
+            return state, []
+        # Of one record's revisions the order of the log is that in which they revise each other.
+        name = state.waiting.name_for(REVISED, f"{event.record_id}\x1f{message.sequence or 0:016x}")
+        return state.put(name, event.model_dump(mode="json")), [SetTimer(name, message.time_ms)]
+
     def take_scored(self, state: JudgeState, due: Due, context: Context) -> Judgement:
         """A record's inputs, in the order of event time."""
         row, state = state.take(due.name)
@@ -74,6 +85,18 @@ class Judge:
         events: list[Event | None] = [found, paying, *said, report]
         outputs += [Publish(CONTROL, name, event, due.due_ms) for event in events if event is not None]
         return state, outputs
+
+    def take_revised(self, state: JudgeState, due: Due, context: Context) -> Judgement:
+        """A label that came later than its outcome was decided: figures of the time stay, revised ones follow."""
+        row, state = state.take(due.name)
+        platform, name = context.platform, context.task.subject
+        model, decided = platform.definitions.models[name], platform.model(name)
+        before, after = (
+            judged(model, platform, _answered(row, row[label]), state.position) for label in ("before", "label")
+        )
+        state = quality.corrected(state, model, before, after)
+        state, said = verdict_revisions.revise(state, model, decided, before, after, row["label_id"])
+        return state, [Publish(CONTROL, name, event, due.due_ms) for event in said]
 
     def _reference(self, decided: ModelState, version: int) -> FeatureReference | None:
         known = decided.versions.get(version)
@@ -104,6 +127,12 @@ def _saving(
     if found is not None:
         found = found.model_copy(update={"saving": missed_saving.saving_of(missed, model, excess)})
     return state._replace(missed=missed), found, paying
+
+
+def _answered(row: Mapping[str, Any], label: Any) -> dict[str, Any]:
+    """A revised outcome with this label, as a row of a decided one."""
+    status = LabelStatus.UNLABELLED if label is None else LabelStatus.LABELLED
+    return {**row["answers"], "record_id": row["record_id"], "label": label, "status": status.value}
 
 
 def _read(reference: Mapping[str, Any]) -> FeatureReference | None:

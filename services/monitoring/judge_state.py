@@ -10,14 +10,17 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import PlainSerializer, PlainValidator
 
-from services.monitoring import canary_judge
+from services.monitoring import canary_judge, paired_since
 from services.monitoring.decided_order import Waiting
 from services.monitoring.estimated_quality import EstimateState
 from services.monitoring.feature_shift import ShiftWindow
 from services.monitoring.loss_watch import WatchState
 from services.monitoring.missed_saving import Missed
 from services.monitoring.prequential import PrequentialState
+from services.monitoring.revised_pairs import Corrections
+from services.monitoring.revised_quality import RevisedQuality
 from services.monitoring.standing_alarm import StandingAlarm
+from shared.contracts.control import VerdictKind
 
 
 class ChampionWatch(NamedTuple):
@@ -30,9 +33,8 @@ class ChampionWatch(NamedTuple):
     version: int
     since: int
     watch: WatchState
-    pairs: int = 0
-    difference: float = 0.0  # sum of champion's - former's loss over the pairs
     standing: StandingAlarm | None = None
+    pairs: paired_since.Blocks = ()  # champion's - former's loss
 
     def to_json(self) -> dict[str, Any]:
         standing = self.standing and self.standing.to_json()
@@ -43,7 +45,8 @@ class ChampionWatch(NamedTuple):
         """The state that `to_json` wrote."""
         watch = WatchState.from_json(data["watch"])
         standing = StandingAlarm.from_json(data["standing"]) if data["standing"] else None
-        return cls(data["version"], data["since"], watch, data["pairs"], data["difference"], standing)
+        blocks = data["pairs"] if isinstance(data["pairs"], list) else ()  # once it was one sum, of all of them
+        return cls(data["version"], data["since"], watch, standing, tuple(paired_since.Block(*b) for b in blocks))
 
 
 class ShiftWatch(NamedTuple):
@@ -62,28 +65,80 @@ class ShiftWatch(NamedTuple):
         return cls(data["version"], ShiftWindow.from_json(data["window"]), tuple(data["rows"]))
 
 
+class FinalVerdict(NamedTuple):
+    """The verdict that ends a rollout, with what later labels say of the same outcomes.
+
+    `pairs`: judged up to `position`, the last of which is the outcome of `last`: (event time, record id). `measure`:
+    what the losses are by. `says`: the verdict as it stands by the labels of now.
+    """
+
+    verdict_id: str
+    rollout_id: str
+    champion: int
+    candidate: int
+    position: int
+    last: tuple[int, str]
+    alpha: float
+    measure: str
+    says: VerdictKind
+    pairs: canary_judge.JudgeState
+    corrections: Corrections
+
+    def to_json(self) -> dict[str, Any]:
+        nested = {"pairs": self.pairs.to_json(), "corrections": self.corrections.to_json()}
+        return {**self._asdict(), "last": list(self.last), **nested}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> FinalVerdict:
+        """The state that `to_json` wrote."""
+        known = dict(data)
+        time_ms, record_id = known.pop("last")
+        pairs = canary_judge.JudgeState.from_json(known.pop("pairs"))
+        corrections = Corrections.from_json(known.pop("corrections"))
+        says = VerdictKind(known.pop("says"))
+        return cls(last=(time_ms, record_id), pairs=pairs, corrections=corrections, says=says, **known)
+
+
 class RolloutJudge(NamedTuple):
     """The paired judge of one rollout, and what it has said: the highest step, after which of the outcomes decided, and
-    the kinds that are said once."""
+    the kinds that are said once. `corrections`: of labels of pairs since they were judged. `final`: the newest verdict
+    that ends the rollout."""
 
     rollout_id: str
     pairs: canary_judge.JudgeState = canary_judge.JudgeState()
     step: int = 0
     said: tuple[str, ...] = ()
     said_at: int = 0
+    corrections: Corrections = Corrections()
+    final: FinalVerdict | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {**self._asdict(), "pairs": self.pairs.to_json(), "said": list(self.said)}
+        return {
+            **self._asdict(),
+            "pairs": self.pairs.to_json(),
+            "said": list(self.said),
+            "corrections": self.corrections.to_json(),
+            "final": self.final and self.final.to_json(),
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RolloutJudge:
-        """The state that `to_json` wrote."""
+        """The state that `to_json` wrote, with or without what it holds of corrected labels."""
         pairs = canary_judge.JudgeState.from_json(data["pairs"])
-        return cls(data["rollout_id"], pairs, data["step"], tuple(data["said"]), data["said_at"])
+        corrections, final = data.get("corrections"), data.get("final")
+        return cls(
+            data["rollout_id"], pairs, data["step"], tuple(data["said"]), data["said_at"],
+            Corrections.from_json(corrections) if corrections else Corrections(),
+            FinalVerdict.from_json(final) if final else None,
+        )  # fmt: skip
 
 
 class JudgeState(NamedTuple):
-    """`position`: outcomes decided. `labelled`: with a label, or absent. `answered`: of these, those with an answer."""
+    """`position`: outcomes decided. `labelled`: with a label, or absent. `answered`: of these, those with an answer.
+
+    `revised`: what labels that were corrected since change in the quality. `ended`: the verdicts of the newest rollouts
+    that are over, as long as another one does not take their place; the newest last.
+    """
 
     waiting: Waiting = Waiting()
     position: int = 0
@@ -95,6 +150,8 @@ class JudgeState(NamedTuple):
     rollout: RolloutJudge | None = None
     missed: Missed | None = None
     estimate: EstimateState | None = None
+    revised: RevisedQuality | None = None
+    ended: tuple[FinalVerdict, ...] = ()
 
     def put(self, name: str, row: Mapping[str, Any]) -> JudgeState:
         return self._replace(waiting=self.waiting.put(name, row))
@@ -115,6 +172,8 @@ class JudgeState(NamedTuple):
             "rollout": self.rollout and self.rollout.to_json(),
             "missed": self.missed and self.missed.to_json(),
             "estimate": self.estimate and self.estimate.to_json(),
+            "revised": self.revised and self.revised.to_json(),
+            "ended": [verdict.to_json() for verdict in self.ended],
         }
 
     @classmethod
@@ -131,6 +190,8 @@ class JudgeState(NamedTuple):
             RolloutJudge.from_json(data["rollout"]) if data["rollout"] else None,
             Missed.from_json(data["missed"]) if data.get("missed") else None,
             EstimateState.from_json(data["estimate"]) if data.get("estimate") else None,
+            RevisedQuality.from_json(data["revised"]) if data.get("revised") else None,
+            tuple(FinalVerdict.from_json(verdict) for verdict in data.get("ended", ())),
         )
 
 

@@ -32,6 +32,7 @@ from shared.contracts.flow import (
     LabelObserved,
     LabelStatus,
     LabelUnused,
+    OutcomeAnswers,
     OutcomeMatured,
     OutcomeRevised,
     OutcomeScored,
@@ -65,11 +66,16 @@ class HeldLabel(Contract):
 
 
 class Decided(Contract):
-    """What a revision needs of a matured outcome: the label in force, None if there is none."""
+    """What a revision needs of a matured outcome: the label in force, None if there is none, and what was answered.
+
+    `revised_ms`: the time of the revision that brought the label.
+    """
 
     label: LabelValue
     label_id: str | None
     label_ms: int | None
+    answers: OutcomeAnswers | None = None
+    revised_ms: int | None = None
 
 
 class JoinState(Contract):
@@ -171,7 +177,8 @@ def on_due(state: JoinState, due: Due, context: Context) -> Joined:
         label_id=decided.label_id,
     )
     outputs: list[Output] = [Publish(OUTCOMES.of(model), due.key, matured, due.due_ms, trace=state.trace)]
-    after = JoinState(decided=decided, status=status)
+    kept = decided.model_copy(update={"answers": _answers(prediction, due.due_ms)})
+    after = JoinState(decided=kept, status=status)
     for held in state.labels:
         if held is not deciding:
             after, more = _revised(after, held, model, due.key, due.due_ms)
@@ -222,6 +229,20 @@ def _decision(held: HeldLabel | None, rule: Label) -> tuple[Decided, LabelStatus
     return decided, LabelStatus.UNLABELLED if held.value is None else LabelStatus.LABELLED
 
 
+def _answers(prediction: PredictionMade, due_ms: int) -> OutcomeAnswers | None:
+    """Without the inputs: it is kept until the labels expire."""
+    if not prediction.outputs:
+        return None
+    return OutcomeAnswers(
+        due_ms=due_ms,
+        answered_by=prediction.answered_by,
+        champion=prediction.champion,
+        candidate=prediction.candidate,
+        rollout_id=prediction.rollout_id,
+        outputs={version: said.output for version, said in prediction.outputs.items()},
+    )
+
+
 def _revised(state: JoinState, held: HeldLabel, model: str, key: str, now_ms: int) -> tuple[JoinState, list[Output]]:
     before = state.decided
     assert before is not None
@@ -230,12 +251,19 @@ def _revised(state: JoinState, held: HeldLabel, model: str, key: str, now_ms: in
     older = before.label_ms is not None and held.time_ms < before.label_ms
     if older or held.value == before.label:
         return state, _unused(model, key, [held], LabelFate.LATE, now_ms)
-    event = OutcomeRevised(model=model, record_id=key, label=held.value, label_id=held.label_id, before=before.label)
-    decided = Decided(label=held.value, label_id=held.label_id, label_ms=held.time_ms)
+    event = OutcomeRevised(
+        model=model, record_id=key, label=held.value, label_id=held.label_id, before=before.label,
+        answers=before.answers,
+    )  # fmt: skip
+    # The next label in the log revises this one: nobody is to see them the other way round.
+    known_ms = max(held.earliest_ms, before.revised_ms or held.earliest_ms)
+    decided = Decided(
+        label=held.value, label_id=held.label_id, label_ms=held.time_ms, answers=before.answers, revised_ms=known_ms
+    )
     after = JoinState(decided=decided, status=state.status)
     # Not before its label was known. That lies no earlier than the watermark, which depends on how far the marks of
     # other logs are read: dated by that, a revision would count in a fit or not, as the logs happen to interleave.
-    return after, [_publish(model, key, event, held.earliest_ms, now_ms, held.trace)]
+    return after, [_publish(model, key, event, known_ms, now_ms, held.trace)]
 
 
 def _streamed(event: PredictionMade, status: LabelStatus | None, time_ms: int, context: Context) -> list[Output]:

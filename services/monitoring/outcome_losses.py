@@ -30,6 +30,11 @@ class Judged:
     specs: Mapping[int, LossSpec | None]
 
     @property
+    def place(self) -> tuple[int, str]:
+        """In the order of decision."""
+        return self.time_ms, self.record_id
+
+    @property
     def ordinal(self) -> int:
         return self.position - 1
 
@@ -56,6 +61,11 @@ def figures_of_answer(model: Model, outcome: Judged) -> Mapping[str, float | Non
         value = None if spec is None else report_metric(spec, name, output, outcome.row["label"])
         figures[name] = None if isinstance(value, Invalid) else value
     return figures
+
+
+def measure_of(model: Model) -> str:
+    """What losses are by: two of one measure can be added up."""
+    return f"{model.metric} clip {model.monitor.clip} scale {model.monitor.scale}"
 
 
 def reported(model: Model) -> tuple[str, ...]:

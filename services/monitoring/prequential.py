@@ -79,13 +79,16 @@ def update(state: PrequentialState, version: str, values: Mapping[str, float | N
     """One outcome of `version`, with a figure for each metric. An outcome that lacks one, or has one that is not
     finite, is counted as invalid and moves no mean."""
     quality = state.versions.get(version) or _empty(len(state.metrics))
-    numbers = [_finite(values.get(metric)) for metric in state.metrics]
-    row = tuple(number for number in numbers if number is not None)
-    if len(row) < len(state.metrics):
-        quality = replace(quality, invalid=quality.invalid + 1)
-    else:
-        quality = _taken(quality, row, state)
+    row = row_of(state.metrics, values)
+    quality = replace(quality, invalid=quality.invalid + 1) if row is None else _taken(quality, row, state)
     return replace(state, versions={**state.versions, version: quality})
+
+
+def row_of(metrics: tuple[str, ...], values: Mapping[str, float | None]) -> tuple[float, ...] | None:
+    """The figures in the order of the metrics; None unless all of them are there and finite."""
+    numbers = [_finite(values.get(metric)) for metric in metrics]
+    row = tuple(number for number in numbers if number is not None)
+    return row if len(row) == len(metrics) else None
 
 
 def forget(state: PrequentialState, version: str) -> PrequentialState:

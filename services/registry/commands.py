@@ -101,12 +101,17 @@ def _roll_back(case: Case, command: c.RollBackModel) -> None:
         refuse(case, command.request_id, reason)
 
 
-def return_to_former(case: Case, reason: str, by: str = WATCH, drift_id: str | None = None) -> None:
+def return_to_former(
+    case: Case, reason: str, by: str = WATCH, drift_id: str | None = None, revision_id: str | None = None
+) -> None:
     """The former champion, on watch and so loaded, answers again at once."""
     champion, former = case.line.champion, case.line.former
     if champion is None or former is None:
         return
     stop_rollout(case, f"version {former} answers again, with which it was not compared")
     case.say(
-        c.ModelRolledBack(model=case.model, version=former, former=champion, reason=reason, by=by, drift_id=drift_id)
-    )
+        c.ModelRolledBack(
+            model=case.model, version=former, former=champion, reason=reason, by=by, drift_id=drift_id,
+            revision_id=revision_id,
+        )
+    )  # fmt: skip

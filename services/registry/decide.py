@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from services.registry import apply
+from services.registry import apply, revision
 from services.registry.case import Case
 from services.registry.commands import Command, carry_out, return_to_former
 from services.registry.going_live import move, stop_rollout, withdraw
@@ -52,6 +52,7 @@ def decide() -> Step:
         c.ReplicaFailed: _of_replica(on_failed),
         c.RunFinished: _of_model(on_run_finished),
         c.VerdictReached: _of_model(on_verdict),
+        c.VerdictRevised: _of_model(on_verdict_revised),
         c.DriftDetected: _of_model(on_drift),
         c.ApproveVersion: on_command,
         c.PromoteVersion: on_command,
@@ -173,6 +174,11 @@ def _is_stale(case: Case, verdict: c.VerdictReached, platform: Platform) -> bool
         sources[name].time.allowed_lateness for name in (definition.scores, definition.label.source) if name in sources
     )
     return case.now_ms - verdict.last_time_ms > definition.label.expires_after + lateness_ms
+
+
+def on_verdict_revised(case: Case, revised: c.VerdictRevised, platform: Platform) -> None:
+    """A promotion that later labels take back is taken back, where the definition says so."""
+    revision.carry_out(case, revised)
 
 
 def on_drift(case: Case, drift: c.DriftDetected, platform: Platform) -> None:

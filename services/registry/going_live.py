@@ -8,8 +8,8 @@ from services.registry.rollout import Move, Stopped, transition
 from shared.contracts import control as c
 from shared.contracts.control import Phase
 
-FIRST, EVERY, ROLLOUT, WATCH, AUTO = "first", "every", "rollout", "watch", "auto"
-LABELS = frozenset({FIRST, EVERY, ROLLOUT, WATCH, AUTO})  # what stands where a person's name may stand
+FIRST, EVERY, ROLLOUT, WATCH, AUTO, REVISION = "first", "every", "rollout", "watch", "auto", "revision"
+LABELS = frozenset({FIRST, EVERY, ROLLOUT, WATCH, AUTO, REVISION})  # what stands where a person's name may stand
 
 
 def goes_live(case: Case, going: GoingLive) -> None:
@@ -24,9 +24,15 @@ def answer(case: Case, going: GoingLive) -> None:
     """Replicas are ready: the version answers from here on."""
     champion = case.line.champion
     if going.back and champion is not None:
-        reason = f"{going.by} returned to version {going.version}"
         case.say(
-            c.ModelRolledBack(model=case.model, version=going.version, former=champion, reason=reason, by=going.by)
+            c.ModelRolledBack(
+                model=case.model,
+                version=going.version,
+                former=champion,
+                reason=going.reason or f"{going.by} returned to version {going.version}",
+                by=going.by,
+                revision_id=going.revision_id,
+            )
         )
         return
     watched = champion is not None and going.by not in (FIRST, EVERY)

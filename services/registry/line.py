@@ -37,16 +37,22 @@ class Rollout(Contract):
 
 
 class GoingLive(Contract):
-    """A version that answers as soon as replicas are ready. `back`: it was champion before, and returns."""
+    """A version that answers as soon as replicas are ready. `back`: it was champion before, and returns; `reason` and
+    `revision_id`: why, where a revised verdict leads to it."""
 
     version: int
     by: str
     request_id: str | None = None
     back: bool = False
+    reason: str | None = None
+    revision_id: str | None = None
 
 
 class Line(Contract):
-    """`lived`: the champions in order, the present one last. `ready`: replicas that have loaded a version."""
+    """`lived`: the champions in order, the present one last. `ready`: replicas that have loaded a version.
+
+    `promoted_in`: the rollout that the champion was promoted by, if it was by one.
+    """
 
     versions: dict[int, VersionLine] = Field(default_factory=dict[int, VersionLine])
     champion: int | None = None
@@ -57,6 +63,7 @@ class Line(Contract):
     going_live: GoingLive | None = None
     waiting: int | None = None
     ready: dict[int, tuple[str, ...]] = Field(default_factory=dict[int, tuple[str, ...]])
+    promoted_in: str | None = None
 
     @property
     def loaded(self) -> frozenset[int]:
@@ -88,16 +95,19 @@ class Line(Contract):
             case c.VersionApproved(version=number):
                 return self._with_version(number, approved=True)
             case c.VersionWithdrawn(version=number):
-                return self._without(number)
+                return self._without(number)._not_back_to(number)
             case c.VersionPromoted() as v:
                 former = v.former if v.watch_until_ms is not None else None
                 lived = (*self.lived, v.version)[-REMEMBERED:]
                 return self.changed(
-                    champion=v.version, lived=lived, former=former, watch_until_ms=v.watch_until_ms
-                )._without(v.version)
+                    champion=v.version, lived=lived, former=former, watch_until_ms=v.watch_until_ms,
+                    promoted_in=v.rollout_id,
+                )._without(v.version)  # fmt: skip
             case c.ModelRolledBack() as r:
                 back = self._without(r.version)
-                return back.changed(champion=r.version, lived=self.lived[:-1], former=None, watch_until_ms=None)
+                return back.changed(
+                    champion=r.version, lived=self.lived[:-1], former=None, watch_until_ms=None, promoted_in=None
+                )
             case c.WatchEnded():
                 return self.changed(former=None, watch_until_ms=None)
             case _:
@@ -113,8 +123,8 @@ class Line(Contract):
                 return self._with_version(r.candidate, tried=tried)._without(r.candidate).changed(rollout=rollout)
             case c.RolloutAdvanced() as r if self.rollout:
                 return self.changed(rollout=self.rollout.model_copy(update={"phase": r.phase, "step": r.step}))
-            case c.RolloutEnded():
-                return self.changed(rollout=None)
+            case c.RolloutEnded(candidate=number):
+                return self.changed(rollout=None)._not_back_to(number)
             case _:
                 return self
 
@@ -122,6 +132,10 @@ class Line(Contract):
         """Nothing waits for this version any more."""
         going = None if self.going_live and self.going_live.version == number else self.going_live
         return self.changed(going_live=going, waiting=None if self.waiting == number else self.waiting)
+
+    def _not_back_to(self, number: int) -> Line:
+        """A former champion that was found wanting since: what led away from it is no longer taken back."""
+        return self.changed(promoted_in=None) if self.lived[-2:-1] == (number,) else self
 
     def forgetting_unloaded(self) -> Line:
         """Replicas drop what is not to be kept ready, and report it anew when it is asked for again."""

@@ -16,9 +16,11 @@ from shared.contracts.envelope import Event
 from shared.contracts.evidence import DriftDetected as DriftDetected
 from shared.contracts.evidence import MissedSaving as MissedSaving
 from shared.contracts.evidence import QualityMeasured as QualityMeasured
+from shared.contracts.evidence import RolloutFigures as RolloutFigures
 from shared.contracts.evidence import ShiftedFeature as ShiftedFeature
 from shared.contracts.evidence import VerdictKind as VerdictKind
 from shared.contracts.evidence import VerdictReached as VerdictReached
+from shared.contracts.evidence import VerdictRevised as VerdictRevised
 from shared.contracts.evidence import WatchFigures as WatchFigures
 from shared.contracts.identity import derived_id
 from shared.contracts.reference import Reference as Reference
@@ -234,6 +236,7 @@ class ModelRolledBack(Event):
     reason: str
     by: str
     drift_id: str | None = None
+    revision_id: str | None = None
 
 
 class WatchEnded(Event):

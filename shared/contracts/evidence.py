@@ -9,12 +9,34 @@ from shared.contracts.contract import Contract
 from shared.contracts.envelope import Event
 
 
+class RolloutFigures(Contract):
+    """Where the rollout in progress stands: both versions' losses on the pairs judged so far.
+
+    `lower`, `upper`: of the mean difference (candidate - champion), at level 1 - alpha at all times together. `e_value`
+    and `e_value_harm`: running maxima; promotion, or rejection, is at `threshold`. `revised`: pairs of which the label
+    was corrected since; the figures are those known when each was decided.
+    """
+
+    rollout_id: str
+    outcomes: int
+    invalid: int
+    mean_difference: float | None
+    lower: float
+    upper: float
+    e_value: float
+    e_value_harm: float
+    threshold: float
+    revised: int = 0
+
+
 class QualityMeasured(Event):
     """Prequential figures of the answers that went out, at a position in the decided outcomes.
 
     `estimated`: accuracy and `loss`, in [0, 1], of the champion on the newest `estimated_rows` scored records, whose
     labels are not all known yet; empty where too little is known of such records. `estimate_error`: an earlier estimate
     less the truth, over the newest block of records whose labels are known by now, `estimate_error_rows` of them.
+    They are those known at the time, and stay so. `revised`: how many labels of answered outcomes were corrected since
+    they were decided; `total_revised`: `total` with all these corrections in it, none where nothing was corrected.
     """
 
     model: str
@@ -33,6 +55,10 @@ class QualityMeasured(Event):
     estimate_error: dict[str, float] = {}
     estimate_error_rows: int = 0
 
+    rollout: RolloutFigures | None = None
+    revised: int = 0
+    total_revised: dict[str, float] = {}
+
 
 class ShiftedFeature(Contract):
     feature: str
@@ -44,7 +70,8 @@ class ShiftedFeature(Contract):
 
 
 class WatchFigures(Contract):
-    """The former champion beside the one that took over: mean of (loss of the new one - loss of the former)."""
+    """The former champion beside the one that took over: mean of (loss of the new one - loss of the former) over the
+    outcomes since the estimated change, or somewhat more where these are few."""
 
     former: int
     outcomes: int
@@ -100,7 +127,15 @@ class VerdictKind(StrEnum):
 
 
 class VerdictReached(Event):
-    """What the paired judge says of a candidate, with the figures that led to it."""
+    """What the paired judge says of a candidate, with the figures that led to it: who judges the same outcomes again,
+    in their order, finds them.
+
+    `e_value` and `e_value_harm` are running maxima. `threshold`: what they had to reach, (1/alpha)^(k/K) for step k of
+    K, 1/alpha for harm, none for Invalid. `lower`, `upper`: where the mean difference lies, at level 1 - alpha at all
+    times together. `first_position`, `last_position`: ordinals of the first and the last pair judged. Left out are
+    `invalid` pairs, for the champion (`champion_invalid`), the candidate or both have no loss; but in `e_value` a
+    candidate that has none where the champion has one has lost 1.
+    """
 
     verdict_id: str
     model: str
@@ -119,3 +154,50 @@ class VerdictReached(Event):
     mean_difference: float | None
     e_value: float
     e_value_harm: float
+    alpha: float | None = None
+    threshold: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    champion_loss: float | None = None
+    candidate_loss: float | None = None
+    first_position: int | None = None
+    last_position: int | None = None
+    champion_invalid: int | None = None
+    candidate_invalid: int | None = None
+    both_invalid: int | None = None
+
+
+class VerdictRevised(Event):
+    """Labels that came after a verdict make it another one: what the same outcomes say by their labels of now.
+
+    `before`, `after`: what the figures said until now, and say now; Undecided: neither version is shown to do better
+    any more. `position`: of the verdict, whose outcomes these are; `decided`: outcomes decided by now. `revisions`:
+    corrections in the figures so far, of which `records` names the newest; that of `last_record_id` by label `label_id`
+    made the difference. `e_value` and `e_value_harm` are those at the position, not running maxima.
+    """
+
+    revision_id: str
+    verdict_id: str
+    model: str
+    rollout_id: str
+    champion: int
+    candidate: int
+    before: VerdictKind
+    after: VerdictKind
+    position: int
+    decided: int
+    last_record_id: str
+    label_id: str
+    revisions: int
+    records: tuple[str, ...]
+    outcomes: int
+    invalid: int
+    mean_difference: float | None
+    lower: float
+    upper: float
+    champion_loss: float | None
+    candidate_loss: float | None
+    e_value: float
+    e_value_harm: float
+    alpha: float
+    threshold: float

@@ -178,14 +178,31 @@ class RecordStreamed(Event):
     status: LabelStatus | None = None
 
 
+class OutcomeAnswers(Contract):
+    """Who had said what of a decided outcome: what its label is held against. `due_ms`: the event time of the outcome,
+    which with the record's id is its place in the order of decision."""
+
+    due_ms: int
+    answered_by: int | None
+    champion: int | None
+    candidate: int | None
+    rollout_id: str | None
+    outputs: dict[int, tuple[float, ...]]
+
+
 class OutcomeRevised(Event):
-    """A label that came behind the watermark, or dated later, and before it expired."""
+    """A label that came behind the watermark, or dated later, and before it expired.
+
+    `before`: the label that was in force until now. `answers`: absent where nothing answered, and in what was written
+    before there was such a field.
+    """
 
     model: str
     record_id: str
     label: float | str | None
     label_id: str
     before: float | str | None
+    answers: OutcomeAnswers | None = None
 
 
 class LabelFate(StrEnum):

@@ -61,6 +61,7 @@ class ModelState:
     label, as far as the quality was measured. `answered`: the drift event that the newest run on drift was for.
     `for_a_person`: the newest version that waits for approval, until it or another one that passed the gate goes
     further, another version answers than it was compared with, or the definition no longer asks a person.
+    `quality`: the newest figures of the answers.
     """
 
     versions: Mapping[int, VersionState] = field(default_factory=dict[int, VersionState])
@@ -77,6 +78,7 @@ class ModelState:
     for_a_person: int | None = None
     labelled: int = 0
     answered: str | None = None
+    quality: c.QualityMeasured | None = None
 
     @property
     def in_play(self) -> tuple[int, ...]:
@@ -217,8 +219,10 @@ def _model_after(state: ModelState, event: object, position: int) -> ModelState:
             return replace(state, run=replace(state.run, fraction=fraction, doing=doing))
         case (c.RunFinished() | c.RunFailed()) as ended if state.run and state.run.run_id == ended.run_id:
             return replace(state, run=None, last_run=ended)
-        case c.QualityMeasured(position=decided, labelled=labelled):
-            return replace(state, position=max(state.position, decided), labelled=max(state.labelled, labelled))
+        case c.QualityMeasured(position=decided, labelled=labelled) as measured:
+            newest = measured if state.quality is None or decided >= state.quality.position else state.quality
+            position, known = max(state.position, decided), max(state.labelled, labelled)
+            return replace(state, position=position, labelled=known, quality=newest)
         case c.DriftDetected() as drift:
             return replace(state, drift=drift, position=max(state.position, drift.position))
         case _:

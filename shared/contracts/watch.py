@@ -10,7 +10,8 @@ WATCHED_OUTCOMES = 50  # fewer say nothing
 
 
 def former_did_better(drift: DriftDetected, champion: int | None, former: int | None) -> bool:
-    """The alarm is the champion's, and over enough outcomes scored by both the former one's loss was lower."""
+    """The alarm is the champion's, and over the outcomes since the change, enough of them scored by both, the former
+    one's loss was lower."""
     figures = drift.watch
     return (
         figures is not None

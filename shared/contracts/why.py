@@ -54,7 +54,7 @@ def why(accepted: Iterable[Accepted], model: str, version: int) -> list[Reason]:
         (Link.LIVE, _find(log, (c.VersionPromoted, c.ModelRolledBack), lambda e: version in _live(e))),
         (Link.APPROVAL, _find(log, (c.VersionApproved, c.VersionWithdrawn), lambda e: e.version == version)),
         (Link.ROLLOUT, _find(log, (c.RolloutStarted, c.RolloutAdvanced, c.RolloutEnded), _in(rollout_ids))),
-        (Link.VERDICT, _find(log, c.VerdictReached, _in(rollout_ids))),
+        (Link.VERDICT, _find(log, (c.VerdictReached, c.VerdictRevised), _in(rollout_ids))),
         (Link.VERSION, registered),
         (Link.RUN, [*finished, *request]),
         (Link.DRIFT, _find(log, c.DriftDetected, lambda e: e.drift_id == drift_id)[-1:]),
@@ -165,10 +165,33 @@ def _said_of_rollout(event: Event) -> str:
         case c.RolloutEnded() as e:
             return f"rollout {e.phase}: {e.reason}"
         case c.VerdictReached() as e:
-            difference = "none" if e.mean_difference is None else f"{e.mean_difference:+.4g}"
-            return (
-                f"{e.kind} (step {e.step}): mean loss difference {difference} over {e.outcomes} outcomes, "
-                f"e-value {e.e_value:.4g}, of harm {e.e_value_harm:.4g}"
-            )
+            return _said_of_verdict(e)
+        case c.VerdictRevised() as e:
+            return _said_of_revision(e)
         case _:
             return type(event).__name__
+
+
+def _said_of_verdict(e: c.VerdictReached) -> str:
+    difference = "none" if e.mean_difference is None else f"{e.mean_difference:+.4g}"
+    within = f" (in [{e.lower:+.4g}, {e.upper:+.4g}])" if e.lower is not None and e.upper is not None else ""
+    losses = ""
+    if e.champion_loss is not None and e.candidate_loss is not None:
+        losses = f" ({e.candidate_loss:.4g} - {e.champion_loss:.4g})"
+    span = "" if e.first_position is None else f", from {e.first_position} to {e.last_position}"
+    needed = "" if e.threshold is None else f" of {e.threshold:.4g} needed"
+    left_out = f", {e.invalid} left out" if e.invalid else ""
+    return (
+        f"{e.kind} (step {e.step}): mean loss difference {difference}{within}{losses} over {e.outcomes} outcomes{span}"
+        f"{left_out}, e-value {e.e_value:.4g}, of harm {e.e_value_harm:.4g}{needed}"
+    )
+
+
+def _said_of_revision(e: c.VerdictRevised) -> str:
+    difference = "none" if e.mean_difference is None else f"{e.mean_difference:+.4g}"
+    return (
+        f"revised from {e.before} to {e.after} by {e.revisions} corrected outcomes, the newest {e.last_record_id} by "
+        f"label {e.label_id}: mean loss difference {difference} (in [{e.lower:+.4g}, {e.upper:+.4g}]) over "
+        f"{e.outcomes} outcomes up to {e.position}, e-value {e.e_value:.4g}, of harm {e.e_value_harm:.4g} "
+        f"of {e.threshold:.4g} needed"
+    )

@@ -122,7 +122,7 @@ def _models(document: dict[str, Any]) -> Any:
 
 def _model_row(name: str, model: dict[str, Any]) -> tuple[Any, ...]:
     counts, newest = model["counts"], model["newest_quality"]
-    quality = None if counts["quality"] is None else f"{counts['metric']} {counts['quality']:.4f}"
+    quality = None if counts["quality"] is None else f"{counts['metric']} {counts['quality']:.4f}{_revised(counts)}"
     recent = newest["window"].get(counts["metric"]) if newest else None
     answers = None if model["champion"] is None else f"version {model['champion']}"
     figures = (
@@ -154,10 +154,25 @@ def doing(model: dict[str, Any]) -> str:
     if model["rollout"]:
         rollout = model["rollout"]
         share = f" {rollout['share']:.0%} of traffic" if rollout["share"] else ""
-        said.append(f"version {rollout['candidate']} in {rollout['phase']}{share}")
+        said.append(f"version {rollout['candidate']} in {rollout['phase']}{share}{_stands(rollout.get('figures'))}")
     if model["champion"] is None and not said:
         said.append(no_version(model))
     return "; ".join(said)
+
+
+def _revised(counts: Mapping[str, Any]) -> str:
+    """What corrected labels make of a quality that was as it is shown when each outcome was decided."""
+    revised = counts.get("quality_revised")
+    return "" if revised is None or not counts["revised"] else f" (revised {revised:.4f})"
+
+
+def _stands(figures: Mapping[str, Any] | None) -> str:
+    """What the judge has seen so far."""
+    if figures is None or figures["mean_difference"] is None:
+        return ""
+    within = f"in [{figures['lower']:+.3f}, {figures['upper']:+.3f}]"
+    evidence = f"e-value {figures['e_value']:.3g} of {figures['threshold']:.3g}"
+    return f": loss {figures['mean_difference']:+.4f} {within} over {cell(figures['outcomes'])} pairs, {evidence}"
 
 
 def no_version(model: Mapping[str, Any]) -> str:

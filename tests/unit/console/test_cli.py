@@ -324,6 +324,13 @@ def test_what_happens_to_a_model_in_words() -> None:
     run = {"reason": "drift", "fraction": 0.5, "doing": "search"}
     assert doing({**model, "champion": 1, "run": run}) == "run (drift) 50% search"
     assert doing({**model, "champion": 1, "rollout": rollout}) == "version 2 in step 25% of traffic"
+    figures = {
+        "mean_difference": -0.0123, "lower": -0.041, "upper": 0.0164, "outcomes": 1_450, "e_value": 7.25,
+        "threshold": 100.0,
+    }  # fmt: skip
+    assert doing({**model, "champion": 1, "rollout": {**rollout, "figures": figures}}) == (
+        "version 2 in step 25% of traffic: loss -0.0123 in [-0.041, +0.016] over 1,450 pairs, e-value 7.25 of 100"
+    )
 
 
 def test_an_estimate_stands_beside_how_far_the_last_one_was_off() -> None:

@@ -143,6 +143,59 @@ def test_labels_that_revise_or_are_not_used() -> None:
     assert _model(log)["labels_unused"] == {"late": 1, "without_record": 1}
 
 
+def told(n: int, value: float, before: float | None, label: float | str | None, **over: Any) -> Any:
+    return b.revised(record_id=f"t{n}", before=before, label=label, answers=b.answers(outputs={1: [value]}, **over))
+
+
+def test_corrected_labels_revise_the_quality_and_leave_that_of_the_time() -> None:
+    log = ControlLog(b.registered(), b.promoted())
+    for n, label in enumerate((1.0, 1.0, 0.0, None)):
+        log.take(OUTCOME, b.matured(0.9, label, prediction=b.prediction(0.9, record_id=f"t{n}")))
+    assert (_model(log)["quality"], _model(log)["quality_revised"]) == (2 / 3, 2 / 3)
+    # Wrong after all, and right in the end; wrong; not known, and right; then one that means nothing any more.
+    log.take(OUTCOME, told(0, 0.9, 1.0, 0.0), told(0, 0.9, 0.0, 1.0), told(1, 0.9, 1.0, 0.0), told(3, 0.9, None, 1.0))
+    log.take(OUTCOME, told(2, 0.9, 0.0, "perhaps"), told(9, 0.9, 1.0, 0.0, answered_by=None), b.revised())
+    found = _model(log)
+    assert (found["quality"], found["revised"]) == (2 / 3, 7)
+    assert found["quality_revised"] == 2 / 3
+    log.take(OUTCOME, told(1, 0.9, 0.0, 1.0))
+    assert _model(log)["quality_revised"] == 1.0
+
+
+def test_a_revision_that_comes_before_its_version_is_known_counts_later() -> None:
+    log = ControlLog()
+    log.take(OUTCOME, b.matured(0.9, 1.0), told(1, 0.9, 1.0, 0.0))
+    assert _model(log)["quality_revised"] is None
+    log.say(b.registered())
+    assert (_model(log)["quality"], _model(log)["quality_revised"]) == (1.0, 0.0)
+
+
+def test_figures_of_the_time_stay_where_they_were_said_after_a_revision() -> None:
+    log = ControlLog(b.registered(), b.promoted())
+    then = log.say(b.quality(total={"accuracy": 0.9}))
+    log.say(b.quality(position=2_200, total={"accuracy": 0.9}, revised=40, total_revised={"accuracy": 0.7}))
+    was, now = (
+        model_view(platform, platform.definitions.models[b.MODEL])["quality"]
+        for platform in (log.history.at(then), log.history.newest)
+    )
+    assert (was["position"], was["total"], was["revised"], was["total_revised"]) == (2_100, {"accuracy": 0.9}, 0, {})
+    assert (now["total"], now["revised"], now["total_revised"]) == ({"accuracy": 0.9}, 40, {"accuracy": 0.7})
+
+
+def test_a_rollout_in_progress_shows_where_it_stands() -> None:
+    figures = {
+        "rollout_id": "o2", "outcomes": 40, "invalid": 1, "mean_difference": -0.1, "lower": -0.5, "upper": 0.3,
+        "e_value": 2.5, "e_value_harm": 1.0, "threshold": 100.0,
+    }  # fmt: skip
+    log = ControlLog(b.registered(), b.promoted(), b.registered(2), b.rollout_started(), b.quality(rollout=figures))
+    platform = log.history.newest
+    shown = model_view(platform, platform.definitions.models[b.MODEL])["rollout"]["figures"]
+    assert (shown["mean_difference"], shown["upper"], shown["outcomes"]) == (-0.1, 0.3, 40)
+    log.say(b.rollout_ended(), b.registered(3), b.rollout_started(rollout_id="o3", candidate=3))
+    platform = log.history.newest
+    assert model_view(platform, platform.definitions.models[b.MODEL])["rollout"]["figures"] is None
+
+
 def test_retrainings_and_promotions_are_those_after_the_first_version() -> None:
     log = ControlLog(b.run_requested(), b.run_finished(), b.registered(1), b.promoted(1))
     found = _model(log)

@@ -83,3 +83,21 @@ def test_as_of_a_position_only_what_was_decided_by_then_counts() -> None:
 def test_a_version_or_a_model_that_is_not_there_has_no_reasons() -> None:
     assert why(ACCEPTED, b.MODEL, 9) == []
     assert why(ACCEPTED, "nobody", 1) == []
+
+
+def test_a_verdict_says_what_it_takes_to_recompute_it_and_what_became_of_it() -> None:
+    figures = {
+        "threshold": 100.0, "lower": -0.09, "upper": -0.01, "champion_loss": 0.2, "candidate_loss": 0.15,
+        "first_position": 2_900, "last_position": 3_199, "invalid": 3,
+    }  # fmt: skip
+    log = [*LOG[:14], b.verdict(**figures), b.verdict_revised()]
+    accepted = [(at, b.message(event, time_ms=b.T0_MS + at)) for at, event in enumerate(log, 1)]
+    revised, reached = (reason.text for reason in why(accepted, b.MODEL, 2) if reason.link is Link.VERDICT)
+    assert reached == (
+        "better (step 0): mean loss difference -0.05 (in [-0.09, -0.01]) (0.15 - 0.2) over 200 outcomes, from 2900 to "
+        "3199, 3 left out, e-value 150, of harm 0.01 of 100 needed"
+    )
+    assert revised == (
+        "revised from better to undecided by 12 corrected outcomes, the newest t3100 by label l2: mean loss difference "
+        "+0.01 (in [-0.05, +0.07]) over 200 outcomes up to 3200, e-value 0.4, of harm 1.2 of 100 needed"
+    )

@@ -115,7 +115,28 @@ def test_pairs_without_two_losses_never_promote(broken: float | None, side: str)
     verdict = canary_judge.verdict(state, 0.01, 3)
     assert (verdict.kind, verdict.step_reached, verdict.count) == (VerdictKind.INVALID, 0, 0)
     assert verdict.invalid == 400
+    # The champion has lost as much as can be lost: a candidate that fails loses no more.
     assert (state.promote, state.harm) == (JudgeState().promote, JudgeState().harm)
+
+
+def test_a_candidate_that_fails_on_what_it_would_lose_is_promoted_no_more_often_than_one_that_loses() -> None:
+    # Equally good, if to fail is to lose: each alone in the wrong in a fifth of the pairs. Few failures let pass.
+    rng, rollouts, wrong = random.Random(5), 300, 0
+    for _ in range(rollouts):
+        state = JudgeState()
+        for _ in range(60):
+            draw = rng.random()
+            candidate = math.nan if 0.2 <= draw < 0.4 else 0.0
+            state = canary_judge.update(state, float(draw < 0.2), candidate)
+        wrong += state.log_e_max >= -math.log(ALPHA)
+    assert wrong / rollouts <= ALPHA + 3 * math.sqrt(ALPHA * (1 - ALPHA) / rollouts)
+
+
+def test_a_failure_of_the_candidate_counts_against_promotion_as_the_worst_loss_and_not_for_harm() -> None:
+    failed, lost = (canary_judge.update(JudgeState(), 0.25, loss) for loss in (None, 1.0))
+    assert failed.promote == lost.promote
+    assert failed.harm == JudgeState().harm
+    assert (failed.count, failed.total, failed.candidate_invalid) == (0, 0.0, 1)
 
 
 def test_a_candidate_that_fails_on_some_records_is_not_promoted_for_the_rest() -> None:

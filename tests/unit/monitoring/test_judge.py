@@ -17,6 +17,7 @@ from services.monitoring.settings import MonitoringSettings
 from services.monitoring.verdicts import SAID_AGAIN_AFTER
 from shared.contracts import control as c
 from shared.contracts.envelope import Event, Message
+from shared.contracts.watch import former_did_better
 from shared.runtime.history import ControlHistory
 from shared.runtime.task import Task
 from shared.runtime.task_file import TaskFile
@@ -190,6 +191,25 @@ def test_an_alarm_on_watch_carries_the_former_champion() -> None:
     assert alarm.version == 2
     assert alarm.watch is not None
     assert (alarm.watch.former, alarm.watch.mean_difference) == (1, pytest.approx(1.0))
+
+
+def test_a_version_that_was_better_for_long_is_held_against_the_former_since_it_turned_bad() -> None:
+    control = live(reference_outcomes=200)
+    decide(control, b.registered(2, held_back=HELD_BACK))
+    decide(control, b.promoted(2, former=1, watch_until_ms=T + 10**9))
+
+    def outcome(n: int) -> At:
+        # The former is wrong on every fifth; the champion never, until it is on every third.
+        new = 0.1 if n >= 900 and n % 3 == 0 else 0.9
+        former = 0.1 if n % 5 == 0 else 0.9
+        outputs = {v: {"artifact_sha256": b.SHA256, "output": [o]} for v, o in ((1, former), (2, new))}
+        return matured(n, champion=2, answered_by=2, outputs=outputs)
+
+    alarms = only(c.DriftDetected, Stepping("judge", control).feed(*map(outcome, range(1_200)), T + 1_200))
+    found = next(alarm for alarm in alarms if former_did_better(alarm, 2, 1))
+    assert 900 <= found.position < 1_050
+    assert found.watch is not None
+    assert found.watch.outcomes < 200
 
 
 def test_a_better_candidate_reaches_each_step_once() -> None:

@@ -139,12 +139,15 @@ def test_after_expiry_all_is_forgotten_but_the_id_and_later_that_too() -> None:
     assert stepping.task.state("t1") is None
 
 
-def test_a_matured_state_holds_no_prediction() -> None:
+def test_a_matured_state_holds_no_inputs_and_an_expired_one_no_answers() -> None:
     stepping = Stepping("join", history())
     stepping.feed(said(), told(), DUE + 1)
     state = stepping.task.state("t1")
     assert state.prediction is None
-    assert len(state.model_dump_json()) < 200
+    assert state.decided.answers.outputs == {1: (0.9,)}
+    assert len(state.model_dump_json()) < 320
+    stepping.feed(T + 1440 * MINUTE + 1)
+    assert len(stepping.task.state("t1").model_dump_json()) < 150
 
 
 def test_a_label_without_a_record_is_told_so_when_it_expires() -> None:

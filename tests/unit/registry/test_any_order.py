@@ -37,9 +37,8 @@ class Chaos:
         self.plane.tell(b.tick(b.SOURCE), b.tick(), c.ReplicaSeen(replica="a"))
 
     def definitions(self) -> tuple[c.Published, ...]:
-        model = b.model(
-            retrain=self.random.choice(RETRAIN), rollout=self.random.choice(PLANS), training={"minimum_rows": 100}
-        )
+        rollout = {**self.random.choice(PLANS), "revise": self.random.choice(("report", "roll_back"))}
+        model = b.model(retrain=self.random.choice(RETRAIN), rollout=rollout, training={"minimum_rows": 100})
         return b.source(), b.label_source(), b.view(), model
 
     def go(self, steps: int) -> ControlPlane:
@@ -62,7 +61,8 @@ class Chaos:
     def event(self) -> Event:
         makers = (
             self.tick, self.quality, self.quality, self.drift, self.end_of_run, self.end_of_run, self.verdict,
-            self.verdict, self.replica, self.replica, self.replica, self.replica, self.command, self.definition,
+            self.verdict, self.revised, self.revised, self.replica, self.replica, self.replica, self.replica,
+            self.command, self.definition,
         )  # fmt: skip
         return self.random.choice(makers)()
 
@@ -113,6 +113,18 @@ class Chaos:
             candidate_sha256=versions[rollout.candidate].artifact.sha256,
             mean_difference=self.random.choice((-0.1, -0.1, None)),
             outcomes=self.random.choice((200, 200, 0)),
+        )
+
+    def revised(self) -> Event:
+        """Mostly of the rollout that the champion was promoted by."""
+        promotions = [event for event in self.plane.events if isinstance(event, c.VersionPromoted) and event.rollout_id]
+        promoted = self.random.choice((promotions[-1], *promotions)) if promotions else b.promoted(2, 1)
+        return b.verdict_revised(
+            revision_id=f"w{len(self.plane.log)}",
+            rollout_id=promoted.rollout_id or "o9",
+            champion=promoted.former or 1,
+            candidate=promoted.version,
+            after=self.random.choice(("better", "undecided", "worse", "invalid")),
         )
 
     def replica(self) -> Event:
@@ -180,10 +192,13 @@ def test_whatever_comes_in_whatever_order(first_seed: int) -> None:
 
 @pytest.mark.proof
 def test_whatever_comes_in_whatever_order_at_length() -> None:
+    returned: set[str] = set()
     for seed in range(1_000, 1_600):
         plane = Chaos(seed).go(400)
         assert violations(plane) == [], f"seed {seed}"
         check_folds_agree(plane)
+        returned |= {event.by for event in plane.events if isinstance(event, c.ModelRolledBack)}
+    assert returned == {"watch", "revision", "ann"}
 
 
 FIRST = (b.registered(1), b.approved(1), b.promoted(1))
