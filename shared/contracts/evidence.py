@@ -43,7 +43,11 @@ class WatchFigures(Contract):
 
 
 class DriftDetected(Event):
-    """An alarm on the model's loss: evidence, position, the estimated change, and what moved most."""
+    """An alarm on the model's loss: evidence, position, the estimated change, and what moved most.
+
+    `detector`: which of river's detectors alarmed; None: Headrace's own. Of theirs `reference` is the mean loss before
+    the change, and `evidence` the detector's own statistic, 0 where it has none: it guarantees nothing.
+    """
 
     model: str
     drift_id: str
@@ -57,6 +61,7 @@ class DriftDetected(Event):
     evidence: float
     shifts: tuple[ShiftedFeature, ...] = ()
     watch: WatchFigures | None = None
+    detector: str | None = None
 
 
 class VerdictKind(StrEnum):
