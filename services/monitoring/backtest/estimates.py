@@ -13,7 +13,7 @@ import math
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.monitoring.backtest import intervals
 from services.monitoring.backtest.permuted import Shuffled
@@ -29,15 +29,19 @@ _LONGEST_DELAY = 5_000
 # One of KSWIN's tests costs as much as so many steps of another detector.
 _WORK = {Detector.KSWIN: 50}
 _FEWEST_RUNS = 20
+# Runs in which nothing is watched are replaced by others, up to so many times as many.
+_MOST_UNBOUNDED = 10
 
 
 @dataclass(frozen=True, slots=True)
 class FalseAlarms:
-    """`alarms` permutations alarmed, in `outcomes` watched. run_length: outcomes to a false alarm, None if there was
+    """`alarms` permutations alarmed, in `outcomes` watched; in `unbounded` of them nothing was watched, for their first
+    losses hang together too much to bound a mean. run_length: outcomes to a false alarm, None if there was
     none; low and high: its 95 % interval. high is None where nothing bounds it. cut_off: time was up before."""
 
     outcomes: int
     permutations: int
+    unbounded: int
     alarms: int
     run_length: float | None
     low: float
@@ -49,13 +53,14 @@ class FalseAlarms:
 class Delay:
     """After a rise of the mean loss by `rise`: of `runs`, `found` alarmed within `within` outcomes; the median of the
     delays, in outcomes, and its 95 % interval, None where it lies beyond. possible: the losses allow such a rise.
-    early: further runs had alarmed before the change, and do not count."""
+    early: further runs had alarmed before the change, and do not count; nor do `unbounded` ones (FalseAlarms)."""
 
     rise: float
     possible: bool
     runs: int = 0
     found: int = 0
     early: int = 0
+    unbounded: int = 0
     median: float | None = None
     low: float | None = None
     high: float | None = None
@@ -77,23 +82,25 @@ class Estimates:
     def false_alarms(self, outcomes: int) -> FalseAlarms:
         """On so many permuted outcomes; on fewer with a detector whose steps are dear."""
         rng, wanted = random.Random(f"{self._seed} false alarms"), outcomes // self._work
-        watched = permutations = alarms = 0
+        watched = permutations = unbounded = alarms = 0
         cut_off = False
         while watched < wanted and not cut_off:
             losses = rng.choices(self._shuffled, self._weights)[0].losses(rng)
             first = unwatched(self._monitor)
             watching = watcher(self._monitor, losses[:first])
             permutations += 1
-            if watching is not None:
+            if watching is None:
+                unbounded += 1
+            else:
                 at = watching.first_alarm(losses[first:])
                 watched += len(losses) - first if at is None else at + 1
                 alarms += at is not None
             cut_off = time.monotonic() > self._until_s
-            if permutations >= wanted:
-                break  # no permutation has a reference that bounds anything
+            if unbounded == permutations > _FEWEST_RUNS:
+                break  # no reference bounds anything
         low, high = intervals.of_count(alarms)
         return FalseAlarms(
-            watched, permutations, alarms,
+            watched, permutations, unbounded, alarms,
             run_length=watched / alarms if alarms else None,
             low=watched / high,
             high=watched / low if alarms else None,
@@ -103,30 +110,34 @@ class Estimates:
     def delay(self, rise: float, runs: int) -> Delay:
         """After a rise of the mean loss by so much; in fewer runs with a detector whose steps are dear."""
         rng, wanted = random.Random(f"{self._seed} rise of {rise}"), max(_FEWEST_RUNS, runs // self._work)
-        delays, early, cut_off = list[float](), 0, False
+        delays, early, unbounded, cut_off = list[float](), 0, 0, False
         shares = [(shuffled, shuffled.share_raised(rise)) for shuffled in self._shuffled]
         possible = [(shuffled, share) for shuffled, share in shares if share is not None]
         if not possible:
             return Delay(rise, possible=False)
         weights = [shuffled.count for shuffled, _ in possible]
-        while len(delays) + early < wanted and not cut_off:
+        while len(delays) + early < wanted and unbounded < _MOST_UNBOUNDED * wanted and not cut_off:
             found = self._one_delay(rng, *rng.choices(possible, weights)[0])
-            if found is not None:
-                delays.append(found)
-            else:
+            if found is None:
+                unbounded += 1
+            elif found < 0:
                 early += 1
+            else:
+                delays.append(found)
             cut_off = time.monotonic() > self._until_s
-        return _summed(rise, delays, early, cut_off)
+        return replace(_summed(rise, delays), early=early, unbounded=unbounded, cut_off=cut_off)
 
     def _one_delay(self, rng: random.Random, shuffled: Shuffled, share: float) -> float | None:
-        """None: an alarm before the change, or no reference."""
+        """Below 0: an alarm before the change; None: nothing is watched."""
         losses = shuffled.losses(rng)
         change = self._monitor.reference_outcomes
         change += rng.randrange(min(_CHANGE_WITHIN, len(losses) - change) + 1)
         first = unwatched(self._monitor)
         watching = watcher(self._monitor, losses[:first])
-        if watching is None or watching.first_alarm(losses[first:change]) is not None:
+        if watching is None:
             return None
+        if watching.first_alarm(losses[first:change]) is not None:
+            return -1.0
         seen = 0
         for raised in shuffled.raised(rng, share):
             at = watching.first_alarm(raised[: _LONGEST_DELAY - seen])
@@ -143,9 +154,9 @@ def long_enough(monitor: Monitor, stretches: Sequence[Stretch]) -> list[Stretch]
     return [stretch for stretch in stretches if len(stretch.losses) > monitor.reference_outcomes]
 
 
-def _summed(rise: float, delays: Sequence[float], early: int, cut_off: bool) -> Delay:
-    found = sum(map(math.isfinite, delays))
+def _summed(rise: float, delays: Sequence[float]) -> Delay:
     if not delays:
-        return Delay(rise, possible=True, early=early, cut_off=cut_off)
+        return Delay(rise, possible=True)
     median, low, high = (value if math.isfinite(value) else None for value in intervals.of_median(delays))
-    return Delay(rise, True, len(delays), found, early, median, low, high, cut_off=cut_off)
+    found = sum(map(math.isfinite, delays))
+    return Delay(rise, possible=True, runs=len(delays), found=found, median=median, low=low, high=high)

@@ -65,11 +65,12 @@ def _stretch(found: Recorded, n: int) -> dict[str, Any]:
 
 def _configuration(request: Request, found: Recorded, monitor: Monitor, say: Say) -> dict[str, Any]:
     say(f"{named(monitor)}: replaying")
-    alarms = replayed(found, monitor)
+    alarms, watched = replayed(found, monitor)
     return {
         "name": named(monitor),
         "monitor": monitor.model_dump(mode="json"),
         "in_force": monitor == found.model.monitor,
+        "watched": watched,
         "alarms": [_alarm(alarm) for alarm in alarms],
         "missed": missed(found, alarms),
         **_estimates(request, found, monitor, say),

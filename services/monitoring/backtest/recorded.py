@@ -83,9 +83,9 @@ def recorded(model: str, entries: Sequence[Entry], rows: Sequence[Row], first: i
     stretches = _stretches(outcomes)
     if not stretches:
         raise NothingToReplay(
-            f"none of outcomes {first:,} to {min(last or len(rows), len(rows)):,} of {model} has a loss of the version "
-            f"that answered ({len(rows):,} are recorded, from 0 on): choose others with --from and --to, or wait for "
-            "labelled answers; see `headrace status`"
+            f"{len(outcomes):,} of the {len(rows):,} recorded outcomes of {model} are asked for, and none of them has "
+            "a loss of the version that answered: choose others with --from and --to, or wait for labelled answers "
+            "(`headrace status`)"
         )
     events = (entry.message.event for entry in entries if entry.type == "DriftDetected")
     alarms = [event for event in events if isinstance(event, c.DriftDetected) and event.model == model]

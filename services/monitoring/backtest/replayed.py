@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from services.monitoring import drift
 from services.monitoring.backtest.recorded import Recorded
 from services.monitoring.judge_state import JudgeState
+from services.monitoring.outcome_losses import Judged
 from shared.contracts.control import DriftDetected
 from shared.contracts.definitions import Monitor
 
@@ -33,18 +34,20 @@ class Alarm:
     replaced: int | None
 
 
-def replayed(recorded: Recorded, monitor: Monitor) -> list[Alarm]:
-    """Every alarm, in order. Raises RiverMissing.
+def replayed(recorded: Recorded, monitor: Monitor) -> tuple[list[Alarm], int]:
+    """Every alarm, in order; and how many losses were watched: none are where nothing bounds the reference.
 
-    One alarm stands for one change, as in service; what really came of an alarm came of it here too.
+    One alarm stands for one change, as in service; what really came of an alarm came of it here too. Raises
+    RiverMissing.
     """
     model = recorded.model.model_copy(update={"monitor": monitor})
-    state, alarms = JudgeState(), list[Alarm]()
+    state, alarms, watched = JudgeState(), list[Alarm](), 0
     for outcome, decided in recorded.outcomes:
         state, found = drift.watch_champion(state, model, decided, outcome, lambda version: None)
+        watched += _is_watched(state, outcome)
         if found is not None:
             alarms.append(_told(recorded, found, outcome.time_ms, _threshold(state)))
-    return alarms
+    return alarms, watched
 
 
 def missed(recorded: Recorded, alarms: list[Alarm]) -> list[int]:
@@ -68,6 +71,13 @@ def _told(recorded: Recorded, found: DriftDetected, time_ms: int, threshold: flo
         raised=next((a.position for a in recorded.alarms if _on_one_change(a, found)), None),
         replaced=None if stretch is None else recorded.replaced_at(stretch),
     )
+
+
+def _is_watched(state: JudgeState, outcome: Judged) -> bool:
+    watched = state.champion
+    if watched is None or outcome.row["champion"] != watched.version or outcome.losses.get(watched.version) is None:
+        return False
+    return watched.watch.river is not None or watched.watch.monitor is not None
 
 
 def _on_one_change(one: DriftDetected, other: DriftDetected) -> bool:
