@@ -29,7 +29,7 @@ from shared.contracts.detectors import Detector, complete
 class RiverState(JsonState):
     """A detector between two outcomes. `parameters`: all of them, in the order of the contract's table.
 
-    count and total: losses since the (re)start at `first_position`. `position`: of the newest outcome seen, invalid
+    count and total: losses since the (re)start; `first_position`: the first of them, or of what comes next. `position`: of the newest outcome seen, invalid
     ones included. `inner`: the detector's own state as text; None before its first loss.
     """
 
@@ -69,6 +69,8 @@ class RiverRun:
     def take(self, loss: float, position: int) -> LossAlarm | None:
         """The next loss; the alarm, if it raises one."""
         self._position = position
+        if not self._count:
+            self._first = position  # outcomes of the version before may lie between
         self._count += 1
         self._total += loss
         if not self._detector.update(loss, position):

@@ -129,6 +129,15 @@ def test_a_stored_state_has_the_form_that_it_had(detector: Detector) -> None:
     assert state.inner.startswith(STORED_BY_RIVER_0_26[detector.value])
 
 
+def test_outcomes_before_the_first_loss_do_not_move_the_change() -> None:
+    state, found = river_detector.start(Detector.ADWIN, {}, 1_000), list[LossAlarm]()
+    for position, loss in [*((n, None) for n in range(1_000, 1_300)), *enumerate(rising(), 1_300)]:
+        state, alarm = river_detector.update(state, loss, position)
+        found += [alarm] if alarm else []
+    at_once = fed(river_detector.start(Detector.ADWIN, {}, 1_300), rising(), 1_300)[1]
+    assert [alarm.change_position for alarm in found] == [alarm.change_position for alarm in at_once] != []
+
+
 # --- in the watch of a version
 
 
