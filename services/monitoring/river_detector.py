@@ -29,8 +29,9 @@ from shared.contracts.detectors import Detector, complete
 class RiverState(JsonState):
     """A detector between two outcomes. `parameters`: all of them, in the order of the contract's table.
 
-    count and total: losses since the (re)start; `first_position`: the first of them, or of what comes next. `position`: of the newest outcome seen, invalid
-    ones included. `inner`: the detector's own state as text; None before its first loss.
+    count and total: losses since the (re)start; `first_position`: the first of them, or of what comes next. `position`:
+    of the newest outcome seen, invalid ones included. `inner`: the detector's own state as text; None before its first
+    loss.
     """
 
     detector: str

@@ -125,7 +125,10 @@ def test_a_parameter_that_no_detector_has_is_refused_before_anything_is_asked(
 
 
 def test_the_console_alone_says_what_is_missing(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.console.cli.backtest_run.find_spec", lambda name: None)
+    def no_such_module(name: str) -> None:
+        return None
+
+    monkeypatch.setattr("services.console.cli.backtest_run.find_spec", no_such_module)
     code, _, err = ran(b.MODEL)
     assert code == 1
     assert "`headrace backtest` needs the whole project" in err

@@ -103,7 +103,7 @@ def judged(stepping: Stepping, numbers: range, correct: Correct, version: int | 
     """What the task derives of outcomes with these numbers, all predicted by one version."""
 
     def outcome(n: int) -> At:
-        made = {"champion": version, "answered_by": version} if version else {"value": None}
+        made: dict[str, Any] = {"champion": version, "answered_by": version} if version else {"value": None}
         if version:
             made["outputs"] = {version: {"artifact_sha256": b.SHA256, "output": [0.9 if correct(n) else 0.1]}}
         prediction = b.prediction(record_id=f"t{n:05}", **made)
