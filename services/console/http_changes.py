@@ -22,6 +22,7 @@ from services.console.http_reads import defined
 from services.console.settings import ConsoleSettings
 from shared.contracts import control as c
 from shared.contracts.definition_checks import difference, refusals
+from shared.contracts.definition_notes import notes
 from shared.contracts.definitions import Clock
 from shared.contracts.identity import derived_id
 from shared.contracts.services import SERVICES
@@ -79,7 +80,7 @@ def router(process: Process, settings: ConsoleSettings) -> APIRouter:
         """Ask for definitions to be put in force; answered once they are, or with every reason why not."""
         event, shown = _checked(process, body)
         if body.dry_run:
-            return JSONResponse({"request_id": body.request_id, "applied": False, "difference": shown})
+            return JSONResponse({"request_id": body.request_id, "applied": False, **shown})
         position = _written(lambda: writer.apply(event))
         answer = writer.answer_to(position, answers_definitions(body.request_id), settings.definitions_wait_s)
         if answer is None:
@@ -91,8 +92,7 @@ def router(process: Process, settings: ConsoleSettings) -> APIRouter:
             )
         if isinstance(answer.message.event, c.DefinitionsRefused):
             return _error(409, answer.message.event.reason, request_id=body.request_id)
-        found = {"request_id": body.request_id, "applied": True, "control": answer.control, "difference": shown}
-        return JSONResponse(found)
+        return JSONResponse({"request_id": body.request_id, "applied": True, "control": answer.control, **shown})
 
     @routes.post("/v1/commands")
     def post_command(body: CommandRequest) -> JSONResponse:
@@ -130,8 +130,11 @@ def router(process: Process, settings: ConsoleSettings) -> APIRouter:
     return routes
 
 
-def _checked(process: Process, body: DefinitionsRequest) -> tuple[c.ApplyDefinitions, list[str]]:
-    """The request as a command, and what it changes. Raises 409 or 422 with every problem."""
+def _checked(process: Process, body: DefinitionsRequest) -> tuple[c.ApplyDefinitions, dict[str, list[str]]]:
+    """The request as a command; what it changes (`difference`), and what to know of it (`notes`).
+
+    Raises 409 or 422 with every problem.
+    """
     platform = process.history.newest
     based_on = platform.definitions_at if body.based_on is None else body.based_on
     try:
@@ -144,7 +147,8 @@ def _checked(process: Process, body: DefinitionsRequest) -> tuple[c.ApplyDefinit
     found = [] if applied else refusals(platform.definitions, event.definitions)
     if found:
         raise HTTPException(422, "\n".join(map(str, found)))
-    return event, difference(platform.definitions, event.definitions)
+    shown = difference(platform.definitions, event.definitions)
+    return event, {"difference": shown, "notes": notes(event.definitions)}
 
 
 def _command(process: Process, body: CommandRequest) -> ModelCommand:

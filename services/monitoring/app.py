@@ -20,6 +20,7 @@ from services.monitoring.label_join import (
     on_prediction,
 )
 from services.monitoring.rekey import key_label, key_prediction
+from services.monitoring.river_missing import lacks_river
 from services.monitoring.settings import MonitoringSettings
 from shared.contracts.flow import (
     LabelObserved,
@@ -56,6 +57,7 @@ def build(settings: MonitoringSettings) -> Service:
             timers={SCORED: judge.take_scored, MATURED: judge.take_matured, REVISED: judge.take_revised},
             # One state and one order for the model as a whole.
             key=lambda message: "model",
+            lacks=lacks_river,
         ),
     )
     return Service(

@@ -58,6 +58,7 @@ def watch_champion(
     since = decided.promoted_at or 0
     if watched is None or (watched.version, watched.since) != (champion, since):
         watched = _start(model, decided, champion, since, outcome.ordinal)
+    watched = watched._replace(watch=loss_watch.detecting(watched.watch, model.monitor))
     if not outcome.labelled or outcome.row["champion"] != champion:
         return state._replace(champion=watched), None
     loss = outcome.losses.get(champion)
@@ -128,6 +129,7 @@ def _detected(
         watch=WatchFigures(former=former, outcomes=pairs, mean_difference=difference / pairs)
         if former is not None and pairs
         else None,
+        detector=None if watched is None or watched.watch.river is None else watched.watch.river.detector,
     )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, StrictFloat, StrictInt, model_validator
 
 from shared.contracts.contract import Contract, Name
+from shared.contracts.detectors import Detector, complete
 from shared.contracts.durations import Duration
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
@@ -191,7 +192,7 @@ class Metric(StrEnum):
 
 
 class Monitor(Contract):
-    """The loss that monitors and judges bound to [0, 1], and the figures that are reported."""
+    """The loss that monitors and judges bound to [0, 1], the detector that watches it, and the reported figures."""
 
     metric: Metric | None = None  # default: log_loss, or absolute_error for regression
     clip: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
@@ -201,6 +202,13 @@ class Monitor(Contract):
     tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.0
     reference_outcomes: Annotated[int, Field(ge=50)] = 500
     report_every: Annotated[int, Field(ge=1)] = 100
+    detector: Detector = Detector.E_DETECTOR
+    detector_parameters: dict[str, StrictInt | StrictFloat] = {}
+
+    @model_validator(mode="after")
+    def _parameters(self) -> Monitor:
+        complete(self.detector, self.detector_parameters)
+        return self
 
 
 class Policy(StrEnum):

@@ -100,6 +100,8 @@ class DriftDetected(Event):
 
     `monitor` saving: a retraining pays by now; `evidence` is what was missed, `reference` the loss of the correction.
     `saving`: what was missed by then; an alarm with one that does not pay yet leads to no run.
+    `detector`: which of river's detectors alarmed; None: Headrace's own. Of theirs `reference` is the mean loss before
+    the change, and `evidence` the detector's own statistic, 0 where it has none: it guarantees nothing.
     """
 
     model: str
@@ -115,6 +117,7 @@ class DriftDetected(Event):
     shifts: tuple[ShiftedFeature, ...] = ()
     watch: WatchFigures | None = None
     saving: MissedSaving | None = None
+    detector: str | None = None
 
 
 class VerdictKind(StrEnum):

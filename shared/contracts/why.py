@@ -144,9 +144,10 @@ def said(event: Event) -> str:
             return f"version {e.version} {'passed' if e.gate_passed else 'did not pass'} the gate: {e.reason}"
         case c.DriftDetected() as e:
             moved = f"; moved most: {', '.join(s.feature for s in e.shifts[:3])}" if e.shifts else ""
+            by = f" by {e.detector}" if e.detector else ""
             return (
-                f"alarm on the {e.monitor} of version {e.version} at outcome {e.position}: {e.mean_since:.4g} since "
-                f"{e.since}, {e.reference:.4g} before{moved}"
+                f"alarm{by} on the {e.monitor} of version {e.version} at outcome {e.position}: {e.mean_since:.4g} "
+                f"since {e.since}, {e.reference:.4g} before{moved}"
             )
         case c.RunRequested() as e:
             return f"run requested ({e.reason}) at outcome {e.position}, against version {e.champion or 'none'}"

@@ -75,9 +75,10 @@ def encode_rows(rows: list[bytes]) -> EncodedRows:
     return EncodedRows(sink.getvalue(), read[0]["due_ms"], read[-1]["due_ms"])
 
 
-def decode_rows(data: bytes) -> list[Row]:
-    """The rows of a segment, in order."""
-    rows: list[Row] = pq.read_table(io.BytesIO(data)).to_pylist()
+def decode_rows(data: bytes, *, inputs: bool = True) -> list[Row]:
+    """The rows of a segment, in order; without `inputs` these are empty, which takes a fraction of the time."""
+    columns = None if inputs else [name for name in _SCHEMA.names if name != "inputs"]
+    rows: list[Row] = pq.read_table(io.BytesIO(data), columns=columns).to_pylist()
     for row in rows:
-        row.update({name: orjson.loads(row[name]) for name in _JSON})
+        row.update({name: orjson.loads(row.get(name) or "{}") for name in _JSON})
     return rows

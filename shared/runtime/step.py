@@ -115,6 +115,9 @@ class Step:
     timers: Mapping[str, Handler] = field(default_factory=dict[str, Handler])
     raw: Handler | None = None
     ready: Callable[[Message, Context], Wait | None] | None = None  # something an event needs may still be on its way
+    lacks: Callable[[Platform, TaskSpec], Wait | None] | None = (
+        None  # what definitions ask of this process, if it cannot
+    )
     newest_ms: Callable[[Any], int | None] = lambda state: None  # of a head step's state: the newest event time
     key: Callable[[Message], str] = lambda message: message.key
 

@@ -140,10 +140,15 @@ class Task:
             raise Wait(f"{self.spec.id} needs control.v1 up to {control}, which is read up to {self.history.position}")
 
     def _run_by(self, control: int) -> None:
-        """Raises OtherRelease where an entry that shows this control position is for code of another release."""
-        shown = self.history.at(max(self.control, control)).release(self.spec.service)
+        """Raises OtherRelease where an entry that shows this control position is for code of another release, and Wait
+        where the definitions in force there ask what this process cannot."""
+        platform = self.history.at(max(self.control, control))
+        shown = platform.release(self.spec.service)
         if shown != self.release:
             raise OtherRelease(self.spec.service, shown, self.release)
+        lacks = None if self.step.lacks is None else self.step.lacks(platform, self.spec)
+        if lacks is not None:
+            raise lacks
 
     # --- a batch
 

@@ -33,6 +33,7 @@ def apply(
 ) -> None:
     """Put definitions in force: sources, feature views, models."""
     from shared.contracts.definition_checks import difference
+    from shared.contracts.definition_notes import notes
 
     answer = ask(console, "/v1/definitions")
     in_force = _definitions(answer["definitions"])
@@ -43,6 +44,8 @@ def apply(
         return
     if not as_json:
         print_text("\n".join(lines))
+    for note in notes(declared):
+        say(f"note: {note}")
     _confirm(yes, file)
     body = {
         "definitions": [definition.model_dump(mode="json") for definition in declared],

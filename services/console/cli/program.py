@@ -13,6 +13,7 @@ from typer.main import get_command
 from services.console.cli import (
     apply_command,
     archive_command,
+    backtest_commands,
     dead_commands,
     doctor_command,
     local_commands,
@@ -34,7 +35,7 @@ app = typer.Typer(
 )
 for commands in (
     local_commands, apply_command, status_command, record_commands, dead_commands, doctor_command, archive_command,
-    model_commands, release_command,
+    backtest_commands, model_commands, release_command,
 ):  # fmt: skip
     commands.register(app)
 

@@ -223,3 +223,12 @@ def test_what_is_archived_is_revised_too() -> None:
     found = follow(process, [*outcomes(25), revision(0, 0.0, T + 3)]).rows(b.MODEL, 0, 25, "t025")
     assert found is not None
     assert [row["label"] for row in found if row["record_id"] == "t000"] == [0.0]
+
+
+def test_rows_without_their_inputs_are_the_same_but_for_these() -> None:
+    stepping = Stepping("judge", history(b.registered(1), b.promoted(1)))
+    stepping.feed(*(At(T + n, b.matured(prediction=b.prediction(record_id=f"t{n}")), "x") for n in range(3)), T + 3)
+    data = encode_rows(stepping.task.file.buffered("archive", 0, 3)).data
+    whole = decode_rows(data)
+    assert all(row["inputs"] for row in whole)
+    assert decode_rows(data, inputs=False) == [{**row, "inputs": {}} for row in whole]

@@ -1,0 +1,89 @@
+"""A model's decided outcomes as they were recorded, in the order of decision, without their inputs.
+
+Segments lie in the object store; what fills no segment yet lies in the file of the judge's task, or in the copy of that
+file that got furthest.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import orjson
+
+from services.monitoring.judge import ARCHIVE
+from shared.contracts.control import SegmentWritten
+from shared.contracts.topics import OUTCOMES
+from shared.runtime.artifacts import ArtifactStore
+from shared.runtime.copies import Copies
+from shared.runtime.outcome_segments import Row, decode_rows
+from shared.runtime.task_file import reached_in
+from shared.runtime.task_folder import log_of_folder
+from shared.runtime.task_names import stored_as
+
+_ROWS = "SELECT row FROM buffers WHERE name = ? ORDER BY ordinal"
+_Held = tuple[tuple[int, int], list[Row]]  # how far the file got, and its rows
+
+
+def recorded_rows(
+    store: ArtifactStore, log_id: str, data: Path, model: str, segments: Iterable[SegmentWritten]
+) -> tuple[list[Row], list[str]]:
+    """Rows 0, 1, .. as far as they are found without a gap; and what had to be left out, in words.
+
+    Raises ArtifactMissing and ArtifactDamaged.
+    """
+    warnings: list[str] = []
+    # Read before the segments are looked through: what is moved into one meanwhile then stands in both.
+    newest = _newest(store, log_id, data, f"monitoring/judge/{OUTCOMES.of(model).name}/0", warnings)
+    rows: list[Row] = []
+    for segment in sorted(segments, key=lambda segment: segment.number):
+        if segment.first == len(rows):
+            rows += decode_rows(store.get(segment.segment), inputs=False)
+    rows += [row for row in newest if row["ordinal"] >= len(rows)]
+    whole = next((n for n, row in enumerate(rows) if row["ordinal"] != n), len(rows))
+    if whole < len(rows):
+        warnings.append(
+            f"outcomes {whole:,} to {rows[whole]['ordinal'] - 1:,} stand neither in a segment nor in a file: "
+            f"{len(rows) - whole:,} behind them are left out"
+        )
+    return rows[:whole], warnings
+
+
+def _newest(store: ArtifactStore, log_id: str, data: Path, task: str, warnings: list[str]) -> Sequence[Row]:
+    found: list[_Held] = []
+    for path in sorted(data.glob(f"state/monitoring/*/{stored_as(task)}.sqlite")):
+        if log_of_folder(path.parent) != log_id:
+            continue
+        try:
+            found.append(_held(f"{path.as_uri()}?mode=ro"))
+        except (sqlite3.Error, ValueError) as error:
+            warnings.append(f"{path} cannot be read ({error})")
+    reached, rows = max(found, key=lambda held: held[0], default=((0, 0), []))
+    copy = Copies(store, log_id).beyond(task, reached)
+    if copy is not None:
+        rows = _of_copy(copy.data)
+    elif not found:
+        warnings.append(
+            f"no file or copy of {task} is found below {data / 'state'} or in the object store: outcomes that fill no "
+            "segment yet are left out. Name the platform's folder of data with --data"
+        )
+    return rows
+
+
+def _of_copy(image: bytes) -> list[Row]:
+    # In a folder: in memory SQLite does not open what was written ahead of its log.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "copy.sqlite"
+        path.write_bytes(image)
+        return _held(f"{path.as_uri()}?immutable=1")[1]
+
+
+def _held(uri: str) -> _Held:
+    """Raises sqlite3.Error and ValueError for a file that is damaged."""
+    with closing(sqlite3.connect(uri, uri=True)) as connection, connection:
+        connection.execute("BEGIN")  # one snapshot: the task may go on meanwhile
+        rows = [orjson.loads(row) for (row,) in connection.execute(_ROWS, (ARCHIVE,))]
+        return reached_in(connection), [{**row, "inputs": {}} for row in rows]
