@@ -78,7 +78,9 @@ class FeatureMonitorState(NamedTuple):
             _Progress(np.array(values).reshape(BETS, -1), np.array(sums), np.array(counts), rows)
             for values, sums, counts, rows in data["groups"]
         )
-        return cls(**{**data, "groups": groups})
+        known = dict(data)
+        del known["groups"]
+        return cls(groups=groups, **known)
 
 
 RANKED = 5

@@ -33,6 +33,10 @@ DELAYS = {0.15: 950.0, 0.2: 240.0, 0.3: 85.0}
 Draw = Callable[[Generator, int, float], Values]
 
 
+def _figure(name: str, value: float, unit: str) -> Row:
+    return Row(name, value, value, value, unit)
+
+
 def independent(rng: Generator, count: int, mean: float) -> Values:
     return flips(rng, count, mean)
 
@@ -62,8 +66,8 @@ def _false_alarms(given: Namespace, name: str, draw: Draw, most: float) -> list[
     return [
         intervals.rate(title, alarms, each * REFERENCES / MILLION, per, most=most),
         intervals.rate("  ADWIN", its_alarms, beside * REFERENCES / MILLION, per),
-        Row("  CPU of an outcome", *[1e6 * seconds / (each * REFERENCES)] * 3, "us"),
-        Row("  ADWIN", *[1e6 * its_seconds / (beside * REFERENCES)] * 3, "us"),
+        _figure("  CPU of an outcome", 1e6 * seconds / (each * REFERENCES), "us"),
+        _figure("  ADWIN", 1e6 * its_seconds / (beside * REFERENCES), "us"),
     ]
 
 

@@ -40,7 +40,7 @@ def reference(rows: int | None = ROWS, **times: float) -> FeatureReference:
 
 
 def known(run_length: float = 1e4, **times: float) -> Statistics:
-    found = statistics_of(reference(**times), run_length)
+    found = statistics_of(reference(ROWS, **times), run_length)
     assert found is not None
     return found
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from services.training.fit import MINIMUM_ROWS, TooFewRows
-from services.training.windows import LEAST_SHARE, LEAST_SINCE_CHANGE, candidate_windows, judging_rows
+from services.training.windows import candidate_windows, judging_rows
 
 
 def lengths(chosen: int | str, count: int, since: int | None = None) -> dict[str, int]:
-    found = candidate_windows(chosen, range(1_000, 1_000 + count), None if since is None else 1_000 + since)
+    found = candidate_windows(chosen, range(1_000, 1_000 + count), None if since is None else 1_000 + since, 2_000)
     return {name: count - first for name, first in found.items()}
 
 
@@ -19,8 +19,8 @@ def test_without_a_change_windows_shrink_by_a_factor_of_four_the_widest_first() 
 
 
 def test_a_share_with_too_few_rows_is_no_window() -> None:
-    assert set(lengths("auto", 4 * LEAST_SHARE - 4)) == {"all"}
-    assert set(lengths("auto", 4 * LEAST_SHARE)) == {"all", "newest quarter"}
+    assert set(lengths("auto", 3_996)) == {"all"}
+    assert set(lengths("auto", 4_000)) == {"all", "newest quarter"}
 
 
 def test_since_a_change_and_twice_as_many() -> None:
@@ -34,17 +34,13 @@ def test_since_a_change_and_twice_as_many() -> None:
 
 
 def test_of_two_windows_of_nearly_one_length_there_is_one() -> None:
-    assert set(lengths("auto", 4_000, since=3_050)) == {"all", "since change", "twice since change"}
+    assert set(lengths("auto", 4_000, since=2_950)) == {"all", "since change", "twice since change"}
     assert set(lengths("auto", 1_200, since=50)) == {"all"}
 
 
-def test_a_change_among_the_newest_rows_still_has_enough() -> None:
-    for since in (1_390, 1_400, 9_000):
-        assert lengths("auto", 1_400, since) == {
-            "all": 1_400,
-            "twice since change": 2 * LEAST_SINCE_CHANGE,
-            "since change": LEAST_SINCE_CHANGE,
-        }
+def test_a_change_among_the_newest_rows_still_has_half_of_the_minimum() -> None:
+    for since in (2_990, 3_000, 9_000):
+        assert lengths("auto", 3_000, since) == {"all": 3_000, "twice since change": 2_000, "since change": 1_000}
 
 
 def test_a_number_and_all_are_one_window() -> None:
@@ -59,8 +55,8 @@ def test_too_few_rows_are_no_window() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shortest", "judging"),
-    [(50, 20), (100, 25), (191, 47), (192, 96), (400, 100), (1_000, 250), (2_000, 500), (4_000, 500), (20_000, 1_000)],
+    ("rows", "judging"),
+    [(50, 20), (100, 20), (191, 23), (192, 96), (400, 96), (1_000, 125), (2_000, 250), (4_000, 500), (20_000, 500)],
 )
-def test_a_quarter_judges_up_to_a_limit_and_of_a_short_window_enough_for_blocks(shortest: int, judging: int) -> None:
-    assert judging_rows(shortest) == judging
+def test_an_eighth_judges_up_to_a_limit_and_of_few_rows_enough_for_blocks(rows: int, judging: int) -> None:
+    assert judging_rows(rows) == judging
