@@ -66,10 +66,14 @@ class Course:
 
 
 class DecisionLoop:
-    """One model of these definitions. `fits` does a run's job, as services.training.fit_job.run_job does."""
+    """One model of these definitions. `fits` does a run's job, as services.training.fit_job.run_job does.
 
-    def __init__(self, definitions: Sequence[Published], model: str, fits: Fits) -> None:
+    `at_once`: what passes the gate answers at once, promoted by command, so that what the rollout adds can be told.
+    """
+
+    def __init__(self, definitions: Sequence[Published], model: str, fits: Fits, *, at_once: bool = False) -> None:
         self.course = Course()
+        self._at_once = at_once
         self._name, self._fits = model, fits
         self._platform = Platform()
         self._judge, self._judged = Judge(), JudgeState()
@@ -174,8 +178,14 @@ class DecisionLoop:
             for output in outputs:
                 if isinstance(output, Publish):
                     self._append(output.event, output.time_ms, name)
-        if isinstance(message.event, c.RunRequested):
-            self._run(message.event, message.time_ms)
+        match message.event:
+            case c.RunRequested() as asked:
+                self._run(asked, message.time_ms)
+            case c.RolloutStarted(candidate=candidate, rollout_id=rollout_id) if self._at_once:
+                command = c.PromoteVersion(request_id=rollout_id, model=self._name, version=candidate, by=REPLICA)
+                self._append(command, message.time_ms, REPLICA)
+            case _:
+                pass
         self._load(message.time_ms)
 
     def _task_of(self, step: str) -> Any:

@@ -21,7 +21,7 @@ from services.training.expected_loss import Features, encoded_categories, nodes
 from services.training.reference import rounded
 from shared.contracts.calibration import HALF
 
-FEWEST_ROWS = 200
+FEWEST_ROWS = 100
 MOST_ROWS = 2_000
 _MOST_BINS = 10
 _BIN_ROWS = 25

@@ -13,6 +13,7 @@ from services.training.families import family_named
 from services.training.fit import OneClassOnly, Progress, TooFewRows, fit
 from services.training.fitted_model import FittedModel
 from services.training.job import Report
+from services.training.windows import SINCE_CHANGE
 from shared.contracts.definitions import Search
 
 
@@ -51,8 +52,9 @@ def fit_members(
     plan = list(product(windows.items(), families))
     for number, ((window, first), family) in enumerate(plan):
         try:
-            # So far back that as many rows as the window has lie before those that judge.
-            before = whole[max(0, first - held_back) :]
+            _check_newest(whole[first:])
+            # So far back that as many rows as the window has lie before those that judge; but not behind a change.
+            before = whole[first if window == SINCE_CHANGE else max(0, first - held_back) :]
             model = fit(
                 before, task=whole.task, families=[family], trials=search.trials, seed=seed, loss=loss,
                 held_back=held_back, report_progress=_heard(report, window, number, len(plan)),
@@ -64,6 +66,12 @@ def fit_members(
     if refused is not None and not found:
         raise refused
     return found
+
+
+def _check_newest(rows: Dataset) -> None:
+    """The window is fitted again on these rows, so they need two classes as well. Raises OneClassOnly."""
+    if rows.task != "regression" and len(set(rows.target.tolist())) < 2:
+        raise OneClassOnly(len(rows), rows.target[0])
 
 
 def _judged(rows: Dataset, window: str, first: int, model: FittedModel, loss: Loss) -> Member:

@@ -14,6 +14,7 @@ from services.training.block_error import BLOCK_ROWS, LEAST_BLOCKS
 from services.training.fit import MINIMUM_ROWS, TooFewRows, held_back_rows
 
 LEAST_WINDOW = 4 * MINIMUM_ROWS
+SINCE_CHANGE = "since change"
 SHARES = {"newest quarter": 4, "newest sixteenth": 16}
 ALIKE = 0.1
 JUDGING_ROWS, JUDGING_SHARE = 500, 8
@@ -56,7 +57,7 @@ def _since_change(positions: Sequence[int], since: int | None, least: int) -> li
     count = len(positions)
     changed = next((row for row, position in enumerate(positions) if position >= since), count)
     length = min(count, max(count - changed, least))
-    return [("since change", length), ("twice since change", min(count, 2 * length))]
+    return [(SINCE_CHANGE, length), ("twice since change", min(count, 2 * length))]
 
 
 def _shares(count: int, least: int) -> list[tuple[str, int]]:

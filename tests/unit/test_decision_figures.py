@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.benchmarks import decisions
 from tests.reports import Report
 
 
+@pytest.mark.timeout(900)
 def test_every_figure_that_has_a_goal_reaches_it() -> None:
     given = decisions.options().parse_args(
         ["--millions", "2", "--runs", "60", "--rollouts", "240", "--adwin", "0.02", "--estimates", "8"]

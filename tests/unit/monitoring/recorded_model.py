@@ -35,7 +35,8 @@ class RecordedModel:
 
     @property
     def alarms(self) -> list[c.DriftDetected]:
-        return [event for event in self.events if isinstance(event, c.DriftDetected)]
+        found = [event for event in self.events if isinstance(event, c.DriftDetected)]
+        return [alarm for alarm in found if alarm.monitor != "saving"]
 
     def request(self, *configurations: dict[str, Any], **more: Any) -> Request:
         """What the command line asks, small enough for a test."""

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.monitoring import estimated_quality as eq
@@ -215,6 +215,7 @@ def test_while_too_many_blocks_wait_others_are_left_out_and_those_that_wait_stay
     assert state.error.rows == 500
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**6), st.lists(st.integers(0, 1_400), max_size=4))
 def test_the_state_survives_json_at_any_record_bit_for_bit(seed: int, cut: list[int]) -> None:
     rng = random.Random(seed)

@@ -140,8 +140,8 @@ def test_each_window_and_family_is_a_member_and_one_name_of_a_family_is_enough()
     assert [(member.window, member.model.family, member.model.fitted_rows) for member in members] == [
         ("all", "logistic_regression", 300),
         ("all", "hist_gradient_boosting", 300),
-        ("newest", "logistic_regression", 100),
-        ("newest", "hist_gradient_boosting", 100),
+        ("newest", "logistic_regression", 200),
+        ("newest", "hist_gradient_boosting", 200),
     ]
     assert all(len(member.model.trials) == 2 for member in members)
     for member in members:

@@ -1,0 +1,88 @@
+"""The loop of decisions on streams that are known: what it retrains on, what it lets go live, and that it repeats."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from deploy.simulation.decision_loop import Course, DecisionLoop, Recorded
+from services.training.fit_job import run_job
+from shared.contracts import control as c
+from tests import builders as b
+
+STEP_MS = 60_000
+MINIMUM, COST = 300, 10.0
+
+
+def stream(count: int, *, changes_at: int | None, seed: int = 1, late: int = 20) -> list[Recorded]:
+    """A label that is 1 where x > 0, but for a tenth; from `changes_at` on where x < 0."""
+    draw, records = random.Random(seed), list[Recorded]()
+    for n in range(count):
+        x = draw.gauss(0.0, 1.0)
+        says = (x > 0.0) != (changes_at is not None and n >= changes_at)
+        label = float(says != (draw.random() < 0.1))
+        at_ms = b.T0_MS + n * STEP_MS
+        inputs: dict[str, float | str | None] = {"amount": x, "category": draw.choice(["food", "travel"])}
+        records.append(Recorded(f"t{n:05}", at_ms, at_ms + late * STEP_MS, inputs, label))
+    return records
+
+
+def played(records: list[Recorded], policy: str = "evidence") -> Course:
+    model = b.model(
+        inputs={"fields": ["amount", "category"]},
+        training={"minimum_rows": MINIMUM, "search": {"families": ["linear"], "trials": 1}},
+        retrain={"policy": policy, "rows": 500, "cost": COST, "horizon": 2_000, "cooldown": "1m"},
+        rollout={"steps": [50, 100], "alpha": 0.05, "deadline": "7d", "watch": "1d"},
+    )
+    return DecisionLoop([b.source(), b.label_source(), b.view(), model], b.MODEL, run_job).play(records)
+
+
+@pytest.fixture(scope="module")
+def changed() -> Course:
+    return played(stream(1_500, changes_at=700))
+
+
+def test_the_first_version_answers_once_there_are_labels_enough(changed: Course) -> None:
+    [first, *_] = changed.of(c.VersionPromoted)
+    assert (first.version, first.by) == (1, "first")
+    began = next(n for n, answer in enumerate(changed.answers) if answer is not None)
+    assert MINIMUM < began < MINIMUM + 150
+
+
+def test_a_change_leads_to_a_run_a_rollout_and_a_version_that_is_right_again(changed: Course) -> None:
+    paying = [alarm for alarm in changed.of(c.DriftDetected) if alarm.monitor == "saving"]
+    assert paying
+    assert abs(paying[0].since - 700) < 20
+    asked = changed.of(c.RunRequested)
+    assert asked[1].reason is c.RunReason.DRIFT
+    assert asked[1].drift_id in {alarm.drift_id for alarm in changed.of(c.DriftDetected)}
+    assert [promoted.by for promoted in changed.of(c.VersionPromoted)][1] == "rollout"
+    wrong = [
+        (answer[1][0] >= 0.5) != (record.label == 1.0)
+        for answer, record in zip(changed.answers, stream(1_500, changes_at=700), strict=True)
+        if answer is not None
+    ]
+    assert sum(wrong[-100:]) / 100 < 0.2
+
+
+def test_without_a_change_nothing_is_retrained() -> None:
+    course = played(stream(1_500, changes_at=None))
+    assert [asked.reason for asked in course.of(c.RunRequested)] == [c.RunReason.BOOTSTRAP]
+
+
+def test_by_rows_each_version_goes_live_at_once() -> None:
+    course = played(stream(1_500, changes_at=None), policy="every")
+    assert [promoted.by for promoted in course.of(c.VersionPromoted)] == ["first", "every", "every"]
+
+
+def test_never_is_never() -> None:
+    assert len(played(stream(1_000, changes_at=500), policy="never").of(c.RunRequested)) == 1
+
+
+def test_the_same_stream_is_decided_alike() -> None:
+    records = stream(900, changes_at=500)
+    one, other = played(records), played(records)
+    assert one.answers == other.answers
+    told = [[(m.event.ce_type, m.time_ms) for m in course.events] for course in (one, other)]
+    assert told[0] == told[1]
