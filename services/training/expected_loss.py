@@ -28,11 +28,12 @@ from services.training.reference import rounded
 Features = npt.NDArray[np.float32]  # [n, columns]
 Tree = list[list[Any]]
 FEWEST_ROWS = 200
-_MOST_TREES = 60
-_RATE = 0.1
+_MOST_TREES = 40
+_RATE = 0.15
 _LEAVES = 3
 _LEAF_SHARE = 0.1
 _FOLDS = 4
+_LEAST_SHARE = 0.02
 # Residuals of records on which more than so many times the mean is expected weigh less.
 _CAP_TIMES = 2.0
 _LEAST_CAP = 0.02
@@ -47,14 +48,18 @@ def expected_loss(rows: Dataset, outputs: Outputs, losses: Losses) -> dict[str, 
     base = float(losses.mean())
     encoded, columns = _categories(rows, losses, base)
     features = np.column_stack([rows.numbers, encoded, outputs]).astype(np.float32)
-    ranks, count = _ranks(features), _best_count(_ranks(features), losses)
+    ranks = _ranks(features)
+    shares = _shares(ranks, losses)
     named = [{"input": name} for name in rows.number_names]
     said = [{"output": place} for place in range(outputs.shape[1])]
     return {
         "base": rounded(base),
         "cap": rounded(min(1.0, max(_LEAST_CAP, _CAP_TIMES * base))),
         "columns": [*named, *columns, *said],
-        "trees": [_nodes(tree.tree_, features, ranks) for tree in _boosted(ranks, losses - base, count)],
+        "trees": [
+            _nodes(tree.tree_, features, ranks, _RATE * share)
+            for tree, share in zip(_boosted(ranks, losses - base, len(shares)), shares, strict=True)
+        ],
     }
 
 
@@ -82,7 +87,13 @@ def _boosted(ranks: Features, left_over: Losses, count: int) -> list[ExtraTreeRe
     return trees
 
 
-def _best_count(ranks: Features, losses: Losses) -> int:
+def _shares(ranks: Features, losses: Losses) -> list[float]:
+    """What each tree counts, falling from the first to the last; those that count for nothing are left out.
+
+    Which number of trees does best is a matter of chance, so all of them count, each by its likelihood on the rows that
+    it has not seen (pseudo-BMA: Yao, Vehtari, Simpson and Gelman 2018): a tree counts as much as the numbers that
+    include it.
+    """
     errors = np.zeros(_MOST_TREES + 1)
     for fold in np.array_split(np.arange(len(losses)), _FOLDS):
         others = np.ones(len(losses), dtype=bool)
@@ -93,14 +104,17 @@ def _best_count(ranks: Features, losses: Losses) -> int:
         for number, tree in enumerate(_boosted(ranks[others], losses[others] - base, _MOST_TREES), start=1):
             off = off - _RATE * tree.predict(ranks[fold])
             errors[number] += float(off @ off)
-    return int(errors.argmin())
+    best = max(float(errors.min()), float(np.finfo(np.float64).tiny))
+    likely = np.exp(-(errors - best) / best * (len(losses) / 2.0))
+    shares = np.cumsum(likely[::-1])[::-1][1:] / likely.sum()
+    return [float(share) for share in shares if share >= _LEAST_SHARE]
 
 
-def _nodes(tree: Any, features: Features, ranks: Features) -> Tree:
+def _nodes(tree: Any, features: Features, ranks: Features, scale: float) -> Tree:
     return [
         [
             max(0, int(tree.feature[i])), _threshold(tree, i, features, ranks), int(tree.children_left[i]),
-            int(tree.children_right[i]), bool(tree.missing_go_to_left[i]), rounded(_RATE * float(tree.value[i, 0, 0])),
+            int(tree.children_right[i]), bool(tree.missing_go_to_left[i]), rounded(scale * float(tree.value[i, 0, 0])),
         ]
         for i in range(tree.node_count)
     ]  # fmt: skip

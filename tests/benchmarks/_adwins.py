@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterable
 
 from river.drift import ADWIN
 
@@ -24,10 +24,10 @@ class Watch:
             self.alarms += self._detector.drift_detected
         self.seconds += time.process_time() - began
 
-    def first_of(self, values: Values | Iterable[float]) -> float | None:
-        """How many of these it takes to an alarm; None: it comes later, if at all."""
-        for count, value in enumerate(values, start=1):
-            self._detector.update(float(value))
+    def first_of(self, values: Values) -> float:
+        """How many of these it takes to an alarm; infinite, if there is none."""
+        for count, value in enumerate(values.tolist(), start=1):
+            self._detector.update(value)
             if self._detector.drift_detected:
                 return float(count)
-        return None
+        return math.inf

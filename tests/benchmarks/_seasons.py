@@ -6,6 +6,7 @@ that of the next outcomes, as in service. The stream begins anywhere in the seas
 
 from __future__ import annotations
 
+import math
 from argparse import Namespace
 from dataclasses import dataclass
 
@@ -189,9 +190,8 @@ def _null(version: Version, stream: Season, outcomes: int, beside: int) -> Null:
         residuals = version.mapped(columns, losses)
         on_residuals, _ = loss_monitor.update_many(on_residuals, residuals.tolist())
         on_losses, _ = loss_monitor.update_many(on_losses, losses.tolist())
-        left = max(0, beside - first)
-        adwin.take(losses[:left])
-        adwin_residuals.take(residuals[:left])
+        adwin.take(losses[: max(0, beside - first)])
+        adwin_residuals.take(residuals[: max(0, beside - first)])
     return Null(on_residuals.alarms, on_losses.alarms, adwin.alarms, adwin_residuals.alarms)
 
 
@@ -202,14 +202,13 @@ def _delay(version: Version, rng: Generator, mean: float) -> Delay:
     columns, losses = stream.take(QUIET)
     state, early = loss_monitor.update_many(version.residuals, version.mapped(columns, losses).tolist())
     adwin.take(losses)
-    found, its = -1.0 if early else float("inf"), float("inf")
+    found, its = -1.0 if early else math.inf, math.inf
     for first in range(0, LONGEST, STRETCH):
         columns, losses = stream.take(STRETCH, mean - MEAN)
-        if found == float("inf"):
+        if found == math.inf:
             state, alarms = loss_monitor.update_many(state, version.mapped(columns, losses).tolist())
             found = alarms[0].position - QUIET + 1.0 if alarms else found
-        if its == float("inf") and (after := adwin.first_of(losses)) is not None:
-            its = first + after
-        if found != float("inf") and its != float("inf"):
+        its = first + adwin.first_of(losses) if its == math.inf else its
+        if math.inf not in (found, its):
             break
     return Delay(found, its)

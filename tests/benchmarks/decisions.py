@@ -1,8 +1,10 @@
 """How good the decisions are, on streams whose truth is known: `make bench-decisions`.
 
-Parts: `losses` (false alarms and delays of the loss monitor, beside river's ADWIN), `judging` (wrong promotions, and
-how long a verdict takes), `explaining` (whether the input that moved is named first). The product's own methods run, no
-copies of them; every figure has its 95 % interval, and a goal is met where that does not lie beyond it.
+Parts: `losses` (false alarms and delays of the loss monitor), `seasons` (the same on residuals, of losses that have a
+season), `inputs` (of the feature monitor on numbers), `mixed` (on inputs of all kinds), `judging` (wrong promotions,
+and how long a verdict takes), `explaining` (whether the input that moved is named first). River's ADWIN stands beside
+the monitors. The product's own methods run, no copies of them; every figure has its 95 % interval, and a goal is met
+where that does not lie beyond it.
 """
 
 from __future__ import annotations
@@ -10,12 +12,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping
 
-from tests.benchmarks import _explaining, _judging, _losses
+from tests.benchmarks import _explaining, _inputs, _judging, _losses, _mixed, _seasons
 from tests.reports import Report
 
 Part = Callable[[argparse.Namespace, Report], None]
 PARTS: Mapping[str, Part] = {
     "losses": _losses.losses,
+    "seasons": _seasons.seasons,
+    "inputs": _inputs.inputs,
+    "mixed": _mixed.mixed,
     "judging": _judging.judging,
     "explaining": _explaining.explaining,
 }
@@ -26,6 +31,7 @@ def options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="How good the decisions are, on streams whose truth is known")
     parser.add_argument("--only", choices=PARTS, nargs="+", default=list(PARTS), help="parts to run")
     parser.add_argument("--millions", type=float, default=100.0, help="outcomes without a change, in millions")
+    parser.add_argument("--records", type=float, default=20.0, help="of 50 inputs without a change, in millions")
     parser.add_argument("--runs", type=int, default=2_000, help="of each delay")
     parser.add_argument("--rollouts", type=int, default=20_000, help="of candidates that are no better, of each kind")
     parser.add_argument("--adwin", type=float, default=0.2, help="share of the outcomes that ADWIN sees as well")
