@@ -31,6 +31,11 @@ CHUNK = 1_000
 # Of the errors after the change, the delay that must be reached.
 DELAYS = {0.15: 950.0, 0.2: 240.0, 0.3: 85.0}
 
+# Of the references that show what their uncertainty does.
+SIZES = (500, 1_000, 2_000, 5_000, 20_000)
+SHARE_OF_SIZES = 0.05
+PLAIN = "  against the sample's mean itself"
+
 Draw = Callable[[Generator, int, float], Values]
 
 
@@ -46,6 +51,8 @@ def losses(given: Namespace, report: Report) -> None:
     """The part of the benchmark."""
     for name, draw, most in (("i.i.d.", independent, 1.0), (f"AR({RHO:g})", autocorrelated, 1.0)):
         report.add(*_false_alarms(given, name, draw, most))
+    for size in SIZES:
+        report.add(*_by_size(given, size))
     for mean, most in DELAYS.items():
         report.add(*_delays(given, "i.i.d.", independent, mean, most))
     for mean in DELAYS:
@@ -63,6 +70,20 @@ def _false_alarms(given: Namespace, name: str, draw: Draw, most: float) -> list[
         intervals.rate_of("  ADWIN", [one.adwin_alarms for one in found], beside / MILLION, per),
         Row.of("  CPU of an outcome", [MILLION * one for one in ours], "us"),
         Row.of("  ADWIN", [MILLION * one for one in its], "us"),
+    ]
+
+
+def of_size(size: int) -> str:
+    return f"false alarms, i.i.d., reference of {size:,}"
+
+
+def _by_size(given: Namespace, size: int) -> list[Row]:
+    """With the bound that allows for the reference's uncertainty, and without it."""
+    each, seeds = int(given.millions * SHARE_OF_SIZES * MILLION / REFERENCES), _seeds(given, f"size {size}", REFERENCES)
+    found, per = in_parallel(_null_of_size, [(seed, size, each) for seed in seeds]), "a million outcomes"
+    return [
+        intervals.rate_of(of_size(size), [bounded for bounded, _ in found], each / MILLION, per, most=1.0),
+        intervals.rate_of(PLAIN, [plain for _, plain in found], each / MILLION, per),
     ]
 
 
@@ -113,6 +134,18 @@ def _null(seed: np.random.SeedSequence, draw: Draw, outcomes: int, beside: int) 
         spent += time.process_time() - began
         adwin.take(values[: max(0, beside - first)])
     return Null(state.alarms, spent, adwin.alarms, adwin.seconds)
+
+
+def _null_of_size(seed: np.random.SeedSequence, size: int, outcomes: int) -> tuple[int, int]:
+    """Alarms of the monitor against the bound of a sample, and of one against the sample's mean."""
+    rng = np.random.default_rng(seed)
+    sample = independent(rng, size, MEAN)
+    bounded, plain = monitor_of(sample), loss_monitor.start(float(sample.mean()), 0.0, RUN_LENGTH)
+    for first in range(0, outcomes, LONGEST):
+        given = independent(rng, min(LONGEST, outcomes - first), MEAN).tolist()
+        bounded, _ = loss_monitor.update_many(bounded, given)
+        plain, _ = loss_monitor.update_many(plain, given)
+    return bounded.alarms, plain.alarms
 
 
 def _delay(seed: np.random.SeedSequence, draw: Draw, mean: float) -> tuple[float, float]:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from tests.benchmarks import _explaining, _inputs, _judging, _losses, _mixed, _seasons
-from tests.reports import Report
+from tests.reports import REPORTS, Report
 
 Part = Callable[[argparse.Namespace, Report], None]
 PARTS: Mapping[str, Part] = {
@@ -35,6 +36,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=int, default=2_000, help="of each delay")
     parser.add_argument("--rollouts", type=int, default=20_000, help="of candidates that are no better, of each kind")
     parser.add_argument("--adwin", type=float, default=0.2, help="share of the outcomes that ADWIN sees as well")
+    parser.add_argument("--figures", type=Path, default=REPORTS / "decisions", help="where the plots go")
     parser.add_argument("--seed", type=int, default=1)
     return parser
 
@@ -52,6 +54,11 @@ def main() -> None:
     report = Report("bench-decisions", given.seed)
     run(given, report)
     print(f"\n{report.write()}")
+    # Only here, for the short version in the tests draws nothing.
+    from tests.benchmarks import _plots
+
+    for file in _plots.drawn(given.seed, report.rows, given.figures):
+        print(file)
 
 
 if __name__ == "__main__":
