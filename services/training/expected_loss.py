@@ -34,8 +34,8 @@ _LEAVES = 3
 _LEAF_SHARE = 0.1
 _FOLDS = 4
 _LEAST_SHARE = 0.02
-# Residuals of records on which more than so many times the mean is expected weigh less.
-_CAP_TIMES = 2.0
+# Residuals of records on which more than so many times the mean is expected weigh less: losses vary more there.
+_CAP_TIMES = 1.25
 _LEAST_CAP = 0.02
 # A category counts like the mean of all until it has been seen so often.
 _PRIOR_ROWS = 20.0

@@ -106,11 +106,11 @@ def _seeds(given: Namespace, of: str, count: int) -> list[np.random.SeedSequence
     return np.random.SeedSequence([given.seed, *of.encode()]).spawn(count)
 
 
-def monitor_of(sample: Values) -> LossMonitorState:
+def monitor_of(sample: Values, run_length: float = RUN_LENGTH) -> LossMonitorState:
     """That of a version whose first outcomes in service lost so much."""
-    reference = reference_loss.bounded(autocorrelation.of_values(sample.tolist()), RUN_LENGTH)
+    reference = reference_loss.bounded(autocorrelation.of_values(sample.tolist()), run_length)
     assert reference is not None, "a reference that bounds nothing would count as one without false alarms"
-    return loss_monitor.start(reference.upper, 0.0, RUN_LENGTH, block=reference.block)
+    return loss_monitor.start(reference.upper, 0.0, run_length, block=reference.block)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from tests.reports import Row
 # Text stays text, so that files are small and do not hang on the fonts of a machine.
 STYLE = {"svg.hashsalt": "headrace", "svg.fonttype": "none", "axes.spines.top": False, "axes.spines.right": False}
 OURS, THEIRS, FAINT = "#1f5a96", "#c0562b", "#999999"
-LOWEST = 1e-3
+LOWEST = 0.1
 EVERY = 5
 
 
@@ -80,11 +80,11 @@ def _evidence(rng: Generator) -> Figure:
     axes.semilogy(*_thinned(found), color=OURS, linewidth=1)
     axes.axhline(state.threshold, color=FAINT, linestyle="--", linewidth=1)
     axes.axvline(2_000, color=THEIRS, linewidth=1)
-    axes.text(30, state.threshold / 4, "threshold = expected_run_length", color="#555555")
-    axes.text(1_980, 2 * LOWEST, "the error rises", color=THEIRS, ha="right")
+    axes.text(30, 2 * state.threshold, "threshold = expected_run_length", color="#555555")
+    axes.text(1_980, 2e5, "the error rises", color=THEIRS, ha="right")
     if alarm is not None:
         axes.plot([alarm.change_position], [LOWEST], marker="^", color=OURS, clip_on=False)
-        axes.text(alarm.change_position + 20, 2 * LOWEST, "dated here", color=OURS)
+        axes.text(alarm.change_position - 20, 2 * LOWEST, "dated here", color=OURS, ha="right")
     axes.set(xlabel="outcome", ylabel="evidence", ylim=(LOWEST, 1e7))
     return figure
 
@@ -101,8 +101,8 @@ def _season(rng: Generator) -> Figure:
     above.plot(places, values_of(version.expected, columns)[places], color=OURS, linewidth=0.4)
     above.plot(places, truth[places], color=THEIRS, linewidth=1.5)
     above.set(ylabel="mean loss", ylim=(0.05, 0.16))
-    above.text(0, 0.15, "the season", color=THEIRS)
-    above.text(1_200, 0.15, "what is expected of each record", color=OURS)
+    above.text(0, 0.152, "the season", color=THEIRS)
+    above.text(2_000, 0.152, "what is expected of each record", color=OURS)
     for monitor, values, color in (
         (version.losses, losses, THEIRS),
         (version.residuals, version.mapped(columns, losses), OURS),
@@ -111,9 +111,9 @@ def _season(rng: Generator) -> Figure:
         below.semilogy(*_thinned(found), color=color, linewidth=0.8)
     below.axhline(version.residuals.threshold, color=FAINT, linestyle="--", linewidth=1)
     below.set(xlabel="outcome", ylabel="evidence", ylim=(LOWEST, 1e7))
-    below.text(0, 2e6, "threshold", color="#555555")
-    below.text(1_200, 2e6, "on losses", color=THEIRS)
-    below.text(2_400, 2e6, "on residuals", color=OURS)
+    below.text(0, 2.0 * version.residuals.threshold, "threshold", color="#555555")
+    below.text(2_000, 2.0 * version.residuals.threshold, "on losses", color=THEIRS)
+    below.text(4_000, 2.0 * version.residuals.threshold, "on residuals", color=OURS)
     return figure
 
 
@@ -136,8 +136,8 @@ def _moved_input(rng: Generator) -> Figure:
     axes.semilogy(*_thinned(paths[:, moved].tolist()), color=OURS, linewidth=1.5)
     axes.axhline(state.threshold, color=FAINT, linestyle="--", linewidth=1)
     axes.axvline(500, color=THEIRS, linewidth=1)
-    axes.text(490, 2 * LOWEST, "one of 50 moves", color=THEIRS, ha="right")
-    axes.text(10, state.threshold / 4, "threshold of the sum of all", color="#555555")
+    axes.text(490, 2e5, "one of 50 moves", color=THEIRS, ha="right")
+    axes.text(10, 2 * state.threshold, "threshold of the sum of all", color="#555555")
     axes.set(xlabel="record", ylabel="evidence by input", ylim=(LOWEST, 1e7))
     return figure
 

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from services.monitoring import loss_monitor, reference_loss
+from services.monitoring import loss_monitor, residual_allowance
 from services.monitoring.loss_monitor import LossMonitorState
 from services.training.dataset import Dataset
 from services.training.expected_loss import expected_loss
-from shared.contracts import autocorrelation
 from shared.contracts.expected_loss import ExpectedLoss
 from tests.benchmarks import _adwins as adwins
 from tests.benchmarks import _intervals as intervals
+from tests.benchmarks._losses import monitor_of
 from tests.benchmarks._parallel import in_parallel
 from tests.benchmarks._streams import Generator, Values, flips, seasonal
 from tests.benchmarks._trees import Columns, values_of
@@ -54,7 +54,7 @@ def seasons(given: Namespace, report: Report) -> None:
         intervals.rate_of(
             "false alarms, season in x: residuals", [n.residuals for n in nulls], each / MILLION, per, most=1.0
         ),
-        intervals.rate_of("  the same outcomes: losses", [n.losses for n in nulls], each / MILLION, per),
+        intervals.rate_of("  the monitor on losses", [n.losses for n in nulls], beside / MILLION, per),
         intervals.rate_of("  ADWIN on losses", [n.adwin for n in nulls], beside / MILLION, per),
         intervals.rate_of("  ADWIN on residuals", [n.adwin_residuals for n in nulls], beside / MILLION, per),
         Row.of("  trees of an expected loss", [float(one.trees) for one in found], "trees"),
@@ -157,13 +157,8 @@ def version_of(stream: Season) -> Version:
     columns, losses = stream.take(REFERENCE_OUTCOMES)
     residuals = mapped(expected, columns, losses)
     _checked(expected, columns, losses, residuals)
-    return Version(expected, _monitor(residuals), _monitor(losses))
-
-
-def _monitor(values: Values) -> LossMonitorState:
-    reference = reference_loss.bounded(autocorrelation.of_values(values.tolist()), RUN_LENGTH)
-    assert reference is not None
-    return loss_monitor.start(reference.upper, 0.0, RUN_LENGTH, block=reference.block)
+    residual_length = residual_allowance.run_length(RUN_LENGTH)
+    return Version(expected, monitor_of(residuals, residual_length), monitor_of(losses, RUN_LENGTH))
 
 
 def _checked(model: ExpectedLoss, columns: Columns, losses: Values, residuals: Values) -> None:
@@ -189,7 +184,7 @@ def _null(version: Version, stream: Season, outcomes: int, beside: int) -> Null:
         columns, losses = stream.take(min(LONGEST, outcomes - first))
         residuals = version.mapped(columns, losses)
         on_residuals, _ = loss_monitor.update_many(on_residuals, residuals.tolist())
-        on_losses, _ = loss_monitor.update_many(on_losses, losses.tolist())
+        on_losses, _ = loss_monitor.update_many(on_losses, losses[: max(0, beside - first)].tolist())
         adwin.take(losses[: max(0, beside - first)])
         adwin_residuals.take(residuals[: max(0, beside - first)])
     return Null(on_residuals.alarms, on_losses.alarms, adwin.alarms, adwin_residuals.alarms)

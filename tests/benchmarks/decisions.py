@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.benchmarks import _explaining, _inputs, _judging, _losses, _mixed, _seasons
-from tests.reports import REPORTS, Report
+from tests.reports import REPORTS, Report, Row, read
 
 Part = Callable[[argparse.Namespace, Report], None]
 PARTS: Mapping[str, Part] = {
@@ -41,23 +41,26 @@ def options() -> argparse.ArgumentParser:
     return parser
 
 
-def run(given: argparse.Namespace, report: Report) -> None:
-    """All parts asked for."""
+def run(given: argparse.Namespace, report: Report, done: Callable[[str], object] = lambda part: None) -> None:
+    """All parts asked for; `done` is told after each of them."""
     for name in given.only:
         print(f"\n{name}", flush=True)
         PARTS[name](given, report)
+        done(name)
 
 
 def main() -> None:
-    """Simulate, print and write the report."""
+    """Simulate, print, write the report, in which parts that were run on one commit add up, and draw it."""
     given = options().parse_args()
     report = Report("bench-decisions", given.seed)
-    run(given, report)
-    print(f"\n{report.write()}")
+    written: list[Path] = []
+    run(given, report, lambda part: written.append(report.write_part(part)))
+    told = read(written[-1])
+    rows = [] if told is None else [Row(**{name: row[name] for name in Row.__slots__}) for row in told["rows"]]
     # Only here, for the short version in the tests draws nothing.
     from tests.benchmarks import _plots
 
-    for file in _plots.drawn(given.seed, report.rows, given.figures):
+    for file in (written[-1], *_plots.drawn(given.seed, rows, given.figures)):
         print(file)
 
 
