@@ -91,10 +91,11 @@ class Delay:
 
 def inputs(given: Namespace, report: Report) -> None:
     """The part of the benchmark."""
+    references = max(6, min(REFERENCES, int(5 * given.records)))
     for kind in KINDS:
-        each = int(given.records * kind.share * MILLION / REFERENCES)
-        beside, runs = int(each * given.adwin), -(-given.runs // REFERENCES) if kind.delays else 0
-        seeds = np.random.SeedSequence([given.seed, *kind.name.encode()]).spawn(REFERENCES)
+        each = int(given.records * kind.share * MILLION / references)
+        beside, runs = int(each * given.adwin), -(-given.runs // references) if kind.delays else 0
+        seeds = np.random.SeedSequence([given.seed, *kind.name.encode()]).spawn(references)
         found = in_parallel(_reference, [(seed, kind, each, beside, runs) for seed in seeds])
         report.add(*_false_alarms(kind, [null for null, _ in found], each, beside))
         if kind.delays:

@@ -59,8 +59,14 @@ def losses(given: Namespace, report: Report) -> None:
         report.add(*_delays(given, f"AR({RHO:g})", autocorrelated, mean, None))
 
 
+def references_of(given: Namespace) -> int:
+    """How many: each of them costs something, so that a short run has few."""
+    return max(20, min(REFERENCES, int(4 * given.millions)))
+
+
 def _false_alarms(given: Namespace, name: str, draw: Draw, most: float) -> list[Row]:
-    each, seeds = int(given.millions * MILLION / REFERENCES), _seeds(given, f"null {name}", REFERENCES)
+    references = references_of(given)
+    each, seeds = int(given.millions * MILLION / references), _seeds(given, f"null {name}", references)
     beside = int(each * given.adwin)
     found = in_parallel(_null, [(seed, draw, each, beside) for seed in seeds])
     title, per = f"false alarms, {name} losses", "a million outcomes"
@@ -79,7 +85,8 @@ def of_size(size: int) -> str:
 
 def _by_size(given: Namespace, size: int) -> list[Row]:
     """With the bound that allows for the reference's uncertainty, and without it."""
-    each, seeds = int(given.millions * SHARE_OF_SIZES * MILLION / REFERENCES), _seeds(given, f"size {size}", REFERENCES)
+    references = references_of(given)
+    each, seeds = int(given.millions * SHARE_OF_SIZES * MILLION / references), _seeds(given, f"size {size}", references)
     found, per = in_parallel(_null_of_size, [(seed, size, each) for seed in seeds]), "a million outcomes"
     return [
         intervals.rate_of(of_size(size), [bounded for bounded, _ in found], each / MILLION, per, most=1.0),

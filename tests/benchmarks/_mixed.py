@@ -83,9 +83,10 @@ CHANGES = (
 
 def mixed(given: Namespace, report: Report) -> None:
     """The part of the benchmark."""
-    each = int(given.records * SHARE * MILLION / REFERENCES)
-    seeds = np.random.SeedSequence([given.seed, *b"mixed"]).spawn(REFERENCES)
-    found = in_parallel(_reference, [(seed, each, -(-given.runs // REFERENCES)) for seed in seeds])
+    references = max(6, min(REFERENCES, int(5 * given.records)))
+    each = int(given.records * SHARE * MILLION / references)
+    seeds = np.random.SeedSequence([given.seed, *b"mixed"]).spawn(references)
+    found = in_parallel(_reference, [(seed, each, -(-given.runs // references)) for seed in seeds])
     title = "false alarms, 20 inputs of all kinds"
     alarms = [one for one, _ in found]
     report.add(intervals.rate_of(title, alarms, each / MILLION, "a million records", most=1.0))

@@ -44,7 +44,7 @@ INPUTS = ("hour", "amount", "weight")
 
 def seasons(given: Namespace, report: Report) -> None:
     """The part of the benchmark."""
-    references = max(2, min(REFERENCES, int(given.millions * MILLION / LONGEST)))
+    references = max(10, min(REFERENCES, int(2 * given.millions)))
     seeds = np.random.SeedSequence([given.seed, *b"season"]).spawn(references)
     each = int(given.millions * MILLION / references)
     beside, runs = int(each * given.adwin), -(-given.runs // references)
