@@ -178,9 +178,9 @@ def _put_numbers(values: Values, curves: Mapping[str, PitCurve], rows: Sequence[
 
 def _given(names: tuple[str, ...], rows: Sequence[Row]) -> Values:
     """[rows, names], NaN for what is missing."""
-    pick = itemgetter(*names) if len(names) > 1 else lambda row: (row[names[0]],)
+    pick = itemgetter(*names)  # of a single name the value itself
     try:
-        given = np.array([pick(row) for row in rows], dtype=np.float64)
+        given = np.array([pick(row) for row in rows], dtype=np.float64).reshape(len(rows), len(names))
     except (KeyError, TypeError, ValueError, OverflowError):
         picked = [[finite(row.get(name)) for name in names] for row in rows]
         return np.array(picked, dtype=np.float64)

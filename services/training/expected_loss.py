@@ -78,9 +78,7 @@ def _ranks(features: Features) -> Features:
 def _boosted(ranks: Features, left_over: Losses, count: int) -> list[ExtraTreeRegressor]:
     least, trees = int(_LEAF_SHARE * len(ranks)), list[ExtraTreeRegressor]()
     for number in range(count):
-        tree = ExtraTreeRegressor(
-            max_leaf_nodes=_LEAVES, min_samples_leaf=least, max_features=None, random_state=number
-        )
+        tree = ExtraTreeRegressor(max_leaf_nodes=_LEAVES, min_samples_leaf=least, max_features=1.0, random_state=number)
         tree.fit(ranks, left_over)
         left_over = left_over - _RATE * tree.predict(ranks)
         trees.append(tree)

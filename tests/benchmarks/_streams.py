@@ -22,7 +22,7 @@ def autoregressive(rng: Generator, count: int, rho: float) -> Values:
     """A stationary normal AR(1) of variance 1."""
     noise = rng.standard_normal(count + 1)
     noise[0] /= math.sqrt(1.0 - rho * rho)
-    return lfilter([math.sqrt(1.0 - rho * rho)], [1.0, -rho], noise)[1:]
+    return np.asarray(lfilter([math.sqrt(1.0 - rho * rho)], [1.0, -rho], noise), dtype=np.float64)[1:]
 
 
 def sticky(rng: Generator, count: int, mean: float, rho: float) -> Values:
