@@ -23,7 +23,12 @@ from tests.benchmarks._trees import values_of
 from tests.reports import Row
 
 # Text stays text, so that files are small and do not hang on the fonts of a machine.
-STYLE = {"svg.hashsalt": "headrace", "svg.fonttype": "none", "axes.spines.top": False, "axes.spines.right": False}
+STYLE: dict[str, Any] = {
+    "svg.hashsalt": "headrace",
+    "svg.fonttype": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
 OURS, THEIRS, FAINT = "#1f5a96", "#c0562b", "#999999"
 LOWEST = 0.1
 EVERY = 5
