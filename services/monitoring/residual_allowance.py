@@ -10,8 +10,8 @@ which a fit on 5,000 rows leaves about half.
 
 from __future__ import annotations
 
-# Tried from 1 to 2: with 1 there were two false alarms a run length, with 2 one, and a rise by 10 points in losses of mean
-# 0.1 was found a tenth later.
+# Tried from 1 to 2: with 1 there were two false alarms a run length, with 2 one, and a rise by 10 points in losses of
+# mean 0.1 was found a tenth later.
 ALLOWANCE = 1.5
 
 
