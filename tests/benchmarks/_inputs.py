@@ -28,6 +28,7 @@ REFERENCE_ROWS = 5_000
 REFERENCES = 100
 QUIET = 1_000
 LONGEST = 10_000
+STRETCHES = 6
 BATCH = 256
 MILLION = 1e6
 PERIOD, AMPLITUDE = 2_000, 0.5
@@ -189,20 +190,23 @@ def _adwin(adwins: list[ADWIN], row: dict[str, float]) -> int:
 
 
 def _delay(rng: Generator, draw: Draw, statistics: Statistics, moved: int, shift: float) -> Delay:
-    values = draw(rng, REFERENCE_ROWS, QUIET + LONGEST)
-    values[QUIET:, moved] += shift
-    adwin = ADWIN()
-    _first(adwin, values[:QUIET, moved])
-    its = _first(adwin, values[QUIET:, moved])
+    quiet, adwin, its = draw(rng, REFERENCE_ROWS, QUIET), ADWIN(), math.inf
+    _first(adwin, quiet[:, moved])
     state = feature_monitor.start(statistics, RUN_LENGTH)
-    state, early = feature_monitor.update_many(state, statistics, rows_of(values[:QUIET]))
-    if early:
-        return Delay(-1.0, False, its)
-    for begun in range(QUIET, len(values), BATCH):
-        state, alarms = feature_monitor.update_many(state, statistics, rows_of(values[begun : begun + BATCH]))
-        if alarms:
-            return Delay(alarms[0].position - QUIET + 1.0, alarms[0].features[0].feature == NAMES[moved], its)
-    return Delay(math.inf, False, its)
+    state, early = feature_monitor.update_many(state, statistics, rows_of(quiet))
+    found, first = (-1.0 if early else math.inf), False
+    for begun in range(0, STRETCHES * LONGEST, LONGEST):
+        values = draw(rng, REFERENCE_ROWS + QUIET + begun, LONGEST)
+        values[:, moved] += shift
+        its = begun + _first(adwin, values[:, moved]) if its == math.inf else its
+        for start in range(0, LONGEST if found == math.inf else 0, BATCH):
+            state, alarms = feature_monitor.update_many(state, statistics, rows_of(values[start : start + BATCH]))
+            if alarms:
+                found, first = alarms[0].position - QUIET + 1.0, alarms[0].features[0].feature == NAMES[moved]
+                break
+        if math.inf not in (found, its):
+            break
+    return Delay(found, first, its)
 
 
 def _first(adwin: ADWIN, values: Values) -> float:

@@ -56,11 +56,12 @@ def median_of(name: str, groups: Sequence[Sequence[float]], unit: str, *, most: 
     again (cluster bootstrap, Davison and Hinkley 1997, section 3.8; its draws have a seed of their own)."""
     rng, given = np.random.default_rng(len(groups)), [np.array(group) for group in groups if len(group)]
     drawn = [
-        float(np.median(np.concatenate([given[i] for i in rng.integers(len(given), size=len(given))])))
+        statistics.median(np.concatenate([given[i] for i in rng.integers(len(given), size=len(given))]).tolist())
         for _ in range(_DRAWS)
     ]
-    low, high = np.quantile(drawn, [TAIL, 1.0 - TAIL]).tolist()
-    return _row(name, float(np.median(np.concatenate(given))), low, high, unit, most=most)
+    # Drawn medians themselves, with nothing between them: runs that never end are infinite.
+    low, high = np.quantile(drawn, [TAIL, 1.0 - TAIL], method="inverted_cdf").tolist()
+    return _row(name, statistics.median(np.concatenate(given).tolist()), low, high, unit, most=most)
 
 
 def _row(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
+from tests.benchmarks import _intervals as intervals
 from tests.benchmarks import decisions
 from tests.reports import Report
 
-SHORT = "--millions 2 --records 0.1 --runs 40 --rollouts 240 --adwin 0.02"
+SHORT = "--millions 1 --records 0.06 --runs 30 --rollouts 240 --adwin 0.02"
 
 
 # Two processes beside other tests may take minutes for what is a minute of processor time.
@@ -20,3 +23,22 @@ def test_every_figure_that_has_a_goal_reaches_it() -> None:
     with_goal = [row for row in report.rows if row.goal and row.unit != "times"]
     assert len(with_goal) >= 24
     assert [row.line() for row in with_goal if not row.holds] == []
+
+
+def test_an_interval_of_groups_is_wider_where_they_differ_and_knows_runs_that_never_end() -> None:
+    alike = intervals.median_of("delay", [[1.0, 2.0, 3.0]] * 40, "outcomes")
+    differing = intervals.median_of("delay", [[float(i)] * 3 for i in range(40)], "outcomes")
+    assert (alike.value, alike.low, alike.high) == (2.0, 2.0, 2.0)
+    assert 10.0 < differing.low < differing.value == 19.5 < differing.high < 30.0
+    endless = intervals.median_of("delay", [[1.0, math.inf, math.inf]] * 5, "outcomes", most=1.0)
+    assert (endless.value, endless.holds) == (math.inf, False)
+
+
+def test_a_rate_of_references_that_differ_has_a_wider_interval() -> None:
+    even, uneven = [1] * 40, [0] * 38 + [20, 20]
+    plain = intervals.rate("alarms", 40, 40.0, "a million")
+    assert intervals.rate_of("alarms", even, 1.0, "a million") == plain
+    wide = intervals.rate_of("alarms", uneven, 1.0, "a million")
+    assert wide.value == plain.value
+    assert wide.low < plain.low < plain.high < wide.high
+    assert intervals.rate_of("alarms", [0] * 10, 1.0, "a million", most=1.0).high > 0.3
