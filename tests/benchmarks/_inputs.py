@@ -92,7 +92,7 @@ class Delay:
 
 def inputs(given: Namespace, report: Report) -> None:
     """The part of the benchmark."""
-    references = max(6, min(REFERENCES, int(5 * given.records)))
+    references = max(6, min(REFERENCES, int(20 * given.records)))
     for kind in KINDS:
         each = int(given.records * kind.share * MILLION / references)
         beside, runs = int(each * given.adwin), -(-given.runs // references) if kind.delays else 0

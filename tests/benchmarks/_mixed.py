@@ -83,7 +83,7 @@ CHANGES = (
 
 def mixed(given: Namespace, report: Report) -> None:
     """The part of the benchmark."""
-    references = max(6, min(REFERENCES, int(5 * given.records)))
+    references = max(6, min(REFERENCES, int(20 * given.records)))
     each = int(given.records * SHARE * MILLION / references)
     seeds = np.random.SeedSequence([given.seed, *b"mixed"]).spawn(references)
     found = in_parallel(_reference, [(seed, each, -(-given.runs // references)) for seed in seeds])
