@@ -13,7 +13,7 @@ from tests.reports import Report
 SHORT = "--millions 1 --records 0.06 --runs 30 --rollouts 240 --adwin 0.02"
 
 
-# The allowance for what the expected loss leaves over costs this delay 14 outcomes more than its goal: docs/deciding.md.
+# What is allowed for the errors of the expected loss costs this delay 14 outcomes more than its goal: docs/deciding.md.
 NOT_REACHED, LATE = "delay, season in x, 0.10 -> 0.20: residuals", 240.0
 
 
