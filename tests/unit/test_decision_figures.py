@@ -10,7 +10,7 @@ from tests.benchmarks import _intervals as intervals
 from tests.benchmarks import decisions
 from tests.reports import Report
 
-SHORT = "--millions 1 --records 0.06 --runs 30 --rollouts 240 --adwin 0.02"
+SHORT = "--millions 0.6 --records 0.03 --runs 22 --rollouts 240 --adwin 0.02"
 
 
 # What is allowed for the errors of the expected loss costs this delay 14 outcomes more than its goal: docs/deciding.md.
