@@ -23,7 +23,7 @@ from tests.benchmarks._trees import values_of
 from tests.reports import Row
 
 # Text stays text, so that files are small and do not hang on the fonts of a machine.
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "svg.hashsalt": "headrace",
     "svg.fonttype": "none",
     "axes.spines.top": False,
