@@ -78,9 +78,7 @@ class FeatureMonitorState(NamedTuple):
             _Progress(np.array(values).reshape(BETS, -1), np.array(sums), np.array(counts), rows)
             for values, sums, counts, rows in data["groups"]
         )
-        known = dict(data)
-        del known["groups"]
-        return cls(groups=groups, **known)
+        return cls(data["threshold"], data["first_position"], data["position"], groups, data.get("alarms", 0))
 
 
 RANKED = 5

@@ -13,6 +13,7 @@ keep half of the run length's allowance.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -98,9 +99,22 @@ def statistics_of(reference: FeatureReference, expected_run_length: float) -> St
     return Statistics(reference, curves, known, tuple(groups), unmonitored)
 
 
+def _lengths(longest: int) -> Iterator[int]:
+    """Of blocks, each about a fifth longer than the one before, so that inputs that hang together share few groups."""
+    length = 1
+    while length <= longest:
+        yield length
+        length = max(length + 1, length * 6 // 5)
+
+
+_LENGTHS = tuple(_lengths(1_000_000))
+
+
 def _block(time: float, rows: int) -> int | None:
-    block = 1 if time == 1.0 else math.ceil(BLOCK_TIMES * time)
-    return block if rows / block >= LEAST_INDEPENDENT else None
+    if time == 1.0:
+        return 1
+    needed = math.ceil(BLOCK_TIMES * time)
+    return _LENGTHS[bisect_left(_LENGTHS, needed)] if rows / needed >= LEAST_INDEPENDENT else None
 
 
 def _group(
@@ -164,7 +178,7 @@ def _put_numbers(values: Values, curves: Mapping[str, PitCurve], rows: Sequence[
 
 def _given(names: tuple[str, ...], rows: Sequence[Row]) -> Values:
     """[rows, names], NaN for what is missing."""
-    pick = itemgetter(*names)
+    pick = itemgetter(*names)  # of a single name the value itself
     try:
         given = np.array([pick(row) for row in rows], dtype=np.float64).reshape(len(rows), len(names))
     except (KeyError, TypeError, ValueError, OverflowError):

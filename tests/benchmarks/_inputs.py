@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import time
 from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from river.drift import ADWIN
@@ -16,76 +18,122 @@ from services.training.dataset import Dataset
 from services.training.reference import reference_inputs
 from tests.benchmarks import _intervals as intervals
 from tests.benchmarks._parallel import in_parallel
-from tests.benchmarks._streams import Generator, Values, autoregressive
+from tests.benchmarks._streams import Generator, Values, autoregressive, seasonal
 from tests.reports import Report, Row
 
 NAMES = tuple(f"x{i}" for i in range(50))
 RHO = 0.9
 RUN_LENGTH = 1e6
 REFERENCE_ROWS = 5_000
-REFERENCES = 40
+REFERENCES = 100
 QUIET = 1_000
-LONGEST = 20_000
+LONGEST = 10_000
+STRETCHES = 6
 BATCH = 256
 MILLION = 1e6
+PERIOD, AMPLITUDE = 2_000, 0.5
 # Of the shifts of one input, in standard deviations, the delay that must be reached.
 DELAYS = {0.5: 240.0, 1.0: 80.0}
 
+Draw = Callable[[Generator, int, int], Values]
 
-def _figure(name: str, value: float, unit: str) -> Row:
-    return Row(name, value, value, value, unit)
+
+def independent(rng: Generator, first: int, count: int) -> Values:
+    """Normal inputs [count, 50] of variance 1, from position `first` on."""
+    return rng.standard_normal((count, len(NAMES)))
+
+
+def autocorrelated(rng: Generator, first: int, count: int) -> Values:
+    return np.stack([autoregressive(rng, count, RHO) for _ in NAMES], axis=1)
+
+
+def in_season(rng: Generator, first: int, count: int) -> Values:
+    """Each input with a season of half a standard deviation; they share it, with phases of their own."""
+    season = [seasonal(count, first + PERIOD * i // len(NAMES), 0.0, AMPLITUDE, PERIOD) for i in range(len(NAMES))]
+    return independent(rng, first, count) + np.stack(season, axis=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of streams: whether goals are asked of it, and what share of the records without a change it gets."""
+
+    name: str
+    draw: Draw
+    most: float | None
+    delays: bool
+    share: float = 1.0
+
+
+KINDS = (
+    Kind("i.i.d.", independent, 1.0, delays=True),
+    Kind(f"AR({RHO:g})", autocorrelated, 1.0, delays=True),
+    Kind("seasonal", in_season, None, delays=False, share=0.05),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Null:
+    """Alarms and seconds of one reference's monitor, and of ADWINs on the first of its records."""
+
+    alarms: int
+    seconds: float
+    adwin_alarms: int
+    adwin_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """Records from the shift to the alarm, -1 for one that came before; whether the input is named first; ADWIN's."""
+
+    records: float
+    first: bool
+    adwin: float
 
 
 def inputs(given: Namespace, report: Report) -> None:
     """The part of the benchmark."""
-    for rho in (0.0, RHO):
-        report.add(*_false_alarms(given, rho))
-        for shift, most in DELAYS.items():
-            report.add(*_delays(given, rho, shift, most if rho == 0.0 else None))
+    references = max(6, min(REFERENCES, int(20 * given.records)))
+    for kind in KINDS:
+        each = int(given.records * kind.share * MILLION / references)
+        beside, runs = int(each * given.adwin), -(-given.runs // references) if kind.delays else 0
+        seeds = np.random.SeedSequence([given.seed, *kind.name.encode()]).spawn(references)
+        found = in_parallel(_reference, [(seed, kind, each, beside, runs) for seed in seeds])
+        report.add(*_false_alarms(kind, [null for null, _ in found], each, beside))
+        if kind.delays:
+            for place, (shift, most) in enumerate(DELAYS.items()):
+                report.add(*_delays(kind, [delays[place] for _, delays in found], shift, most))
 
 
-def _name(rho: float) -> str:
-    return f"AR({rho:g})" if rho else "i.i.d."
-
-
-def _false_alarms(given: Namespace, rho: float) -> list[Row]:
-    each = int(given.records * MILLION / REFERENCES)
-    beside = int(each * given.adwin)
-    seeds = np.random.SeedSequence([given.seed, int(10 * rho), 1]).spawn(REFERENCES)
-    found = in_parallel(_null, [(seed, rho, each, beside) for seed in seeds])
-    alarms, spent, its_alarms, its_spent = (sum(figures) for figures in zip(*found, strict=True))
-    title, per = f"false alarms, 50 {_name(rho)} inputs", "a million records"
+def _false_alarms(kind: Kind, found: list[Null], each: int, beside: int) -> list[Row]:
+    title, per = f"false alarms, 50 {kind.name} inputs", "a million records"
+    ours, its = [one.seconds / each for one in found], [one.adwin_seconds / beside for one in found]
+    ratios = [our / adwin for our, adwin in zip(ours, its, strict=True)]
     return [
-        intervals.rate(title, int(alarms), each * REFERENCES / MILLION, per, most=1.0),
-        intervals.rate("  an ADWIN for each", int(its_alarms), beside * REFERENCES / MILLION, per),
-        _figure("  CPU of a record", 1e6 * spent / (each * REFERENCES), "us"),
-        _figure("  an ADWIN for each", 1e6 * its_spent / (beside * REFERENCES), "us"),
+        intervals.rate_of(title, [one.alarms for one in found], each / MILLION, per, most=kind.most),
+        intervals.rate_of("  an ADWIN for each", [one.adwin_alarms for one in found], beside / MILLION, per),
+        Row.of("  CPU of a record", [MILLION * one for one in ours], "us"),
+        Row.of("  an ADWIN for each", [MILLION * one for one in its], "us"),
+        Row.of("  CPU, ours over theirs", ratios, "times", most=None if kind.most is None else 1.0),
     ]
 
 
-def _delays(given: Namespace, rho: float, shift: float, most: float | None) -> list[Row]:
-    seeds = np.random.SeedSequence([given.seed, int(10 * rho), 2, int(10 * shift)]).spawn(given.runs)
-    found = in_parallel(_delay, [(seed, number % len(NAMES), rho, shift) for number, seed in enumerate(seeds)])
-    delays = [delay for delay, _, _ in found]
-    early, first = sum(delay < 0 for delay in delays), sum(named for _, named, _ in found)
-    title = f"delay, one of 50 {_name(rho)} inputs by {shift:g} sd"
-    late = [delay for delay in delays if delay >= 0]
+def _delays(kind: Kind, found: list[list[Delay]], shift: float, most: float) -> list[Row]:
+    """Goals are those of independent inputs."""
+    asked = kind.draw is independent
+    runs = [run for reference in found for run in reference]
+    late = [[run.records for run in reference if run.records >= 0] for reference in found]
+    count, first = sum(map(len, late)), sum(run.first for run in runs)
+    title, unit = f"delay, one of 50 {kind.name} inputs by {shift:g} sd", f"records, {len(runs) - count} early"
     return [
-        intervals.median(title, late, f"records, {early} early", most=most),
-        intervals.share("  named first", first, len(late), "of alarms", least=0.99 if rho == 0.0 else None),
-        intervals.median("  the ADWIN of that input", [adwin for _, _, adwin in found], "records"),
+        intervals.median_of(title, late, unit, most=most if asked else None),
+        intervals.share("  named first", first, count, "of alarms", least=0.99 if asked else None),
+        intervals.median("  the ADWIN of that input alone", [run.adwin for run in runs], "records"),
     ]
 
 
-def _records(rng: Generator, count: int, rho: float) -> Values:
-    if rho == 0.0:
-        return rng.standard_normal((count, len(NAMES)))
-    return np.stack([autoregressive(rng, count, rho) for _ in NAMES], axis=1)
-
-
-def _statistics(rng: Generator, rho: float) -> Statistics:
-    """Those of a reference as training computes it."""
-    rows, count = _records(rng, REFERENCE_ROWS, rho).astype(np.float32), REFERENCE_ROWS
+def statistics_on(sample: Values) -> Statistics:
+    """Those of a reference as training computes it from rows [n, 50]."""
+    rows, count = sample.astype(np.float32), len(sample)
     dataset = Dataset(
         task="regression", names=NAMES, kinds=("number",) * len(NAMES), numbers=rows,
         categories=np.empty((count, 0), dtype=object), target=np.zeros(count), ids=("",) * count,
@@ -96,28 +144,41 @@ def _statistics(rng: Generator, rho: float) -> Statistics:
     return statistics
 
 
-def _rows(values: Values) -> list[dict[str, float]]:
+def rows_of(values: Values) -> list[dict[str, float]]:
+    """As they come from the log."""
     return [dict(zip(NAMES, row, strict=True)) for row in values.tolist()]
 
 
-def _null(seed: np.random.SeedSequence, rho: float, records: int, beside: int) -> tuple[int, float, int, float]:
-    """Alarms and processor time of one reference's monitor, and of ADWINs on the first `beside` of its records."""
+def _reference(
+    seed: np.random.SeedSequence, kind: Kind, records: int, beside: int, runs: int
+) -> tuple[Null, list[list[Delay]]]:
+    """Of one reference: the records without a change, and `runs` delays for each shift."""
     rng = np.random.default_rng(seed)
-    statistics = _statistics(rng, rho)
+    statistics = statistics_on(kind.draw(rng, 0, REFERENCE_ROWS))
+    null = _null(rng, kind.draw, statistics, records, beside)
+    moved = rng.integers(len(NAMES), size=(len(DELAYS), runs)).tolist()
+    delays = [
+        [_delay(rng, kind.draw, statistics, place, shift) for place in places]
+        for shift, places in zip(DELAYS, moved, strict=True)
+    ]
+    return null, delays
+
+
+def _null(rng: Generator, draw: Draw, statistics: Statistics, records: int, beside: int) -> Null:
     state, adwins = feature_monitor.start(statistics, RUN_LENGTH), [ADWIN() for _ in NAMES]
-    alarms, spent, its_alarms, its_spent = 0, 0.0, 0, 0.0
+    spent, its_alarms, its_spent = 0.0, 0, 0.0
     for first in range(0, records, LONGEST):
-        values = _records(rng, min(LONGEST, records - first), rho)
+        values = draw(rng, REFERENCE_ROWS + first, min(LONGEST, records - first))
         for start in range(0, len(values), BATCH):
-            rows = _rows(values[start : start + BATCH])
+            rows = rows_of(values[start : start + BATCH])
             began = time.process_time()
-            state, raised = feature_monitor.update_many(state, statistics, rows)
+            state, _ = feature_monitor.update_many(state, statistics, rows)
             middle = time.process_time()
-            spent, alarms = spent + middle - began, alarms + len(raised)
-            if first + start < beside:
-                its_alarms += sum(_adwin(adwins, row) for row in rows)
+            spent += middle - began
+            if (left := beside - first - start) > 0:
+                its_alarms += sum(_adwin(adwins, row) for row in rows[:left])
                 its_spent += time.process_time() - middle
-    return alarms, spent, its_alarms, its_spent
+    return Null(state.alarms, spent, its_alarms, its_spent)
 
 
 def _adwin(adwins: list[ADWIN], row: dict[str, float]) -> int:
@@ -128,28 +189,30 @@ def _adwin(adwins: list[ADWIN], row: dict[str, float]) -> int:
     return found
 
 
-def _delay(seed: np.random.SeedSequence, moved: int, rho: float, shift: float) -> tuple[float, bool, float]:
-    """Records from the shift to the alarm, negative for an early one; whether that input is named first; ADWIN's."""
-    rng = np.random.default_rng(seed)
-    statistics = _statistics(rng, rho)
+def _delay(rng: Generator, draw: Draw, statistics: Statistics, moved: int, shift: float) -> Delay:
+    quiet, adwin, its = draw(rng, REFERENCE_ROWS, QUIET), ADWIN(), math.inf
+    _first(adwin, quiet[:, moved])
     state = feature_monitor.start(statistics, RUN_LENGTH)
-    before, after = _records(rng, QUIET, rho), _records(rng, LONGEST, rho)
-    after[:, moved] += shift
-    adwin = _adwin_delay(np.concatenate([before[:, moved], after[:, moved]]))
-    state, early = feature_monitor.update_many(state, statistics, _rows(before))
-    if early:
-        return -1.0, False, adwin
-    for first in range(0, LONGEST, BATCH):
-        state, alarms = feature_monitor.update_many(state, statistics, _rows(after[first : first + BATCH]))
-        if alarms:
-            return alarms[0].position - QUIET + 1.0, alarms[0].features[0].feature == NAMES[moved], adwin
-    return math.inf, False, adwin
+    state, early = feature_monitor.update_many(state, statistics, rows_of(quiet))
+    found, first = (-1.0 if early else math.inf), False
+    for begun in range(0, STRETCHES * LONGEST, LONGEST):
+        values = draw(rng, REFERENCE_ROWS + QUIET + begun, LONGEST)
+        values[:, moved] += shift
+        its = begun + _first(adwin, values[:, moved]) if its == math.inf else its
+        for start in range(0, LONGEST if found == math.inf else 0, BATCH):
+            state, alarms = feature_monitor.update_many(state, statistics, rows_of(values[start : start + BATCH]))
+            if alarms:
+                found, first = alarms[0].position - QUIET + 1.0, alarms[0].features[0].feature == NAMES[moved]
+                break
+        if math.inf not in (found, its):
+            break
+    return Delay(found, first, its)
 
 
-def _adwin_delay(values: Values) -> float:
-    adwin = ADWIN()
-    for position, value in enumerate(values.tolist()):
+def _first(adwin: ADWIN, values: Values) -> float:
+    """How many of these it takes to an alarm; to alarms before them it pays no heed."""
+    for count, value in enumerate(values.tolist(), start=1):
         adwin.update(value)
-        if adwin.drift_detected and position >= QUIET:
-            return position - QUIET + 1.0
+        if adwin.drift_detected:
+            return float(count)
     return math.inf

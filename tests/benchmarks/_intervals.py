@@ -5,11 +5,13 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
+import numpy as np
 from scipy import stats
 
 from tests.reports import Row
 
 TAIL = 0.025
+_DRAWS = 1_000
 
 
 def rate(name: str, count: int, exposure: float, unit: str, *, most: float | None = None) -> Row:
@@ -17,6 +19,21 @@ def rate(name: str, count: int, exposure: float, unit: str, *, most: float | Non
     low = float(stats.chi2.ppf(TAIL, 2 * count)) / 2.0 if count else 0.0
     high = float(stats.chi2.ppf(1.0 - TAIL, 2 * (count + 1))) / 2.0
     return _row(name, count / exposure, low / exposure, high / exposure, unit, most=most)
+
+
+def rate_of(name: str, counts: Sequence[int], exposure: float, unit: str, *, most: float | None = None) -> Row:
+    """As `rate`, of several references, each watched for `exposure`.
+
+    References differ in how far off they are, so that counts vary more than Poisson: both ends are then those of a
+    count that is smaller by the ratio of their variance to their mean (quasi-Poisson, Wedderburn 1974).
+    """
+    total, ratio = sum(counts), 1.0
+    if total and len(counts) > 1:
+        ratio = max(1.0, statistics.variance(counts) / statistics.mean(counts))
+    low = float(stats.chi2.ppf(TAIL, 2.0 * total / ratio)) / 2.0 if total else 0.0
+    high = float(stats.chi2.ppf(1.0 - TAIL, 2.0 * (total / ratio + 1.0))) / 2.0
+    whole = exposure * len(counts)
+    return _row(name, total / whole, low * ratio / whole, high * ratio / whole, unit, most=most)
 
 
 def share(name: str, hits: int, count: int, unit: str, *, most: float | None = None, least: float | None = None) -> Row:
@@ -32,6 +49,19 @@ def median(name: str, values: Sequence[float], unit: str, *, most: float | None 
     rank = int(stats.binom.ppf(TAIL, count, 0.5))
     low, high = ordered[max(0, rank - 1)], ordered[min(count - 1, count - rank)]
     return _row(name, statistics.median(ordered), low, high, unit, most=most)
+
+
+def median_of(name: str, groups: Sequence[Sequence[float]], unit: str, *, most: float | None = None) -> Row:
+    """The median of all values of groups that share what is random (a reference), whose groups are drawn again and
+    again (cluster bootstrap, Davison and Hinkley 1997, section 3.8; its draws have a seed of their own)."""
+    rng, given = np.random.default_rng(len(groups)), [np.array(group) for group in groups if len(group)]
+    drawn = [
+        statistics.median(np.concatenate([given[i] for i in rng.integers(len(given), size=len(given))]).tolist())
+        for _ in range(_DRAWS)
+    ]
+    # Drawn medians themselves, with nothing between them: runs that never end are infinite.
+    low, high = np.quantile(drawn, [TAIL, 1.0 - TAIL], method="inverted_cdf").tolist()
+    return _row(name, statistics.median(np.concatenate(given).tolist()), low, high, unit, most=most)
 
 
 def _row(

@@ -6,13 +6,14 @@ import math
 import time
 from argparse import Namespace
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
-from river.drift import ADWIN
 
 from services.monitoring import loss_monitor, reference_loss
 from services.monitoring.loss_monitor import LossMonitorState
 from shared.contracts import autocorrelation
+from tests.benchmarks import _adwins as adwins
 from tests.benchmarks import _intervals as intervals
 from tests.benchmarks._parallel import in_parallel
 from tests.benchmarks._streams import Generator, Values, flips, sticky
@@ -22,7 +23,7 @@ MEAN = 0.1
 RHO = 0.9
 RUN_LENGTH = 1e6
 REFERENCE_OUTCOMES = 5_000
-REFERENCES = 200
+REFERENCES = 400
 QUIET = 1_000
 LONGEST = 50_000
 MILLION = 1e6
@@ -30,11 +31,12 @@ CHUNK = 1_000
 # Of the errors after the change, the delay that must be reached.
 DELAYS = {0.15: 950.0, 0.2: 240.0, 0.3: 85.0}
 
+# Of the references that show what their uncertainty does.
+SIZES = (500, 1_000, 2_000, 5_000, 20_000)
+SHARE_OF_SIZES = 0.05
+PLAIN = "  against the sample's mean itself"
+
 Draw = Callable[[Generator, int, float], Values]
-
-
-def _figure(name: str, value: float, unit: str) -> Row:
-    return Row(name, value, value, value, unit)
 
 
 def independent(rng: Generator, count: int, mean: float) -> Values:
@@ -49,25 +51,46 @@ def losses(given: Namespace, report: Report) -> None:
     """The part of the benchmark."""
     for name, draw, most in (("i.i.d.", independent, 1.0), (f"AR({RHO:g})", autocorrelated, 1.0)):
         report.add(*_false_alarms(given, name, draw, most))
+    for size in SIZES:
+        report.add(*_by_size(given, size))
     for mean, most in DELAYS.items():
         report.add(*_delays(given, "i.i.d.", independent, mean, most))
     for mean in DELAYS:
         report.add(*_delays(given, f"AR({RHO:g})", autocorrelated, mean, None))
 
 
+def references_of(given: Namespace) -> int:
+    """How many: each of them costs something, so that a short run has few."""
+    return max(20, min(REFERENCES, int(4 * given.millions)))
+
+
 def _false_alarms(given: Namespace, name: str, draw: Draw, most: float) -> list[Row]:
-    each = int(given.millions * MILLION / REFERENCES)
-    found = in_parallel(_null, [(seed, draw, each) for seed in _seeds(given, f"null {name}", REFERENCES)])
-    alarms, seconds = sum(one[0] for one in found), sum(one[1] for one in found)
+    references = references_of(given)
+    each, seeds = int(given.millions * MILLION / references), _seeds(given, f"null {name}", references)
     beside = int(each * given.adwin)
-    adwin = in_parallel(_adwin_null, [(seed, draw, beside) for seed in _seeds(given, f"null {name}", REFERENCES)])
-    its_alarms, its_seconds = sum(one[0] for one in adwin), sum(one[1] for one in adwin)
+    found = in_parallel(_null, [(seed, draw, each, beside) for seed in seeds])
     title, per = f"false alarms, {name} losses", "a million outcomes"
+    ours, its = [one.seconds / each for one in found], [one.adwin_seconds / beside for one in found]
     return [
-        intervals.rate(title, alarms, each * REFERENCES / MILLION, per, most=most),
-        intervals.rate("  ADWIN", its_alarms, beside * REFERENCES / MILLION, per),
-        _figure("  CPU of an outcome", 1e6 * seconds / (each * REFERENCES), "us"),
-        _figure("  ADWIN", 1e6 * its_seconds / (beside * REFERENCES), "us"),
+        intervals.rate_of(title, [one.alarms for one in found], each / MILLION, per, most=most),
+        intervals.rate_of("  ADWIN", [one.adwin_alarms for one in found], beside / MILLION, per),
+        Row.of("  CPU of an outcome", [MILLION * one for one in ours], "us"),
+        Row.of("  ADWIN", [MILLION * one for one in its], "us"),
+    ]
+
+
+def of_size(size: int) -> str:
+    return f"false alarms, i.i.d., reference of {size:,}"
+
+
+def _by_size(given: Namespace, size: int) -> list[Row]:
+    """With the bound that allows for the reference's uncertainty, and without it."""
+    references = references_of(given)
+    each, seeds = int(given.millions * SHARE_OF_SIZES * MILLION / references), _seeds(given, f"size {size}", references)
+    found, per = in_parallel(_null_of_size, [(seed, size, each) for seed in seeds]), "a million outcomes"
+    return [
+        intervals.rate_of(of_size(size), [bounded for bounded, _ in found], each / MILLION, per, most=1.0),
+        intervals.rate_of(PLAIN, [plain for _, plain in found], each / MILLION, per),
     ]
 
 
@@ -80,7 +103,8 @@ def _delays(given: Namespace, name: str, draw: Draw, mean: float, most: float | 
     title = f"delay, {name} losses, {MEAN:.2f} -> {mean:.2f}"
     return [
         intervals.median(title, [delay for delay in delays if delay >= 0], f"outcomes, {early} early", most=most),
-        intervals.median("  its estimate of the change, off by", [off for off in dated if off == off], "outcomes"),
+        intervals.median("  the change was dated too late by", [off for off in dated if off == off], "outcomes"),
+        intervals.median("  or off, either way, by", [abs(off) for off in dated if off == off], "outcomes"),
         intervals.median("  ADWIN", adwin, "outcomes"),
     ]
 
@@ -89,33 +113,52 @@ def _seeds(given: Namespace, of: str, count: int) -> list[np.random.SeedSequence
     return np.random.SeedSequence([given.seed, *of.encode()]).spawn(count)
 
 
-def _monitor(rng: Generator, draw: Draw) -> LossMonitorState | None:
-    levels = autocorrelation.of_values(draw(rng, REFERENCE_OUTCOMES, MEAN).tolist())
-    reference = reference_loss.bounded(levels, RUN_LENGTH)
-    return None if reference is None else loss_monitor.start(reference.upper, 0.0, RUN_LENGTH, block=reference.block)
+def monitor_of(sample: Values, run_length: float = RUN_LENGTH) -> LossMonitorState:
+    """That of a version whose first outcomes in service lost so much."""
+    reference = reference_loss.bounded(autocorrelation.of_values(sample.tolist()), run_length)
+    assert reference is not None, "a reference that bounds nothing would count as one without false alarms"
+    return loss_monitor.start(reference.upper, 0.0, run_length, block=reference.block)
 
 
-def _null(seed: np.random.SeedSequence, draw: Draw, outcomes: int) -> tuple[int, float]:
-    """Alarms of one reference's monitor, and its processor time."""
-    rng = np.random.default_rng(seed)
-    state, alarms, spent = _monitor(rng, draw), 0, 0.0
-    if state is None:
-        return 0, 0.0
-    for _ in range(outcomes // LONGEST):
-        values = draw(rng, LONGEST, MEAN).tolist()
+@dataclass(frozen=True, slots=True)
+class Null:
+    """Of one reference's monitor without a change, and of an ADWIN on the first of its outcomes."""
+
+    alarms: int
+    seconds: float
+    adwin_alarms: int
+    adwin_seconds: float
+
+
+def _null(seed: np.random.SeedSequence, draw: Draw, outcomes: int, beside: int) -> Null:
+    rng, spent, adwin = np.random.default_rng(seed), 0.0, adwins.Watch()
+    state = monitor_of(draw(rng, REFERENCE_OUTCOMES, MEAN))
+    for first in range(0, outcomes, LONGEST):
+        values = draw(rng, min(LONGEST, outcomes - first), MEAN)
+        given = values.tolist()
         began = time.process_time()
-        state, raised = loss_monitor.update_many(state, values)
+        state, _ = loss_monitor.update_many(state, given)
         spent += time.process_time() - began
-        alarms += len(raised)
-    return alarms, spent
+        adwin.take(values[: max(0, beside - first)])
+    return Null(state.alarms, spent, adwin.alarms, adwin.seconds)
+
+
+def _null_of_size(seed: np.random.SeedSequence, size: int, outcomes: int) -> tuple[int, int]:
+    """Alarms of the monitor against the bound of a sample, and of one against the sample's mean."""
+    rng = np.random.default_rng(seed)
+    sample = independent(rng, size, MEAN)
+    bounded, plain = monitor_of(sample), loss_monitor.start(float(sample.mean()), 0.0, RUN_LENGTH)
+    for first in range(0, outcomes, LONGEST):
+        given = independent(rng, min(LONGEST, outcomes - first), MEAN).tolist()
+        bounded, _ = loss_monitor.update_many(bounded, given)
+        plain, _ = loss_monitor.update_many(plain, given)
+    return bounded.alarms, plain.alarms
 
 
 def _delay(seed: np.random.SeedSequence, draw: Draw, mean: float) -> tuple[float, float]:
     """Outcomes from the change to the alarm, negative for an early one, and how far off the change was dated."""
     rng = np.random.default_rng(seed)
-    state = _monitor(rng, draw)
-    if state is None:
-        return math.inf, math.nan
+    state = monitor_of(draw(rng, REFERENCE_OUTCOMES, MEAN))
     state, early = loss_monitor.update_many(state, draw(rng, QUIET, MEAN).tolist())
     if early:
         return -1.0, math.nan
@@ -126,23 +169,8 @@ def _delay(seed: np.random.SeedSequence, draw: Draw, mean: float) -> tuple[float
     return math.inf, math.nan
 
 
-def _adwin_null(seed: np.random.SeedSequence, draw: Draw, outcomes: int) -> tuple[int, float]:
-    rng, adwin, alarms = np.random.default_rng(seed), ADWIN(), 0
-    values = draw(rng, outcomes, MEAN).tolist()
-    began = time.process_time()
-    for value in values:
-        adwin.update(value)
-        alarms += adwin.drift_detected
-    return alarms, time.process_time() - began
-
-
 def _adwin_delay(seed: np.random.SeedSequence, draw: Draw, mean: float) -> float:
     """It has seen what made the reference, and the quiet outcomes; alarms until the change do not count."""
-    rng, adwin = np.random.default_rng(seed), ADWIN()
-    for value in draw(rng, REFERENCE_OUTCOMES + QUIET, MEAN).tolist():
-        adwin.update(value)
-    for count, value in enumerate(draw(rng, LONGEST, mean).tolist(), start=1):
-        adwin.update(value)
-        if adwin.drift_detected:
-            return float(count)
-    return math.inf
+    rng, adwin = np.random.default_rng(seed), adwins.Watch()
+    adwin.take(draw(rng, REFERENCE_OUTCOMES + QUIET, MEAN))
+    return adwin.first_of(draw(rng, LONGEST, mean))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
@@ -13,6 +14,11 @@ Found = TypeVar("Found")
 
 def in_parallel(piece: Callable[..., Found], arguments: Sequence[tuple[Any, ...]]) -> list[Found]:
     """What each call returns, in their order; the pieces bring their own seeds, so it does not hang on the cores."""
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        chunk = max(1, len(arguments) // (8 * (os.cpu_count() or 1)))
-        return list(pool.map(piece, *zip(*arguments, strict=True), chunksize=chunk))
+    chunk = max(1, len(arguments) // (8 * (os.cpu_count() or 1)))
+    return list(_pool().map(piece, *zip(*arguments, strict=True), chunksize=chunk))
+
+
+@cache
+def _pool() -> ProcessPoolExecutor:
+    """One for all parts: what a process has to import first takes seconds."""
+    return ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn"))

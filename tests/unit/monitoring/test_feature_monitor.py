@@ -13,7 +13,7 @@ import pytest
 from services.monitoring import feature_monitor
 from services.monitoring.feature_monitor import FeatureAlarm, FeatureMonitorState
 from services.monitoring.feature_reference import FeatureReference, read_reference
-from services.monitoring.feature_statistics import Statistics, statistics_of
+from services.monitoring.feature_statistics import BLOCK_TIMES, Statistics, statistics_of
 from services.monitoring.pit_curve import pit_curve
 
 ROWS = 5_000
@@ -113,7 +113,7 @@ def test_what_has_moved_is_found_and_named(
 
 def test_in_batches_of_any_size_the_result_is_the_same_bit_for_bit() -> None:
     statistics = known(x0=3.0, x1=7.0)
-    assert [group.block for group in statistics.groups] == [1, 15, 35]
+    assert [group.block for group in statistics.groups] == [1, 16, 37]
     data = rows(4, 600, lambda rng: {"x2": rng.gauss(0.7, 1), "x1": rng.gauss(0.7, 1)})
     whole, alarms = feature_monitor.update_many(feature_monitor.start(statistics, 1e4), statistics, data)
     rng, state, found, first = random.Random(5), feature_monitor.start(statistics, 1e4), list[FeatureAlarm](), 0
@@ -125,6 +125,12 @@ def test_in_batches_of_any_size_the_result_is_the_same_bit_for_bit() -> None:
     assert found == alarms
     assert found
     assert json.dumps(state.to_json()) == json.dumps(whole.to_json())
+
+
+def test_inputs_that_hang_together_for_about_as_long_share_their_blocks() -> None:
+    statistics = known(x0=12.9, x1=13.4, x2=14.2)
+    assert [group.block for group in statistics.groups] == [1, 74]
+    assert all(group.block >= BLOCK_TIMES * 14.2 for group in statistics.groups[1:])
 
 
 def test_an_alarm_can_be_recomputed_from_its_evidence() -> None:

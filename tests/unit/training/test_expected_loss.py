@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ def test_a_season_that_the_inputs_show_is_expected() -> None:
     off = of_all(expected, fresh) - chance
     assert float(off.std()) < 0.015  # that of the season is 0.021
     assert float(np.corrcoef(off + chance, chance)[0, 1]) > 0.7
-    assert expected.cap == pytest.approx(2 * losses.mean(), rel=1e-6)
+    assert expected.cap == pytest.approx(1.25 * losses.mean(), rel=1e-6)
 
 
 def test_where_no_input_says_anything_little_more_than_the_mean_is_expected() -> None:
@@ -95,6 +96,27 @@ def test_the_models_own_outputs_say_how_sure_it_is() -> None:
 def test_of_losses_that_are_alike_not_finite_or_few_nothing_is_fitted(losses: npt.NDArray[np.float64]) -> None:
     rows, _, _ = season(len(losses), 7)
     assert expected_loss(rows, np.zeros((len(rows), 1)), losses) is None
+
+
+def test_it_does_not_matter_how_the_values_of_an_input_are_spread() -> None:
+    rows, losses, _ = season(5_000, 8)
+    stretched = replace(rows, numbers=np.exp(20.0 * rows.numbers).astype(np.float32))
+    plain, other = fitted(rows, losses), fitted(stretched, losses)
+    assert len(plain.trees) > 0
+    assert of_all(other, stretched) == pytest.approx(of_all(plain, rows), abs=1e-9)
+
+
+def test_where_an_input_is_missing_there_is_an_expectation_of_its_own() -> None:
+    rng = np.random.default_rng(9)
+    missing = rng.random(2_000) < 0.3
+    given = [{"x": None if gone else float(rng.standard_normal())} for gone in missing]
+    rows = Dataset.from_rows(
+        [("x", "number")], [LabelledRow(f"r{i:04d}", i, one, 0.0) for i, one in enumerate(given)], "regression"
+    )
+    losses = (rng.random(2_000) < np.where(missing, 0.5, 0.1)).astype(np.float64)
+    expected = fitted(rows, losses)
+    assert expected.of({"x": None}, [0.0]) == pytest.approx(0.5, abs=0.08)
+    assert expected.of({"x": 0.0}, [0.0]) == pytest.approx(0.1, abs=0.05)
 
 
 def test_residuals_weigh_less_where_much_is_expected_and_never_fall_below_the_cap() -> None:
