@@ -12,6 +12,7 @@ from pydantic import PlainSerializer, PlainValidator
 
 from services.monitoring import canary_judge
 from services.monitoring.decided_order import Waiting
+from services.monitoring.feature_monitor import FeatureMonitorState
 from services.monitoring.feature_shift import ShiftWindow
 from services.monitoring.loss_watch import WatchState
 from services.monitoring.prequential import PrequentialState
@@ -22,7 +23,7 @@ class ChampionWatch(NamedTuple):
     """The loss of a version since it answers, and beside it that of the former champion, paired.
 
     `since` is the control position of its promotion: a version that comes back is watched anew. `standing`: the alarm
-    that stands, if one does.
+    that stands, if one does. `residual`: beside the loss, where its run says what it is expected to lose.
     """
 
     version: int
@@ -31,33 +32,47 @@ class ChampionWatch(NamedTuple):
     pairs: int = 0
     difference: float = 0.0  # sum of champion's - former's loss over the pairs
     standing: StandingAlarm | None = None
+    residual: WatchState | None = None
 
     def to_json(self) -> dict[str, Any]:
-        standing = self.standing and self.standing.to_json()
-        return {**self._asdict(), "watch": self.watch.to_json(), "standing": standing}
+        standing, residual = self.standing and self.standing.to_json(), self.residual and self.residual.to_json()
+        return {**self._asdict(), "watch": self.watch.to_json(), "standing": standing, "residual": residual}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ChampionWatch:
         """The state that `to_json` wrote."""
         watch = WatchState.from_json(data["watch"])
         standing = StandingAlarm.from_json(data["standing"]) if data["standing"] else None
-        return cls(data["version"], data["since"], watch, data["pairs"], data["difference"], standing)
+        residual = WatchState.from_json(data["residual"]) if data.get("residual") else None
+        return cls(data["version"], data["since"], watch, data["pairs"], data["difference"], standing, residual)
 
 
 class ShiftWatch(NamedTuple):
-    """The newest inputs under a version: the sketch, and rows that go into it together."""
+    """The inputs under a version: the sketch of the newest, the monitor of all, and rows that go into both together,
+    with the ids of their records."""
 
     version: int
     window: ShiftWindow
     rows: tuple[Mapping[str, Any], ...] = ()
+    ids: tuple[str, ...] = ()
+    monitor: FeatureMonitorState | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {"version": self.version, "window": self.window.to_json(), "rows": list(self.rows)}
+        return {
+            "version": self.version,
+            "window": self.window.to_json(),
+            "rows": list(self.rows),
+            "ids": list(self.ids),
+            "monitor": self.monitor and self.monitor.to_json(),
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ShiftWatch:
-        """The state that `to_json` wrote."""
-        return cls(data["version"], ShiftWindow.from_json(data["window"]), tuple(data["rows"]))
+        """The state that `to_json` wrote; that of an earlier release has rows without ids, and no monitor."""
+        rows, monitor = tuple(data["rows"]), data.get("monitor")
+        ids = tuple(data.get("ids") or ("",) * len(rows))
+        known = None if monitor is None else FeatureMonitorState.from_json(monitor)
+        return cls(data["version"], ShiftWindow.from_json(data["window"]), rows, ids, known)
 
 
 class RolloutJudge(NamedTuple):
@@ -81,7 +96,8 @@ class RolloutJudge(NamedTuple):
 
 
 class JudgeState(NamedTuple):
-    """`position`: outcomes decided. `labelled`: with a label, or absent. `answered`: of these, those with an answer."""
+    """`position`: outcomes decided. `labelled`: with a label, or absent. `answered`: of these, those with an answer.
+    `scored`: records taken as scored, which come before their outcomes, and in the same order."""
 
     waiting: Waiting = Waiting()
     position: int = 0
@@ -91,6 +107,7 @@ class JudgeState(NamedTuple):
     champion: ChampionWatch | None = None
     shift: ShiftWatch | None = None
     rollout: RolloutJudge | None = None
+    scored: int = 0
 
     def put(self, name: str, row: Mapping[str, Any]) -> JudgeState:
         return self._replace(waiting=self.waiting.put(name, row))
@@ -109,6 +126,7 @@ class JudgeState(NamedTuple):
             "champion": self.champion and self.champion.to_json(),
             "shift": self.shift and self.shift.to_json(),
             "rollout": self.rollout and self.rollout.to_json(),
+            "scored": self.scored,
         }
 
     @classmethod
@@ -123,6 +141,8 @@ class JudgeState(NamedTuple):
             ChampionWatch.from_json(data["champion"]) if data["champion"] else None,
             ShiftWatch.from_json(data["shift"]) if data["shift"] else None,
             RolloutJudge.from_json(data["rollout"]) if data["rollout"] else None,
+            # An earlier release did not count them; those that wait for their label are left out then.
+            data.get("scored", data["position"]),
         )
 
 

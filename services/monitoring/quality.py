@@ -27,10 +27,15 @@ def counted(state: JudgeState, model: Model, outcome: Judged) -> JudgeState:
     return state._replace(quality=quality, answered=state.answered + 1)
 
 
-def measured(state: JudgeState, model: Model, champion: int | None, outcome: Judged) -> QualityMeasured | None:
-    """The figures, at every `report_every`-th outcome; before the first version they tell how many labels there are."""
-    if state.position % model.monitor.report_every:
-        return None
+def is_due(state: JudgeState, model: Model) -> bool:
+    """At every `report_every`-th outcome."""
+    return state.position % model.monitor.report_every == 0
+
+
+def measured(
+    state: JudgeState, model: Model, champion: int | None, outcome: Judged, monitored: dict[str, str]
+) -> QualityMeasured:
+    """The figures; before the first version they tell how many labels there are."""
     figures = None if state.quality is None else prequential.figures(state.quality, ANSWERS)
     window = dict(figures.window.values) if figures else {}
     total = dict(figures.total.values) if figures else {}
@@ -48,6 +53,7 @@ def measured(state: JudgeState, model: Model, champion: int | None, outcome: Jud
         total=total,
         reference=_reference(state.champion),
         evidence=_evidence(state.champion),
+        monitored=monitored,
     )
 
 

@@ -31,6 +31,7 @@ def register(case: Case, run: c.RunFinished) -> None:
             held_back=run.held_back,
             reference=run.reference,
             classes=run.classes,
+            expected_loss=run.expected_loss,
         )
     )
     if follows in (Follows.PROMOTION, Follows.ROLLOUT):

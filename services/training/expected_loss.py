@@ -9,6 +9,7 @@ a region where the model is worse, and what it takes for one of these without be
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from sklearn.tree import DecisionTreeRegressor
 
 from services.training.dataset import Dataset
 from services.training.evaluation import Losses, Outputs
-from services.training.reference import rounded
+from services.training.reference import LARGEST_CATEGORY_LIST, rounded
 
 Features = npt.NDArray[np.float32]  # [n, columns]
 FEWEST_ROWS = 200
@@ -42,11 +43,14 @@ def expected_loss(rows: Dataset, outputs: Outputs, losses: Losses) -> dict[str, 
     features = np.column_stack([rows.numbers, encoded, outputs]).astype(np.float32)
     named = [{"input": name} for name in rows.number_names]
     said = [{"output": place} for place in range(outputs.shape[1])]
+    boosted = _boosted(features, losses - base, _best_count(features, losses))
+    used = sorted({int(column) for tree in boosted for column in tree.tree_.feature if column >= 0})
+    every = [*named, *columns, *said]
     return {
         "base": rounded(base),
         "cap": rounded(min(1.0, max(_LEAST_CAP, _CAP_TIMES * base))),
-        "columns": [*named, *columns, *said],
-        "trees": [_nodes(tree.tree_) for tree in _boosted(features, losses - base, _best_count(features, losses))],
+        "columns": [every[column] for column in used],
+        "trees": [_nodes(tree.tree_, {column: place for place, column in enumerate(used)}) for tree in boosted],
     }
 
 
@@ -74,10 +78,10 @@ def _best_count(features: Features, losses: Losses) -> int:
     return int(errors.argmin())
 
 
-def _nodes(tree: Any) -> list[list[Any]]:
+def _nodes(tree: Any, places: Mapping[int, int]) -> list[list[Any]]:
     return [
         [
-            max(0, int(tree.feature[i])), float(tree.threshold[i]), int(tree.children_left[i]),
+            places.get(int(tree.feature[i]), 0), float(tree.threshold[i]), int(tree.children_left[i]),
             int(tree.children_right[i]), bool(tree.missing_go_to_left[i]), rounded(_RATE * float(tree.value[i, 0, 0])),
         ]
         for i in range(tree.node_count)
@@ -85,7 +89,8 @@ def _nodes(tree: Any) -> list[list[Any]]:
 
 
 def _categories(rows: Dataset, losses: Losses, base: float) -> tuple[npt.NDArray[np.float64], list[dict[str, Any]]]:
-    """Each category as its mean loss, drawn towards that of all; a missing one stays missing."""
+    """Each of the most frequent categories as its mean loss, drawn towards that of all, the others as that of all; a
+    missing one stays missing."""
     encoded, columns = np.empty(rows.categories.shape), list[dict[str, Any]]()
     for place, name in enumerate(rows.category_names):
         sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
@@ -93,10 +98,12 @@ def _categories(rows: Dataset, losses: Losses, base: float) -> tuple[npt.NDArray
             sums[category][0] += 1.0
             sums[category][1] += loss
         sums.pop("", None)
+        listed = sorted(sums.items(), key=lambda entry: (-entry[1][0], entry[0]))[:LARGEST_CATEGORY_LIST]
         means = {
             category: rounded((total + _PRIOR_ROWS * base) / (count + _PRIOR_ROWS))
-            for category, (count, total) in sorted(sums.items())
+            for category, (count, total) in sorted(listed)
         }
-        encoded[:, place] = [means.get(category, np.nan) for category in rows.categories[:, place].tolist()]
-        columns.append({"input": name, "means": means, "other": rounded(base)})
+        other = rounded(base)
+        encoded[:, place] = [means.get(c, other) if c else np.nan for c in rows.categories[:, place].tolist()]
+        columns.append({"input": name, "means": means, "other": other})
     return encoded, columns

@@ -51,6 +51,7 @@ def manifest(model: FittedModel) -> dict[str, Any]:
         "fitted_rows": model.fitted_rows,
         "reference": model.reference,
         "loss": model.loss,
+        "expected_loss": model.expected_loss,
     }
 
 

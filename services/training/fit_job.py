@@ -10,12 +10,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.training.dataset import Dataset, LabelledRow
 from services.training.evaluation import Comparison, Loss, compare_losses, constant_predictor, evaluate
 from services.training.export import artifact_bytes, manifest
-from services.training.fit import LEAST_HELD_BACK, MINIMUM_ROWS, OneClassOnly, Progress, TooFewRows, fit, held_back_rows
+from services.training.fit import (
+    LEAST_HELD_BACK,
+    MINIMUM_ROWS,
+    OneClassOnly,
+    Progress,
+    TooFewRows,
+    fit,
+    held_back_rows,
+    with_expected_loss,
+)
 from services.training.fitted_model import FittedModel
 from services.training.job import DecidedRow, FitJob, FitResult, Report
 from services.training.parity import check_parity
@@ -47,6 +56,8 @@ def run_job(job: FitJob, report: Report) -> FitResult:
     held_back = _held_back(len(rows) - max(windows.values()))
     candidates = _candidates(job, whole, windows, held_back, loss, report)
     best = min(candidates, key=lambda candidate: candidate.loss)
+    report(0.92, "expected loss")
+    best = replace(best, model=with_expected_loss(best.model, whole[best.first :], loss))
     report(0.95, "export and parity")
     artifact = artifact_bytes(best.model)
     judged = whole[len(whole) - held_back :]
@@ -125,7 +136,7 @@ def _fitted(
     dataset = whole[first:]
     model = fit(
         dataset, task=whole.task, families=search.families, trials=search.trials, seed=job.seed,
-        report_progress=progressed, loss=loss, held_back=held_back,
+        report_progress=progressed, loss=loss, held_back=held_back, views=job.model.inputs.views,
     )  # fmt: skip
     judged = dataset[model.fitted_rows :]
     outputs = model.predict(judged.numbers, judged.categories)

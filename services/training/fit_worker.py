@@ -193,6 +193,7 @@ class FitWorker:
             held_back=held_back,
             reference=thinned(reference),
             classes=tuple(result.manifest.get("classes") or ()),
+            expected_loss=result.manifest.get("expected_loss"),
         )
 
     def _publish(self, run: RunState, name: str, event: Event, ordinal: int = 0) -> None:

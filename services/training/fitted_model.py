@@ -42,7 +42,8 @@ class Trial:
 
 @dataclass(frozen=True)
 class FittedModel:
-    """The chosen model, refitted, with everything that its manifest says. `reference` and `loss` are JSON-able."""
+    """The chosen model, refitted, with everything that its manifest says. `reference`, `loss` and `expected_loss` are
+    JSON-able. `trial`: the chosen one before the refit, which has seen the first `trial_rows` rows only."""
 
     names: tuple[str, ...]
     kinds: tuple[Kind, ...]
@@ -54,8 +55,11 @@ class FittedModel:
     rows: int
     fitted_rows: int
     trials: tuple[Trial, ...]
+    trial: FittedEstimator
+    trial_rows: int
     reference: dict[str, Any]
     loss: dict[str, Any]
+    expected_loss: dict[str, Any] | None = None
 
     @property
     def task(self) -> Task:

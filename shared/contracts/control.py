@@ -13,7 +13,10 @@ from pydantic import Field
 from shared.contracts.contract import Contract
 from shared.contracts.definitions import Clock, Published
 from shared.contracts.envelope import Event
+from shared.contracts.evidence import AlarmFigures as AlarmFigures
 from shared.contracts.evidence import DriftDetected as DriftDetected
+from shared.contracts.evidence import InputsMoved as InputsMoved
+from shared.contracts.evidence import MovedInput as MovedInput
 from shared.contracts.evidence import QualityMeasured as QualityMeasured
 from shared.contracts.evidence import ShiftedFeature as ShiftedFeature
 from shared.contracts.evidence import VerdictKind as VerdictKind
@@ -154,6 +157,7 @@ class VersionRegistered(Event):
     held_back: HeldBackLoss | None = None
     reference: dict[str, Any] | None = None
     classes: tuple[str, ...] = ()
+    expected_loss: dict[str, Any] | None = None
 
 
 class VersionApproved(Event):

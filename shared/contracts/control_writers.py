@@ -30,7 +30,9 @@ CONTROL_WRITERS: Mapping[str, tuple[type[Event], ...]] = {
     ),
     "features": (c.TableCopied, *_OF_EVERY_SERVICE),
     "ingestion": (c.SegmentWritten, *_OF_EVERY_SERVICE),
-    "monitoring": (c.DriftDetected, c.QualityMeasured, c.VerdictReached, c.SegmentWritten, *_OF_EVERY_SERVICE),
+    "monitoring": (
+        c.DriftDetected, c.InputsMoved, c.QualityMeasured, c.VerdictReached, c.SegmentWritten, *_OF_EVERY_SERVICE,
+    ),
     "registry": (
         c.PlatformFounded, c.Tick, c.DefinitionsApplied, c.DefinitionsRefused, c.CommandRefused, c.VersionRegistered,
         c.VersionApproved, c.VersionWithdrawn, c.RolloutStarted, c.RolloutAdvanced, c.RolloutEnded, c.VersionPromoted,

@@ -7,18 +7,20 @@ it explains (a season, a shift towards harder records) is no change of the conce
 
 A column is {"input": name}, {"input": name, "means": {category: number}, "other": number} or {"output": place}. A node
 whose `left` is -1 is a leaf with its `value`; otherwise a number, rounded to float32, goes left if it is at most the
-threshold, and a missing one as `missing_left` says.
+threshold, and a missing one as `missing_left` says. Children stand behind their parent.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 Node = tuple[int, float, int, int, bool, float]
+_LARGEST = sys.float_info.max
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,8 @@ class Column:
             value = inputs.get(self.name)
         if self.means is not None:
             return math.nan if value is None or value == "" else self.means.get(str(value), self.other)
-        return float(value) if isinstance(value, int | float) and math.isfinite(value) else math.nan
+        # An integer beyond the largest double has no float.
+        return float(value) if isinstance(value, int | float) and -_LARGEST <= value <= _LARGEST else math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +55,9 @@ class ExpectedLoss:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ExpectedLoss:
-        """What training wrote. Raises ValueError, KeyError or TypeError for anything else."""
-        columns = tuple(
-            Column(each.get("input"), each.get("output", 0), each.get("means"), each.get("other", math.nan))
-            for each in data["columns"]
-        )
-        trees = tuple(tuple(_node(node, len(columns), len(tree)) for node in tree) for tree in data["trees"])
+        """What training wrote. Raises ValueError, KeyError, TypeError or AttributeError for anything else."""
+        columns = tuple(_column(each) for each in data["columns"])
+        trees = tuple(_tree(tree, len(columns)) for tree in data["trees"])
         base, cap = float(data["base"]), float(data["cap"])
         if not (0.0 <= base <= 1.0 and 0.0 < cap <= 1.0):
             raise ValueError(f"base {base} or cap {cap} is no bounded loss")
@@ -73,11 +73,38 @@ class ExpectedLoss:
         expected. A monitor that had to allow for residuals down to -1 would have to bet far more carefully."""
         return (loss - expected) * min(1.0, self.cap / expected) if expected > 0.0 else loss
 
+    def to_unit(self, residual: float) -> float:
+        """A residual in [-cap, 1] as what a monitor bets on, in [0, 1]."""
+        return min(1.0, max(0.0, (residual + self.cap) / (1.0 + self.cap)))
 
-def _node(given: Sequence[Any], columns: int, nodes: int) -> Node:
+    def of_unit(self, value: float) -> float:
+        """The residual, or the mean of some, that `to_unit` has mapped."""
+        return value * (1.0 + self.cap) - self.cap
+
+
+def _column(given: Mapping[str, Any]) -> Column:
+    name, place, means = given.get("input"), given.get("output", 0), given.get("means")
+    if not (isinstance(name, str | None) and isinstance(place, int) and place >= 0):
+        raise ValueError(f"column {given} names neither an input nor the place of an output")
+    if means is None:
+        return Column(name, place)
+    return Column(name, place, {str(c): float(mean) for c, mean in dict(means).items()}, float(given["other"]))
+
+
+def _tree(given: Any, columns: int) -> tuple[Node, ...]:
+    tree = tuple(_node(node, place, columns, len(given)) for place, node in enumerate(given))
+    if not tree:
+        raise ValueError("a tree without a node")
+    return tree
+
+
+def _node(given: Sequence[Any], place: int, columns: int, nodes: int) -> Node:
     column, threshold, left, right, missing_left, value = given
-    if left != -1 and not (0 <= column < columns and 0 < left < nodes and 0 < right < nodes):
-        raise ValueError(f"node {given} of a tree with {nodes} nodes on {columns} columns")
+    # Whatever is behind its parent has an end.
+    if left != -1 and not (0 <= column < columns and place < left < nodes and place < right < nodes):
+        raise ValueError(f"node {place}, {given}, of a tree with {nodes} nodes on {columns} columns")
+    if not (math.isfinite(threshold) and math.isfinite(value)):
+        raise ValueError(f"node {place}, {given}, of a tree holds what is no number")
     return int(column), float(threshold), int(left), int(right), bool(missing_left), float(value)
 
 

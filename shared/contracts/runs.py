@@ -72,8 +72,10 @@ class HeldBackLoss(Contract):
 class RunFinished(Event):
     """A fitted, exported and checked model: what made it, what it was fitted on, and how it did.
 
-    What monitors compare with: `held_back`, and `reference`, the inputs' distribution over the same rows (numbers as
-    evenly spaced quantiles, few of them). `classes`: the labels in the order of the outputs, if they are no 0 and 1.
+    What monitors compare with: `held_back`; `reference`, the inputs' distribution over the newest rows (numbers as
+    evenly spaced quantiles, few of them); and `expected_loss`, what the version is expected to lose on a record
+    (format: `shared/contracts/expected_loss.py`). `classes`: the labels in the order of the outputs, if they are no 0
+    and 1.
     """
 
     run_id: str
@@ -95,6 +97,7 @@ class RunFinished(Event):
     held_back: HeldBackLoss | None = None
     reference: dict[str, Any] | None = None
     classes: tuple[str, ...] = ()
+    expected_loss: dict[str, Any] | None = None
 
 
 class RunFailed(Event):

@@ -40,7 +40,7 @@ def reference(rows: int | None = ROWS, **times: float) -> FeatureReference:
 
 
 def known(run_length: float = 1e4, **times: float) -> Statistics:
-    found = statistics_of(reference(**times), run_length)
+    found = statistics_of(reference(ROWS, **times), run_length)
     assert found is not None
     return found
 
@@ -144,7 +144,7 @@ def test_a_reference_of_few_rows_or_of_unknown_many_monitors_nothing() -> None:
 
 def test_an_input_that_hangs_together_too_much_is_left_out_and_said() -> None:
     statistics = known(x0=100.0)
-    assert statistics.unmonitored == ("x0",)
+    assert list(statistics.unmonitored) == ["x0"]
     moved = rows(7, 1500, lambda rng: {"x0": rng.gauss(2, 1)})
     _, alarms = feature_monitor.update_many(feature_monitor.start(statistics, 1e4), statistics, moved)
     assert not alarms

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from services.training.dataset import Dataset, LabelledRow
+from services.training.dataset import Dataset, Kind, LabelledRow
 from services.training.expected_loss import expected_loss
 from shared.contracts.expected_loss import ExpectedLoss
 
-SPEC = [("x", "number"), ("weight", "number"), ("kind", "category")]
+SPEC: list[tuple[str, Kind]] = [("x", "number"), ("weight", "number"), ("kind", "category")]
 PERIOD = 2_000
 
 
