@@ -50,7 +50,7 @@ def model_counts(model: ReadModel, definition: Model, story: ModelStory, *, tent
     """Of one model: its streamed records, their predictions and outcomes, quality, and what was decided.
 
     `accepted`: records accepted since the model was defined. `retrainings` and `promotions` are those after the first
-    version; `rollbacks`: candidates and champions that lost traffic they had.
+    version; `rollbacks`: candidates and champions that lost traffic they had. `inputs_moved`: alarms that only advise.
     """
     predictions, outcomes = model.predictions(definition.name), model.outcomes(definition.name)
     accepted = model.records.of(definition.scores).accepted_since(story.defined_at)
@@ -74,6 +74,7 @@ def model_counts(model: ReadModel, definition: Model, story: ModelStory, *, tent
         "promotions": len(story.promotions),
         "rollbacks": len(story.rollbacks),
         "alarms": story.alarms,
+        "inputs_moved": story.moved,
     }
     if tenths:
         found["quality_by_tenth"] = outcomes.figures.by_tenth()

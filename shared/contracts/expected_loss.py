@@ -66,7 +66,15 @@ class ExpectedLoss:
     def of(self, inputs: Mapping[str, Any], outputs: Sequence[float]) -> float:
         """The loss that is expected of a version with these outputs on these inputs, in [0, 1]."""
         values = array("f", [column.of(inputs, outputs) for column in self.columns])
-        return min(1.0, max(0.0, self.base + sum(_leaf(tree, values) for tree in self.trees)))
+        total = self.base
+        for tree in self.trees:  # for every outcome: without a call for each tree
+            column, threshold, left, right, missing_left, value = tree[0]
+            while left >= 0:
+                number = values[column]
+                goes_left = missing_left if number != number else number <= threshold
+                column, threshold, left, right, missing_left, value = tree[left if goes_left else right]
+            total += value
+        return min(1.0, max(0.0, total))
 
     def residual(self, loss: float, expected: float) -> float:
         """How much more was lost than expected, in [-cap, 1]: loss - expected, and less of it where more than `cap` is
@@ -106,14 +114,3 @@ def _node(given: Sequence[Any], place: int, columns: int, nodes: int) -> Node:
     if not (math.isfinite(threshold) and math.isfinite(value)):
         raise ValueError(f"node {place}, {given}, of a tree holds what is no number")
     return int(column), float(threshold), int(left), int(right), bool(missing_left), float(value)
-
-
-def _leaf(tree: Sequence[Node], values: Sequence[float]) -> float:
-    at = 0
-    while True:
-        column, threshold, left, right, missing_left, value = tree[at]
-        if left < 0:
-            return value
-        number = values[column]
-        goes_left = missing_left if number != number else number <= threshold
-        at = left if goes_left else right

@@ -89,7 +89,11 @@ def view(document: dict[str, Any], per_second: dict[str, float] | None = None) -
     head = f"{log}  control position {document['control']}"
     ticks = "  ".join(f"{clock} {at}" for clock, at in document["ticks"].items())
     return Group(
-        Text(f"{head}  {ticks}".rstrip()), _services(document), _sources(document, per_second), _models(document)
+        Text(f"{head}  {ticks}".rstrip()),
+        _services(document),
+        _sources(document, per_second),
+        _models(document),
+        *_monitors(document),
     )
 
 
@@ -127,6 +131,23 @@ def _model_row(name: str, model: dict[str, Any]) -> tuple[Any, ...]:
     figures = (counts["scored"], counts["joined"], quality, None if recent is None else f"{recent:.4f}")
     events = (len(counts["alarms"]), counts["retrainings"], counts["promotions"])
     return (name, answers, *figures, *events, doing(model))
+
+
+def _monitors(document: dict[str, Any]) -> list[Any]:
+    """What watches each champion, and against what, or why nothing does; no table before the first version."""
+    rows: list[tuple[Any, ...]] = []
+    for name, model in document["models"].items():
+        quality = model["newest_quality"] or {}
+        rows += [(name, monitor, what) for monitor, what in quality.get("monitored", {}).items()]
+        if model["newest_moved"] and model["newest_moved"]["version"] == model["champion"]:
+            rows.append((name, "moved", moved(model["newest_moved"])))
+    return [table("Monitors", ("model", "monitor", "monitors"), rows)] if rows else []
+
+
+def moved(alarm: dict[str, Any]) -> str:
+    """The newest inputs that moved, in words."""
+    told = [f"{one['feature']} ({one['statistic']})" for one in alarm["features"] if one["feature"] in alarm["told"]]
+    return f"{', '.join(told)}, by scored record {alarm['position'] - 1}"
 
 
 def doing(model: dict[str, Any]) -> str:
