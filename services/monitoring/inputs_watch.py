@@ -57,7 +57,8 @@ def inputs_seen(
         return state._replace(shift=shift._replace(monitor=None)), []
     monitor = shift.monitor
     if monitor is None or monitor.threshold != run_length:
-        monitor = feature_monitor.start(statistics, run_length, first)
+        silent = monitor.silent if monitor else ()
+        monitor = feature_monitor.silenced(feature_monitor.start(statistics, run_length, first), silent)
     monitor, alarms = _told_once(monitor, statistics, rows)
     shift = shift._replace(monitor=monitor)
     moved = [_moved(model, shift, reference, statistics, alarm, ids.get(alarm.position, record_id)) for alarm in alarms]

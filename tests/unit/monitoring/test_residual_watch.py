@@ -124,7 +124,10 @@ def test_an_alarm_can_be_recomputed_from_its_evidence() -> None:
 def test_each_of_two_monitors_is_given_twice_the_run_length_and_one_alone_the_whole() -> None:
     wrong = [*QUIET, *rows(200, 4, 0.2, lambda amount: 0.9)]
     [both], [alone] = told(Stepping("judge", live()), wrong), told(Stepping("judge", live(expected_loss=None)), wrong)
-    assert (both.figures and both.figures.threshold, alone.figures and alone.figures.threshold) == (2 * RUN_LENGTH, RUN_LENGTH)
+    assert (both.figures and both.figures.threshold, alone.figures and alone.figures.threshold) == (
+        2 * RUN_LENGTH,
+        RUN_LENGTH,
+    )
     assert both.position >= alone.position
 
 
