@@ -321,6 +321,28 @@ def test_what_happens_to_a_model_in_words() -> None:
     assert doing({**model, "champion": 1, "rollout": rollout}) == "version 2 in step 25% of traffic"
 
 
+def test_what_is_monitored_and_what_moved_can_be_shown() -> None:
+    from rich.console import Console
+
+    told = b.inputs_moved().model_dump(mode="json")
+    model = {
+        "champion": 1, "run": None, "rollout": None, "newest_moved": told,
+        "newest_quality": {"window": {}, "monitored": {"inputs": "5 against 5000 rows"}},
+        "counts": {
+            "scored": 10, "joined": 5, "quality": None, "metric": "accuracy", "alarms": [], "retrainings": 0,
+            "promotions": 0,
+        },
+    }  # fmt: skip
+    console = Console(file=io.StringIO(), width=200)
+    document = {"log_id": None, "control": 0, "ticks": {}, "services": {}, "sources": {}, "models": {"m": model}}
+    console.print(view(document))
+    said = console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+    assert "5 against 5000 rows" in said
+    assert "amount (higher), by scored record 1899" in said
+    del model["newest_quality"]["monitored"]  # of a report of an earlier release
+    console.print(view(document))
+
+
 def test_an_empty_status_can_be_shown() -> None:
     from rich.console import Console
 

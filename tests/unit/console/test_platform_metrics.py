@@ -24,3 +24,10 @@ def test_what_a_run_came_to_stays_however_short_it_was_and_before_any_there_is_n
     assert progress_after() == 0
     assert progress_after(b.run_requested(), b.run_failed()) == 0
     assert progress_after(b.run_requested(), b.run_finished(), b.registered()) == 1
+
+
+def test_alarms_are_counted_those_that_only_advise_apart() -> None:
+    log = ControlLog(b.drift(), b.drift(drift_id="d2", monitor="residual"), b.inputs_moved())
+    metrics = {one.name: one for one in PlatformMetrics(log.history).collect()}
+    counts = {name: metrics[f"headrace_console_{name}"].samples[0].value for name in ("drift_alarms", "input_alarms")}
+    assert counts == {"drift_alarms": 2, "input_alarms": 1}
