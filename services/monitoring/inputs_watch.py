@@ -50,19 +50,15 @@ def inputs_seen(
         return state._replace(shift=shift), []
     run_length = model.monitor.expected_run_length
     statistics = facts.statistics(decided, champion, run_length) if model.monitor.features else None
-    rows, first = shift.rows, state.scored - len(shift.rows)
-    ids = dict(enumerate(shift.ids, start=first))
-    shift = _flushed(shift, reference)
+    watched = _flushed(shift, reference)
     if statistics is None:
-        return state._replace(shift=shift._replace(monitor=None)), []
-    monitor = shift.monitor
-    if monitor is None or monitor.threshold != run_length:
-        silent = monitor.silent if monitor else ()
-        monitor = feature_monitor.silenced(feature_monitor.start(statistics, run_length, first), silent)
-    monitor, alarms = _told_once(monitor, statistics, rows)
-    shift = shift._replace(monitor=monitor)
-    moved = [_moved(model, shift, reference, statistics, alarm, ids.get(alarm.position, record_id)) for alarm in alarms]
-    return state._replace(shift=shift), moved
+        return state._replace(shift=watched._replace(monitor=None)), []
+    first = state.scored - len(shift.rows)
+    monitor, alarms = _told_once(_monitor(shift.monitor, statistics, run_length, first), statistics, shift.rows)
+    watched = watched._replace(monitor=monitor)
+    return state._replace(shift=watched), [
+        _moved(model, watched, reference, statistics, alarm, shift.ids[alarm.position - first]) for alarm in alarms
+    ]
 
 
 def explained(shift: ShiftWatch | None, version: int, reference: FeatureReference | None) -> tuple[ShiftedFeature, ...]:
@@ -81,6 +77,16 @@ def explained(shift: ShiftWatch | None, version: int, reference: FeatureReferenc
 
 def _flushed(shift: ShiftWatch, reference: FeatureReference) -> ShiftWatch:
     return shift._replace(window=feature_shift.update_many(shift.window, reference, shift.rows), rows=(), ids=())
+
+
+def _monitor(
+    monitor: FeatureMonitorState | None, statistics: Statistics, run_length: float, first: int
+) -> FeatureMonitorState:
+    """The one that goes on, or one that begins: with another run length as well, but what was told stays told."""
+    if monitor is not None and monitor.threshold == run_length:
+        return monitor
+    silent = monitor.silent if monitor else ()
+    return feature_monitor.silenced(feature_monitor.start(statistics, run_length, first), silent)
 
 
 def _told_once(

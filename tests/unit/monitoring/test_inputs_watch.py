@@ -202,7 +202,9 @@ def test_an_input_that_stands_still_is_told() -> None:
 
 
 def test_entities_that_the_view_does_not_know_are_told_as_new() -> None:
-    new = lambda rng: {MEAN: None, COUNT: 0.0} if rng.random() < 0.3 else {}  # noqa: E731
+    def new(rng: random.Random) -> Inputs:
+        return {MEAN: None, COUNT: 0.0} if rng.random() < 0.3 else {}
+
     found = seen([*QUIET, *inputs(400, 6, new)])
     assert b.VIEW in [name for moved in found for name in moved.told]
     [entity] = [one for moved in found for one in moved.features if one.feature == b.VIEW and b.VIEW in moved.told]
