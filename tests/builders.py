@@ -377,6 +377,37 @@ def drift(**over: Any) -> c.DriftDetected:
     return c.DriftDetected.written({**defaults, **over})
 
 
+def moved_input(feature: str = "amount", **over: Any) -> c.MovedInput:
+    defaults = {
+        "feature": feature,
+        "share": 0.98,
+        "statistic": "higher",
+        "null_mean": 0.52,
+        "reference_mean": 0.5,
+        "mean": 0.7,
+        "count": 900,
+        "reference": "quartiles 1 | 2 | 3",
+        "recent": "quartiles 4 | 5 | 6",
+    }
+    return c.MovedInput.written({**defaults, **over})
+
+
+def inputs_moved(**over: Any) -> c.InputsMoved:
+    defaults = {
+        "model": MODEL,
+        "moved_id": "m1",
+        "version": 1,
+        "first": 1_000,
+        "position": 1_900,
+        "last_record_id": "t1899",
+        "evidence": 1.2e6,
+        "threshold": 1e6,
+        "features": (moved_input(),),
+        "told": ("amount",),
+    }
+    return c.InputsMoved.written({**defaults, **over})
+
+
 def verdict(**over: Any) -> c.VerdictReached:
     defaults = {
         "verdict_id": "v1",

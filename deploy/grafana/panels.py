@@ -47,6 +47,7 @@ PANELS = (
         (
             Query(f"headrace_console_drift_evidence_log10{MODEL}", "{{model}} evidence"),
             Query(f"headrace_console_drift_alarms_total{MODEL}", "{{model}} alarms"),
+            Query(f"headrace_console_input_alarms_total{MODEL}", "{{model}} inputs moved"),
         ),
         "DriftDetected",
     ),

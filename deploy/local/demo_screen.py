@@ -109,6 +109,8 @@ def _told(event: Event, quality: Quality) -> tuple[str, str] | None:
             return "red", f"version {version} stopped at the gate: {reason}"
         case c.DriftDetected():
             return "bold red", _drift(event)
+        case c.InputsMoved():
+            return "yellow", f"inputs moved: {_moved(event)}; it advises, nothing follows"
         case c.RolloutAdvanced(phase=c.Phase.SHADOW, candidate=candidate):
             return "magenta", f"version {candidate} in shadow: it scores every record beside the champion, unheard"
         case c.RolloutAdvanced(candidate=candidate, step=step, share=share):
@@ -129,11 +131,16 @@ def _drift(drift: c.DriftDetected) -> str:
     moved = "; ".join(
         f"{shift.feature} ({shift.direction}, {shift.reference} -> {shift.recent})" for shift in drift.shifts[:3]
     )
+    what = "bounded loss" if drift.monitor == "loss" else "loss beyond what these records let expect"
     return (
-        f"drift: bounded loss {drift.mean_since:.3f} since outcome {drift.since:,}, "
+        f"drift: {what} {drift.mean_since:.3f} since outcome {drift.since:,}, "
         f"expected at most {drift.reference:.3f}"
         f"{'; moved most: ' + moved if moved else ''}"
     )
+
+
+def _moved(event: c.InputsMoved) -> str:
+    return ", ".join(f"{one.feature} ({one.statistic})" for one in event.features if one.feature in event.told)
 
 
 def _summary(story: Story, quality: Quality, asked: dict[str, Any], seconds: float) -> Table:

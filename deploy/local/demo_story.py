@@ -73,7 +73,7 @@ class Story:
                 "time_ms": chapter.time_ms,
                 "transactions": chapter.transactions,
                 "seconds": round(chapter.seconds, 3),
-                "data": chapter.event.model_dump(mode="json", exclude={"reference"}),
+                "data": chapter.event.model_dump(mode="json", exclude={"reference", "expected_loss"}),
             }
             for chapter in self.chapters
         ]

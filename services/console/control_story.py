@@ -70,6 +70,7 @@ class ModelStory:
     promotions: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     rollbacks: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     alarms: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    moved: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     rollouts: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     quality: c.QualityMeasured | None = None
     verdict: c.VerdictReached | None = None
@@ -153,6 +154,8 @@ def _take_decision(story: ModelStory, event: Event, at: dict[str, Any]) -> None:
         case c.DriftDetected():
             alarm = event.model_dump(mode="json", exclude={"model"})
             story.alarms.append({**at, **alarm})
+        case c.InputsMoved():
+            story.moved.append({**at, **event.model_dump(mode="json", exclude={"model"})})
         case c.QualityMeasured():
             story.quality = event
         case c.VerdictReached():

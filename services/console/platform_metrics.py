@@ -12,7 +12,8 @@ from shared.contracts.platform import ModelState, Platform
 from shared.runtime.history import ControlHistory
 
 _COUNTED: dict[type, tuple[str, str]] = {
-    c.DriftDetected: ("drift_alarms", "alarms of a model's loss monitor"),
+    c.DriftDetected: ("drift_alarms", "alarms of a model's loss and residual monitors"),
+    c.InputsMoved: ("input_alarms", "alarms of a model's feature monitor: inputs that moved"),
     c.RunRequested: ("runs", "runs that were asked for, the first included"),
     c.RunFailed: ("failed_runs", "runs that gave no version"),
     c.VersionRegistered: ("versions", "versions that were registered"),

@@ -51,7 +51,8 @@ def model_counts(model: ReadModel, definition: Model, story: ModelStory, *, tent
 
     `accepted`: records accepted since the model was defined. `retrainings` and `promotions` are those after the first
     version; `rollbacks`: candidates and champions that lost traffic they had. `quality` is by the labels that each
-    outcome was decided by, `quality_revised` by those of now, after so many `revised`.
+    outcome was decided by, `quality_revised` by those of now, after so many `revised`. `inputs_moved`: alarms that only
+    advise.
     """
     predictions, outcomes = model.predictions(definition.name), model.outcomes(definition.name)
     accepted = model.records.of(definition.scores).accepted_since(story.defined_at)
@@ -76,6 +77,7 @@ def model_counts(model: ReadModel, definition: Model, story: ModelStory, *, tent
         "promotions": len(story.promotions),
         "rollbacks": len(story.rollbacks),
         "alarms": story.alarms,
+        "inputs_moved": story.moved,
     }
     if tenths:
         found["quality_by_tenth"] = outcomes.figures.by_tenth()

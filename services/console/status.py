@@ -26,6 +26,7 @@ def status(model: ReadModel, raw: RawCounts, answers: Answers) -> dict[str, Any]
                 **model_view(platform, definition),
                 "counts": model_counts(model, definition, story, tenths=False),
                 "newest_quality": story.quality.model_dump(mode="json") if story.quality else None,
+                "newest_moved": story.moved[-1] if story.moved else None,
                 "newest_verdict": story.verdict.model_dump(mode="json") if story.verdict else None,
                 "newest_revision": story.revised[-1] if story.revised else None,
                 "newest_run": list(story.runs.values())[-1].shown() if story.runs else None,

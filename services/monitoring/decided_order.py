@@ -83,6 +83,11 @@ class Waiting:
         return Waiting((*self._shards[:shard], rows, *self._shards[shard + 1 :]))
 
 
+def record_of(name: str) -> str:
+    """The record's id in a name that `name_for` gave."""
+    return name.partition(":")[2].rstrip("\x1f")
+
+
 def _shard(name: str) -> int:
     # Not hash(): it differs from process to process, and rows are found again after a restart.
     return crc32(name.encode()) % _SHARDS

@@ -1,103 +1,154 @@
-"""When the champion has become worse, since when, and which inputs have moved: DriftDetected.
+"""When the champion has become worse, and since when: DriftDetected.
 
 The champion is watched on outcomes that were predicted while it was champion; what it said in shadow does not count,
-for it was promoted because that went well. Positions are those of the decided outcomes: `since` is the ordinal of the
-first one after the estimated change, `position` counts those decided up to the alarm. One alarm is raised for one
-change (`standing_alarm`).
+for it was promoted because that went well. Two monitors watch it: one its loss, and one, where training has found out
+which records are harder, its residual, what it lost beyond what was expected of it on such a record. Each has its
+guarantee to itself; that both together keep to the run length that is configured, each is given twice as much.
+
+Positions are those of the decided outcomes: `since` is the ordinal of the first one after the estimated change,
+`position` counts those decided up to the alarm. One alarm is raised for one change, by whichever monitor is first
+(`standing_alarm`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
-from services.monitoring import feature_shift, loss_watch, paired_since, reference_loss, standing_alarm
-from services.monitoring.feature_reference import FeatureReference
-from services.monitoring.feature_shift import FeatureShift, ShiftWindow
-from services.monitoring.judge_state import ChampionWatch, JudgeState, ShiftWatch
-from services.monitoring.loss_monitor import LossAlarm
+from services.monitoring import (
+    inputs_watch,
+    loss_watch,
+    paired_since,
+    reference_loss,
+    residual_allowance,
+    standing_alarm,
+)
+from services.monitoring.judge_state import ChampionWatch, JudgeState
+from services.monitoring.loss_monitor import LossAlarm, Statistic
 from services.monitoring.outcome_losses import Judged
 from services.monitoring.standing_alarm import StandingAlarm
-from shared.contracts.control import DriftDetected, ShiftedFeature, WatchFigures
+from services.monitoring.version_facts import VersionFacts
+from shared.contracts.control import AlarmFigures, DriftDetected, WatchFigures
 from shared.contracts.definitions import Model
+from shared.contracts.expected_loss import ExpectedLoss
 from shared.contracts.identity import derived_id
 from shared.contracts.platform import ModelState
 from shared.contracts.watch import WATCHED_OUTCOMES
 
-ReferenceOf = Callable[[int], FeatureReference | None]
-# Opening the sketch costs as much as a dozen rows.
-ROWS_AT_ONCE = 32
-# The newest one to two blocks explain an alarm: records long before the change would drown it.
-BLOCK_ROWS = 100
-RANKED = 5
-
-
-def inputs_seen(
-    state: JudgeState, decided: ModelState, inputs: Mapping[str, Any], reference: ReferenceOf
-) -> JudgeState:
-    """One more record's inputs, for the explanation of an alarm."""
-    champion = decided.champion
-    known = None if champion is None else reference(champion)
-    if champion is None or known is None:
-        return state._replace(shift=None) if state.shift else state
-    shift = state.shift
-    if shift is None or shift.version != champion:
-        shift = ShiftWatch(champion, ShiftWindow(BLOCK_ROWS))
-    shift = shift._replace(rows=(*shift.rows, inputs))
-    return state._replace(shift=_flushed(shift, known) if len(shift.rows) >= ROWS_AT_ONCE else shift)
+MONITORS = 2  # loss and residual share the allowance for false alarms
 
 
 def watch_champion(
-    state: JudgeState, model: Model, decided: ModelState, outcome: Judged, reference: ReferenceOf
+    state: JudgeState, model: Model, decided: ModelState, outcome: Judged, facts: VersionFacts
 ) -> tuple[JudgeState, DriftDetected | None]:
-    """The champion's loss, and the alarm if it has risen and none stands that says so."""
+    """The champion's loss and residual, and the alarm if one has risen and none stands that says so."""
     champion = decided.champion
     if champion is None:
         return (state._replace(champion=None) if state.champion else state), None
     watched = state.champion
     since = decided.promoted_at or 0
+    expected = facts.expected_loss(decided, champion) if model.monitor.residual else None
     if watched is None or (watched.version, watched.since) != (champion, since):
-        watched = _start(model, decided, champion, since, outcome.ordinal)
+        watched = _start(model, decided, champion, since, outcome.ordinal, expected)
+    if expected is None and watched.residual is not None:
+        watched = watched._replace(residual=None)
     watched = watched._replace(watch=loss_watch.detecting(watched.watch, model.monitor))
     if not outcome.labelled or outcome.row["champion"] != champion:
         return state._replace(champion=watched), None
-    loss = outcome.losses.get(champion)
-    watch, alarm = loss_watch.update(watched.watch, loss, outcome.ordinal)
-    watched = _paired(watched._replace(watch=watch), loss, outcome.losses.get(decided.former or 0), outcome.ordinal)
-    watched = watched._replace(standing=_standing(watched, model, loss))
-    state = state._replace(champion=watched)
-    if alarm is None:
-        return state, None
-    found, policy = _detected(state, model, decided, alarm, outcome, reference), model.retrain.policy
+    loss, excess = outcome.losses.get(champion), None if expected is None else residual_of(expected, outcome, champion)
+    watched, alarms = _updated(watched, outcome.ordinal, loss, excess, expected)
+    watched = _paired(watched, loss, outcome.losses.get(decided.former or 0), outcome.ordinal)
+    watched = watched._replace(standing=_standing(watched, model, loss, excess, expected))
+    state, found = state._replace(champion=watched), None
+    for alarm in alarms:
+        if found is None:
+            state, found = _alarmed(state, model, decided, alarm, outcome, facts)
+    return state, found
+
+
+def residual_of(expected: ExpectedLoss, outcome: Judged, version: int) -> float | None:
+    """What the version lost beyond what was expected, in [-cap, 1]; None without a loss."""
+    loss, row = outcome.losses.get(version), outcome.row
+    if loss is None:
+        return None
+    return expected.residual(loss, expected.of(row["inputs"], row["outputs"][str(version)]))
+
+
+def _start(
+    model: Model, decided: ModelState, champion: int, since: int, ordinal: int, expected: ExpectedLoss | None
+) -> ChampionWatch:
+    version, monitor = decided.versions.get(champion), model.monitor
+    held_back = version.held_back if version else None
+    if held_back is not None and not 0.0 <= held_back.mean <= min(1.0, held_back.upper):
+        held_back = None  # in another unit, or not finite: nothing to compare a bounded loss with
+    run_length = monitor.expected_run_length * (1 if expected is None else MONITORS)
+    reference = reference_loss.start(
+        monitor.reference_outcomes,
+        run_length,
+        held_back_mean=held_back.mean if held_back else None,
+        held_back_upper=held_back.upper if held_back else None,
+    )
+    watch = loss_watch.start(reference, monitor.tolerance, run_length, ordinal)
+    if expected is None:
+        return ChampionWatch(champion, since, watch)
+    allowed = residual_allowance.run_length(run_length)
+    unbounded = reference_loss.start(monitor.reference_outcomes, allowed)
+    tolerance = monitor.tolerance / (1.0 + expected.cap)
+    residual = loss_watch.start(unbounded, tolerance, allowed, ordinal, Statistic.RESIDUAL)
+    return ChampionWatch(champion, since, watch, residual=residual)
+
+
+def _updated(
+    watched: ChampionWatch, ordinal: int, loss: float | None, excess: float | None, expected: ExpectedLoss | None
+) -> tuple[ChampionWatch, list[LossAlarm]]:
+    watch, alarm = loss_watch.update(watched.watch, loss, ordinal)
+    alarms, residual = [alarm], watched.residual
+    if residual is not None and expected is not None:
+        residual, alarm = loss_watch.update(residual, None if excess is None else expected.to_unit(excess), ordinal)
+        alarms.append(alarm)
+    return watched._replace(watch=watch, residual=residual), [alarm for alarm in alarms if alarm is not None]
+
+
+def _alarmed(
+    state: JudgeState, model: Model, decided: ModelState, alarm: LossAlarm, outcome: Judged, facts: VersionFacts
+) -> tuple[JudgeState, DriftDetected | None]:
+    watched, policy = state.champion, model.retrain.policy
+    assert watched is not None
+    found = _detected(state, watched, model, decided, alarm, outcome, facts)
     outcomes, before = alarm.count_since_change, watched.standing
     if before is not None:
         if standing_alarm.holds_back(before, found, policy, decided):
             return state, None
-        found, outcomes = standing_alarm.same_change(before, found), before.outcomes
+        if before.monitor == found.monitor:
+            outcomes = before.outcomes
+        found = standing_alarm.same_change(before, found)
     stands = standing_alarm.of(found, outcomes, policy, decided)
     return state._replace(champion=watched._replace(standing=stands)), found
 
 
-def _standing(watched: ChampionWatch, model: Model, loss: float | None) -> StandingAlarm | None:
-    standing, monitor = watched.standing, watched.watch.monitor
-    if standing is None or monitor is None:
+def normal(watched: ChampionWatch, expected: ExpectedLoss | None) -> float | None:
+    """What the monitor that raised the standing alarm takes for normal: a loss, or a residual. None: nothing stands, or
+    nobody knows."""
+    standing = watched.standing
+    if standing is None:
+        return None
+    if standing.monitor == Statistic.LOSS:
+        return watched.watch.monitor.null_mean if watched.watch.monitor else None
+    if watched.residual is None or watched.residual.monitor is None or expected is None:
+        return None
+    return expected.of_unit(watched.residual.monitor.null_mean)
+
+
+def _standing(
+    watched: ChampionWatch, model: Model, loss: float | None, excess: float | None, expected: ExpectedLoss | None
+) -> StandingAlarm | None:
+    """The alarm that stands is judged by what it was raised on."""
+    standing, usual = watched.standing, normal(watched, expected)
+    if standing is None:
+        return None
+    of_loss = standing.monitor == Statistic.LOSS
+    if not of_loss and (watched.residual is None or expected is None):
+        return None  # nobody looks at residuals any more
+    if usual is None:
         return standing
-    return standing_alarm.after(standing, loss, monitor.null_mean, model.monitor.reference_outcomes)
-
-
-def _start(model: Model, decided: ModelState, champion: int, since: int, ordinal: int) -> ChampionWatch:
-    version = decided.versions.get(champion)
-    held_back = version.held_back if version else None
-    if held_back is not None and not 0.0 <= held_back.mean <= min(1.0, held_back.upper):
-        held_back = None  # in another unit, or not finite: nothing to compare a bounded loss with
-    reference = reference_loss.start(
-        model.monitor.reference_outcomes,
-        model.monitor.expected_run_length,
-        held_back_mean=held_back.mean if held_back else None,
-        held_back_upper=held_back.upper if held_back else None,
-    )
-    watch = loss_watch.start(reference, model.monitor.tolerance, model.monitor.expected_run_length, ordinal)
-    return ChampionWatch(champion, since, watch)
+    return standing_alarm.after(standing, loss if of_loss else excess, usual, model.monitor.reference_outcomes)
 
 
 def _paired(watched: ChampionWatch, loss: float | None, former: float | None, ordinal: int) -> ChampionWatch:
@@ -107,52 +158,49 @@ def _paired(watched: ChampionWatch, loss: float | None, former: float | None, or
 
 
 def _detected(
-    state: JudgeState, model: Model, decided: ModelState, alarm: LossAlarm, outcome: Judged, reference: ReferenceOf
-) -> DriftDetected:
-    version = decided.champion or 0
-    watched = state.champion
-    former = decided.former
-    blocks = watched.pairs if watched else ()
-    pairs, difference = paired_since.since(blocks, alarm.change_position, WATCHED_OUTCOMES)
+    state: JudgeState, watched: ChampionWatch, model: Model, decided: ModelState, alarm: LossAlarm, outcome: Judged,
+    facts: VersionFacts,
+) -> DriftDetected:  # fmt: skip
+    version, former = watched.version, decided.former
+    pairs, difference = paired_since.since(watched.pairs, alarm.change_position, WATCHED_OUTCOMES)
+    reference, mean_since, cap = alarm.reference_mean_upper, alarm.since_change_mean, None
+    residual = alarm.statistic == Statistic.RESIDUAL
+    expected = facts.expected_loss(decided, version) if residual else None
+    if expected is not None:
+        reference, mean_since, cap = expected.of_unit(reference), expected.of_unit(mean_since), expected.cap
     return DriftDetected(
         model=model.name,
         drift_id=derived_id(model.name, "drift", outcome.record_id, outcome.ordinal),
         version=version,
-        monitor="loss",
+        monitor="residual" if residual else "loss",
         position=outcome.position,
         last_record_id=outcome.record_id,
         since=alarm.change_position,
-        reference=alarm.reference_mean_upper,
-        mean_since=alarm.since_change_mean,
+        reference=reference,
+        mean_since=mean_since,
         evidence=alarm.evidence,
-        shifts=_shifts(state.shift, version, reference(version)),
+        shifts=inputs_watch.explained(state.shift, version, facts.reference(decided, version)),
         watch=WatchFigures(former=former, outcomes=pairs, mean_difference=difference / pairs)
         if former is not None and pairs
         else None,
-        detector=None if watched is None or watched.watch.river is None else watched.watch.river.detector,
+        figures=_figures(alarm, cap),
+        detector=None if residual or watched.watch.river is None else watched.watch.river.detector,
     )
 
 
-def _flushed(shift: ShiftWatch, reference: FeatureReference) -> ShiftWatch:
-    return shift._replace(window=feature_shift.update_many(shift.window, reference, shift.rows), rows=())
-
-
-def _shifts(shift: ShiftWatch | None, version: int, reference: FeatureReference | None) -> tuple[ShiftedFeature, ...]:
-    if shift is None or reference is None or shift.version != version:
-        return ()
-    ranked = feature_shift.ranked(reference, _flushed(shift, reference).window)[:RANKED]
-    return tuple(
-        ShiftedFeature(
-            feature=found.feature, score=found.score, statistic=found.statistic, direction=found.direction,
-            reference=_shown(found, found.reference), recent=_shown(found, found.recent),
-        )
-        for found in ranked
-    )  # fmt: skip
-
-
-def _shown(found: FeatureShift, figures: Mapping[str, float]) -> str:
-    """The figure that the statistic is about, for a person."""
-    quartiles = ("lower_quartile", "median", "upper_quartile")
-    if "median" in figures and found.statistic != "missing":
-        return "quartiles " + " | ".join(f"{figures[name]:.4g}" for name in quartiles)
-    return f"{found.statistic} {figures.get(found.statistic, 0.0):.3g}"
+def _figures(alarm: LossAlarm, cap: float | None) -> AlarmFigures:
+    return AlarmFigures(
+        threshold=alarm.threshold,
+        reference_upper=alarm.reference_mean_upper,
+        tolerance=alarm.tolerance,
+        null_mean=alarm.null_mean,
+        leading_bet=alarm.leading_bet,
+        first=alarm.first_position,
+        change=alarm.change_position,
+        block=alarm.block,
+        count=alarm.count,
+        count_since_change=alarm.count_since_change,
+        run_mean=alarm.run_mean,
+        since_change_mean=alarm.since_change_mean,
+        cap=cap,
+    )

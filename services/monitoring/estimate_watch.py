@@ -5,21 +5,21 @@ What the champion said counts, also of records that a candidate on its steps ans
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.monitoring import estimated_quality
 from services.monitoring.estimated_quality import EstimateState
 from services.monitoring.judge_state import JudgeState
 from services.monitoring.outcome_losses import Judged
+from services.monitoring.version_facts import VersionFacts
 from shared.contracts.calibration import Calibration
 from shared.contracts.control import QualityMeasured
 from shared.contracts.flow import OutcomeScored
 from shared.contracts.losses import Invalid, report_metric
-from shared.contracts.platform import ModelState, VersionState
+from shared.contracts.platform import ModelState
 
 Row = Mapping[str, Any]
-TableOf = Callable[[int], Calibration | None]
 
 
 def scored_row(event: OutcomeScored) -> Row:
@@ -40,9 +40,9 @@ def inputs_of(row: Row) -> Mapping[str, Any]:
     return inputs if isinstance(inputs, Mapping) else row
 
 
-def take_scored(state: JudgeState, decided: ModelState, row: Row, time_ms: int, table_of: TableOf) -> JudgeState:
+def take_scored(state: JudgeState, decided: ModelState, row: Row, time_ms: int, facts: VersionFacts) -> JudgeState:
     """One more scored record, in the order of event time."""
-    watch, table = _watch(state, decided, table_of)
+    watch, table = _watch(state, decided, facts)
     inputs = inputs_of(row)
     output: Sequence[float] | None = None if inputs is row else row["output"]
     if watch is not None and table is not None and output is not None and row["champion"] == watch.version:
@@ -50,9 +50,9 @@ def take_scored(state: JudgeState, decided: ModelState, row: Row, time_ms: int, 
     return state if watch is state.estimate else state._replace(estimate=watch)
 
 
-def take_matured(state: JudgeState, decided: ModelState, outcome: Judged, table_of: TableOf) -> JudgeState:
+def take_matured(state: JudgeState, decided: ModelState, outcome: Judged, facts: VersionFacts) -> JudgeState:
     """One more decided outcome; with a label of a known class it is part of the truth."""
-    watch, table = _watch(state, decided, table_of)
+    watch, table = _watch(state, decided, facts)
     row = outcome.row
     if watch is not None and table is not None and outcome.labelled and row["champion"] == watch.version:
         output, spec = row["outputs"].get(str(watch.version)), outcome.specs.get(watch.version)
@@ -65,11 +65,11 @@ def take_matured(state: JudgeState, decided: ModelState, outcome: Judged, table_
 
 
 def with_estimate(
-    report: QualityMeasured | None, state: JudgeState, decided: ModelState, table_of: TableOf
-) -> QualityMeasured | None:
+    report: QualityMeasured, state: JudgeState, decided: ModelState, facts: VersionFacts
+) -> QualityMeasured:
     """The report with the estimate, and the error of an earlier one, as far as there is one."""
-    watch, table = _watch(state, decided, table_of)
-    if report is None or watch is None or table is None:
+    watch, table = _watch(state, decided, facts)
+    if watch is None or table is None:
         return report
     shown: dict[str, Any] = {}
     if (found := estimated_quality.estimate(watch, table)) is not None:
@@ -79,22 +79,12 @@ def with_estimate(
     return report.model_copy(update=shown)
 
 
-def read_table(known: VersionState) -> Calibration | None:
-    """A version's table. None: it has none, as versions of earlier releases, or it is none that this release reads."""
-    if known.calibration is None:
-        return None
-    try:
-        return Calibration.from_json(known.calibration)
-    except (ValueError, KeyError, TypeError):
-        return None  # what is only shown stops nothing
-
-
 def _watch(
-    state: JudgeState, decided: ModelState, table_of: TableOf
+    state: JudgeState, decided: ModelState, facts: VersionFacts
 ) -> tuple[EstimateState | None, Calibration | None]:
     """That of the version that is champion; one that comes back begins anew."""
     champion, since = decided.champion, decided.promoted_at or 0
-    table = None if champion is None else table_of(champion)
+    table = None if champion is None else facts.calibration(decided, champion)
     if champion is None or table is None:
         return None, None
     watch = state.estimate

@@ -11,6 +11,7 @@ for all inputs together, with no correction for how many there are. Sources: as 
 are e-detectors: Shin, Ramdas, Rinaldo (2022), section 2.
 
 A feature's share of the sum at the alarm ranks it. An alarm advises: inputs that move need not make the model worse.
+Features can be silenced: what they say is left out of the sum, which grows no faster for it, so the guarantee stands.
 """
 
 from __future__ import annotations
@@ -28,12 +29,19 @@ from services.monitoring.pit_curve import Values
 
 @dataclass(frozen=True, slots=True)
 class MovedFeature(JsonState):
-    """A feature in an alarm: its share of the evidence in [0, 1], the statistic that says most, and its bound m0."""
+    """A feature in an alarm: its share of the evidence in [0, 1], the statistic that says most, and its bound m0.
+
+    mean: of this statistic over the `count` records of the run that it says something of; reference_mean: under the
+    reference.
+    """
 
     feature: str
     share: float
     statistic: str
     null_mean: float
+    reference_mean: float
+    mean: float
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +66,23 @@ class _Progress(NamedTuple):
 
 
 class FeatureMonitorState(NamedTuple):
-    """first_position: the first record since the monitor last (re)started. position: the newest record's."""
+    """first_position: the first record since the monitor last (re)started. position: the newest record's. totals and
+    counts, of each statistic [C]: over the records since then. silent: features that are left out."""
 
     threshold: float
     first_position: int
     position: int
     groups: tuple[_Progress, ...]
+    totals: Values
+    counts: Values
     alarms: int = 0
+    silent: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The state as a plain dict of JSON values, bit for bit."""
         groups = [[*(part.tolist() for part in group[:3]), group.open_rows] for group in self.groups]
-        return {**self._asdict(), "groups": groups}
+        sums = {"totals": self.totals.tolist(), "counts": self.counts.tolist()}
+        return {**self._asdict(), "groups": groups, "silent": list(self.silent), **sums}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> FeatureMonitorState:
@@ -78,7 +91,16 @@ class FeatureMonitorState(NamedTuple):
             _Progress(np.array(values).reshape(BETS, -1), np.array(sums), np.array(counts), rows)
             for values, sums, counts, rows in data["groups"]
         )
-        return cls(data["threshold"], data["first_position"], data["position"], groups, data.get("alarms", 0))
+        return cls(
+            threshold=data["threshold"],
+            first_position=data["first_position"],
+            position=data["position"],
+            groups=groups,
+            totals=np.array(data["totals"], dtype=np.float64),
+            counts=np.array(data["counts"], dtype=np.float64),
+            alarms=data["alarms"],
+            silent=tuple(data["silent"]),
+        )
 
 
 RANKED = 5
@@ -88,7 +110,9 @@ def start(statistics: Statistics, expected_run_length: float, first_position: in
     """A monitor whose next record has position `first_position`. Raises ValueError for a run length below 1."""
     if not expected_run_length >= 1.0:
         raise ValueError(f"expected_run_length is {expected_run_length}; it counts records and is at least 1")
-    return FeatureMonitorState(float(expected_run_length), first_position, first_position - 1, _nothing(statistics))
+    zeros = np.zeros(len(statistics.statistics))
+    threshold, before = float(expected_run_length), first_position - 1
+    return FeatureMonitorState(threshold, first_position, before, _nothing(statistics), zeros, zeros)
 
 
 def update_many(
@@ -104,17 +128,42 @@ def advance(
     """`update_many` for values [rows, statistics] of `Statistics.values`."""
     alarms: list[FeatureAlarm] = []
     while len(values):
-        groups, evidence = _taken(state, statistics, values)
-        reached = np.flatnonzero(evidence >= state.threshold)
-        if not len(reached):
-            return state._replace(position=state.position + len(values), groups=groups), alarms
-        count = int(reached[0]) + 1
-        groups, _ = _taken(state, statistics, values[:count])
-        state = state._replace(position=state.position + count, groups=groups)
-        alarms.append(_alarm(state, statistics, float(evidence[count - 1])))
-        state = state._replace(first_position=state.position + 1, groups=_nothing(statistics), alarms=state.alarms + 1)
-        values = values[count:]
+        state, alarm, taken = until_alarm(state, statistics, values)
+        values = values[taken:]
+        if alarm is not None:
+            alarms.append(alarm)
     return state, alarms
+
+
+def until_alarm(
+    state: FeatureMonitorState, statistics: Statistics, values: Values
+) -> tuple[FeatureMonitorState, FeatureAlarm | None, int]:
+    """The state after all of the values, or after those up to the first alarm, where it starts again; and how many
+    these were."""
+    groups, evidence = _taken(state, statistics, values)
+    reached = np.flatnonzero(evidence >= state.threshold)
+    count = int(reached[0]) + 1 if len(reached) else len(values)
+    if len(reached):
+        groups, _ = _taken(state, statistics, values[:count])
+    totals, counts = _summed(state, values[:count])
+    state = state._replace(position=state.position + count, groups=groups, totals=totals, counts=counts)
+    if not len(reached):
+        return state, None, count
+    alarm = _alarm(state, statistics, float(evidence[count - 1]))
+    again = start(statistics, state.threshold, state.position + 1)
+    return again._replace(alarms=state.alarms + 1, silent=state.silent), alarm, count
+
+
+def silenced(state: FeatureMonitorState, features: Sequence[str]) -> FeatureMonitorState:
+    """Without these features from here on. For a state that has just started, or started again."""
+    return state._replace(silent=tuple(sorted({*state.silent, *features})))
+
+
+def _summed(state: FeatureMonitorState, values: Values) -> tuple[Values, Values]:
+    """One row after the other, so that where a batch ends does not round differently."""
+    given = ~np.isnan(values)
+    sums = np.add.accumulate(np.vstack([state.totals, np.where(given, values, 0.0)]), axis=0)[-1]
+    return sums, state.counts + given.sum(axis=0)
 
 
 def _nothing(statistics: Statistics) -> tuple[_Progress, ...]:
@@ -129,14 +178,21 @@ def _taken(state: FeatureMonitorState, statistics: Statistics, values: Values) -
     evidence, groups = np.zeros(len(values)), list[_Progress]()
     for group, progress in zip(statistics.groups, state.groups, strict=True):
         after, sums = (_by_record if group.block == 1 else _by_block)(
-            group, progress, np.take(values, group.columns, axis=1)
+            group, progress, np.take(values, group.columns, axis=1), _weights(group, statistics, state.silent)
         )
         groups.append(after)
         evidence += sums
     return tuple(groups), evidence
 
 
-def _by_record(group: Group, progress: _Progress, values: Values) -> tuple[_Progress, Values]:
+def _weights(group: Group, statistics: Statistics, silent: tuple[str, ...]) -> Values:
+    if not silent:
+        return group.weights
+    features = [statistics.statistics[column].feature for column in group.columns]
+    return np.where(np.isin(features, silent), 0.0, group.weights)
+
+
+def _by_record(group: Group, progress: _Progress, values: Values, weights: Values) -> tuple[_Progress, Values]:
     excess = values - group.null_means
     excess[np.isnan(excess)] = 0.0  # what says nothing of a row neither gains nor loses
     history = excess[:, None, :] * group.bets
@@ -144,13 +200,13 @@ def _by_record(group: Group, progress: _Progress, values: Values) -> tuple[_Prog
     before, grown = progress.values, np.empty(group.bets.shape)
     with np.errstate(over="ignore"):  # behind an alarm, where nothing of it is used
         for now in history:
-            np.add(before, group.weights, out=grown)
+            np.add(before, weights, out=grown)
             np.multiply(now, grown, out=now)
             before = now
         return progress._replace(values=before.copy()), _sums(history)
 
 
-def _by_block(group: Group, progress: _Progress, values: Values) -> tuple[_Progress, Values]:
+def _by_block(group: Group, progress: _Progress, values: Values, weights: Values) -> tuple[_Progress, Values]:
     evidence, now, first = np.zeros(len(values)), progress.values, 0
     sums, counts, rows = progress.open_sums, progress.open_counts, progress.open_rows
     while first < len(values):
@@ -163,7 +219,7 @@ def _by_block(group: Group, progress: _Progress, values: Values) -> tuple[_Progr
         if rows < group.block:
             break
         means = np.divide(sums, counts, out=group.null_means.copy(), where=counts > 0)
-        now = (now + group.weights) * (1.0 + group.bets * (means - group.null_means))
+        now = (now + weights) * (1.0 + group.bets * (means - group.null_means))
         evidence[first - 1] = _sums(now[None])[0]
         sums, counts, rows = np.zeros(len(sums)), np.zeros(len(counts)), 0
     return _Progress(now, sums, counts, rows), evidence
@@ -198,8 +254,12 @@ def _alarm(state: FeatureMonitorState, statistics: Statistics, evidence: float) 
                 share=of_feature[name],
                 statistic=known[column].what,
                 null_mean=float(bounds[column]),
+                reference_mean=known[column].mean,
+                mean=float(state.totals[column] / max(1.0, state.counts[column])),
+                count=int(state.counts[column]),
             )
             for name in first
+            if of_feature[name] > 0.0
             for column in (leading[name],)
         ),
     )

@@ -2,9 +2,10 @@
 
 Format, as the training run writes it:
 {"rows": n, "numbers": {name: {"quantiles": [Q evenly spaced quantiles, Q >= 2], "missing": rate}},
- "categories": {name: {"frequencies": {category: p}, "other": p, "missing": p}}}
-`rows`, of how many rows it tells, is absent from the artifacts of earlier releases; an input whose values hang together
-from row to row has its integrated autocorrelation time as `time` in its entry.
+ "categories": {name: {"frequencies": {category: p}, "other": p, "missing": p}},
+ "views": {name: {"inputs": [names], "empty": rate}}}
+`rows`, of how many rows it tells, and `views` are absent from the artifacts of earlier releases; an input whose values
+hang together from row to row has its integrated autocorrelation time as `time` in its entry.
 """
 
 from __future__ import annotations
@@ -63,16 +64,27 @@ class CategoryReference:
 
 
 @dataclass(frozen=True, slots=True)
+class ViewReference:
+    """The inputs that a view gives, and the rate of rows in which all of them are missing or 0: those of an entity that
+    the view does not know, or no longer."""
+
+    inputs: tuple[str, ...]
+    empty: float
+
+
+@dataclass(frozen=True, slots=True)
 class FeatureReference:
     """All inputs of a version by name; belongs to its artifact, not to the monitor's state.
 
-    times: integrated autocorrelation times, in rows, of those inputs whose values hang together.
+    times: integrated autocorrelation times, in rows, of those inputs, and of whether a view is empty, that hang
+    together.
     """
 
     numbers: Mapping[str, NumberReference]
     categories: Mapping[str, CategoryReference]
     rows: int | None = None
     times: Mapping[str, float] = field(default_factory=dict[str, float])
+    views: Mapping[str, ViewReference] = field(default_factory=dict[str, ViewReference])
 
 
 def read_reference(data: Mapping[str, Any]) -> FeatureReference:
@@ -80,14 +92,30 @@ def read_reference(data: Mapping[str, Any]) -> FeatureReference:
     return FeatureReference(
         numbers={name: _number(name, data["numbers"][name]) for name in sorted(data.get("numbers", {}))},
         categories={name: _category(name, data["categories"][name]) for name in sorted(data.get("categories", {}))},
-        rows=data.get("rows"),
+        rows=_rows(data.get("rows")),
         times={
-            name: float(entry["time"])
-            for kind in ("numbers", "categories")
+            name: _time(name, entry["time"])
+            for kind in ("numbers", "categories", "views")
             for name, entry in sorted(data.get(kind, {}).items())
             if entry.get("time", 1.0) > 1.0
         },
+        views={
+            name: ViewReference(tuple(entry["inputs"]), _rate(name, "empty", entry["empty"]))
+            for name, entry in sorted(data.get("views", {}).items())
+        },
     )
+
+
+def _rows(rows: Any) -> int | None:
+    if rows is not None and (not isinstance(rows, int) or rows < 0):
+        raise ValueError(f"reference: `rows` is {rows!r}, not a count")
+    return rows
+
+
+def _time(name: str, time: Any) -> float:
+    if not math.isfinite(time):
+        raise ValueError(f"reference of {name!r}: an autocorrelation time of {time!r} rows")
+    return float(time)
 
 
 def _number(name: str, data: Mapping[str, Any]) -> NumberReference:

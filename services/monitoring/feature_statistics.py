@@ -2,8 +2,9 @@
 
 Of a number, on its probability integral transform u under the reference: u and 1 - u (location), |2u - 1| and
 1 - |2u - 1| (spread), and whether it is missing. Of a category: for each one known to the reference whether it is this
-one, and whether it is not; whether it is one that the reference does not know; whether it is missing. All lie in
-[0, 1], and rise on average when the input moves one way or the other.
+one, and whether it is not; whether it is one that the reference does not know; whether it is missing. Of a view:
+whether all of the inputs that it gives are missing or 0, as those of an entity that it does not know, or no longer.
+All lie in [0, 1], and rise on average when the input moves one way or the other.
 
 A statistic's mean on the reference's rows bounds its mean in service as `reference_loss` says for losses: mean +
 z sqrt(v / n') + (1 + z^2) / n', with z so large that all statistics together, for what the reference's errors bring,
@@ -29,6 +30,7 @@ from services.monitoring.reference_loss import BLOCK_TIMES, LEAST_INDEPENDENT, m
 
 Row = Mapping[str, Any]
 _OF_A_NUMBER = ("higher", "lower", "wider", "narrower", "missing")
+NEW_ENTITIES = "new entities"
 BETS = 4
 _SMALLEST_RISE = 0.05
 _LARGEST_FRACTION = 0.8
@@ -38,7 +40,7 @@ _LARGEST_FRACTION_OF_BLOCKS = 0.95
 @dataclass(frozen=True, slots=True)
 class Statistic:
     """One column: of which feature, what of it (`higher`, `lower`, `wider`, `narrower`, `missing`, `not missing`,
-    `other`, `more 'x'`, `fewer 'x'`), its mean and variance on the reference's rows."""
+    `other`, `more 'x'`, `fewer 'x'`; of a view `new entities`), its mean and variance on the reference's rows."""
 
     feature: str
     what: str
@@ -63,13 +65,14 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """All that one reference determines. unmonitored: features that hang together too strongly for its few rows."""
+    """All that one reference determines. unmonitored: features that are not monitored, and why: those that hang
+    together too strongly for its few rows."""
 
     reference: FeatureReference
     curves: Mapping[str, PitCurve]
     statistics: tuple[Statistic, ...]
     groups: tuple[Group, ...]
-    unmonitored: tuple[str, ...]
+    unmonitored: Mapping[str, str]
 
     def values(self, rows: Sequence[Row]) -> Values:
         """[rows, statistics]; NaN where a statistic says nothing of a row, as the location of a missing number."""
@@ -79,6 +82,9 @@ class Statistics:
         column = len(_OF_A_NUMBER) * len(self.curves)
         for name, known in self.reference.categories.items():
             column = _put_category(values, column, name, known, rows)
+        for view in self.reference.views.values():
+            values[:, column] = [_is_empty(view.inputs, row) for row in rows]
+            column += 1
         return values
 
 
@@ -91,7 +97,11 @@ def statistics_of(reference: FeatureReference, expected_run_length: float) -> St
     known = tuple(_statistics(reference, curves))
     blocks = [_block(reference.times.get(statistic.feature, 1.0), rows) for statistic in known]
     features = dict.fromkeys(s.feature for s, block in zip(known, blocks, strict=True) if block is not None)
-    unmonitored = tuple(dict.fromkeys(s.feature for s in known if s.feature not in features))
+    unmonitored = {
+        s.feature: f"hangs together over {reference.times[s.feature]:.0f} rows, too many for a reference of {rows}"
+        for s in known
+        if s.feature not in features
+    }
     groups: list[Group] = []
     for block in sorted({block for block in blocks if block is not None}):
         columns = [i for i, of in enumerate(blocks) if of == block]
@@ -154,6 +164,8 @@ def _statistics(reference: FeatureReference, curves: Mapping[str, PitCurve]) -> 
             yield _rate(name, f"fewer {known!r}", 1.0 - share)
         yield _rate(name, "other", category.other)
         yield _rate(name, "missing", category.missing)
+    for name, view in reference.views.items():
+        yield _rate(name, NEW_ENTITIES, view.empty)
 
 
 def _of_pit(name: str, what: str, curve: PitCurve) -> Statistic:
@@ -197,6 +209,14 @@ def _put_category(values: Values, column: int, name: str, known: CategoryReferen
     values[:, column + 2 * count] = places == count
     values[:, column + 2 * count + 1] = places == count + 1
     return column + 2 * count + 2
+
+
+def _is_empty(inputs: Sequence[str], row: Row) -> bool:
+    for name in inputs:
+        value = row.get(name)
+        if value and value == value:  # NaN is missing as well
+            return False
+    return True
 
 
 def _place(value: Any, known: CategoryReference) -> int:

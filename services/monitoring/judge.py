@@ -1,4 +1,4 @@
-"""What a model's outcomes say: quality, drift, verdicts, and the archive; one outcome after the other."""
+"""What a model's records and outcomes say: inputs that moved, quality, drift, verdicts, and the archive; one by one."""
 
 from __future__ import annotations
 
@@ -7,12 +7,20 @@ from typing import Any
 
 import orjson
 
-from services.monitoring import drift, estimate_watch, missed_saving, quality, verdict_revisions, verdicts
-from services.monitoring.decided_order import MATURED, REVISED, SCORED
-from services.monitoring.feature_reference import FeatureReference, read_reference
+from services.monitoring import (
+    drift,
+    estimate_watch,
+    inputs_watch,
+    missed_saving,
+    quality,
+    verdict_revisions,
+    verdicts,
+)
+from services.monitoring.decided_order import MATURED, REVISED, SCORED, record_of
 from services.monitoring.judge_state import JudgeState
+from services.monitoring.monitored import monitored
 from services.monitoring.outcome_losses import Judged, judged
-from shared.contracts.calibration import Calibration
+from services.monitoring.version_facts import VersionFacts
 from shared.contracts.control import DriftDetected
 from shared.contracts.definitions import Model
 from shared.contracts.envelope import Event, Message
@@ -27,11 +35,10 @@ Judgement = tuple[JudgeState, list[Output]]
 
 
 class Judge:
-    """The handlers of the step. What it remembers besides the state is only what a version's manifest says, parsed."""
+    """The handlers of the step. What it remembers besides the state is only what a version's run says, parsed."""
 
     def __init__(self) -> None:
-        self._references: dict[str, FeatureReference | None] = {}
-        self._tables: dict[str, Calibration | None] = {}
+        self._facts = VersionFacts()
 
     def on_scored(self, state: JudgeState | None, message: Message, context: Context) -> Judgement:
         """It waits until the watermark has passed its time."""
@@ -61,10 +68,12 @@ class Judge:
     def take_scored(self, state: JudgeState, due: Due, context: Context) -> Judgement:
         """A record's inputs, in the order of event time."""
         row, state = state.take(due.name)
-        decided = context.platform.model(context.task.subject)
-        inputs = estimate_watch.inputs_of(row)
-        state = drift.inputs_seen(state, decided, inputs, lambda version: self._reference(decided, version))
-        return estimate_watch.take_scored(state, decided, row, due.due_ms, lambda v: self._table(decided, v)), []
+        platform, name = context.platform, context.task.subject
+        model, decided = platform.definitions.models[name], platform.model(name)
+        inputs, record = estimate_watch.inputs_of(row), record_of(due.name)
+        state, moved = inputs_watch.inputs_seen(state, model, decided, record, inputs, self._facts)
+        state = estimate_watch.take_scored(state, decided, row, due.due_ms, self._facts)
+        return state, [Publish(CONTROL, name, event, due.due_ms) for event in moved]
 
     def take_matured(self, state: JudgeState, due: Due, context: Context) -> Judgement:
         """An outcome gets its place in the order of decision, and every decision sees it."""
@@ -74,14 +83,15 @@ class Judge:
         outcome = judged(model, platform, row, state.position + 1)
         outputs: list[Output] = [Append(ARCHIVE, orjson.dumps({"ordinal": outcome.ordinal, **row}))]
         state = quality.counted(state, model, outcome)
-        state, found = drift.watch_champion(
-            state, model, decided, outcome, lambda version: self._reference(decided, version)
-        )
-        state, found, paying = _saving(state, model, decided, outcome, found)
-        state = estimate_watch.take_matured(state, decided, outcome, lambda v: self._table(decided, v))
+        state, found = drift.watch_champion(state, model, decided, outcome, self._facts)
+        state, found, paying = _saving(state, model, decided, outcome, found, self._facts)
+        state = estimate_watch.take_matured(state, decided, outcome, self._facts)
         state, said = verdicts.judge_rollout(state, model, decided, outcome)
-        report = quality.measured(state, model, decided.champion, outcome)
-        report = estimate_watch.with_estimate(report, state, decided, lambda v: self._table(decided, v))
+        report = None
+        if quality.is_due(state, model):
+            by_monitor = monitored(state, model, decided, self._facts)
+            report = quality.measured(state, model, decided.champion, outcome, by_monitor)
+            report = estimate_watch.with_estimate(report, state, decided, self._facts)
         events: list[Event | None] = [found, paying, *said, report]
         outputs += [Publish(CONTROL, name, event, due.due_ms) for event in events if event is not None]
         return state, outputs
@@ -98,32 +108,20 @@ class Judge:
         state, said = verdict_revisions.revise(state, model, decided, before, after, row["label_id"])
         return state, [Publish(CONTROL, name, event, due.due_ms) for event in said]
 
-    def _reference(self, decided: ModelState, version: int) -> FeatureReference | None:
-        known = decided.versions.get(version)
-        if known is None or known.reference is None:
-            return None
-        sha256 = known.artifact.sha256
-        if sha256 not in self._references:
-            self._references[sha256] = _read(known.reference)
-        return self._references[sha256]
-
-    def _table(self, decided: ModelState, version: int) -> Calibration | None:
-        known = decided.versions.get(version)
-        if known is None:
-            return None
-        if known.artifact.sha256 not in self._tables:
-            self._tables[known.artifact.sha256] = estimate_watch.read_table(known)
-        return self._tables[known.artifact.sha256]
-
 
 def _saving(
-    state: JudgeState, model: Model, decided: ModelState, outcome: Judged, found: DriftDetected | None
-) -> tuple[JudgeState, DriftDetected | None, DriftDetected | None]:
+    state: JudgeState, model: Model, decided: ModelState, outcome: Judged, found: DriftDetected | None,
+    facts: VersionFacts,
+) -> tuple[JudgeState, DriftDetected | None, DriftDetected | None]:  # fmt: skip
     """What was missed: with an alarm just found it goes into that one; said by itself once it reaches the cost."""
-    watched = state.champion
-    monitor = watched.watch.monitor if watched else None
-    excess = missed_saving.excess_of(watched.standing if watched else None, monitor.null_mean if monitor else None)
+    watched, excess = state.champion, None
+    if watched is not None and watched.standing is not None:
+        usual = drift.normal(watched, facts.expected_loss(decided, watched.version))
+        excess = missed_saving.excess_of(watched.standing, usual)
     missed, paying = missed_saving.watch(state.missed, model, decided, outcome, excess)
+    if paying is not None:
+        shifts = inputs_watch.explained(state.shift, paying.version, facts.reference(decided, paying.version))
+        paying = paying.model_copy(update={"shifts": shifts})
     if found is not None:
         found = found.model_copy(update={"saving": missed_saving.saving_of(missed, model, excess)})
     return state._replace(missed=missed), found, paying
@@ -133,10 +131,3 @@ def _answered(row: Mapping[str, Any], label: Any) -> dict[str, Any]:
     """A revised outcome with this label, as a row of a decided one."""
     status = LabelStatus.UNLABELLED if label is None else LabelStatus.LABELLED
     return {**row["answers"], "record_id": row["record_id"], "label": label, "status": status.value}
-
-
-def _read(reference: Mapping[str, Any]) -> FeatureReference | None:
-    try:
-        return read_reference(reference)
-    except (ValueError, KeyError, TypeError):
-        return None  # an alarm without an explanation is worth more than none

@@ -13,6 +13,7 @@ from pydantic import PlainSerializer, PlainValidator
 from services.monitoring import canary_judge, paired_since
 from services.monitoring.decided_order import Waiting
 from services.monitoring.estimated_quality import EstimateState
+from services.monitoring.feature_monitor import FeatureMonitorState
 from services.monitoring.feature_shift import ShiftWindow
 from services.monitoring.loss_watch import WatchState
 from services.monitoring.missed_saving import Missed
@@ -27,7 +28,7 @@ class ChampionWatch(NamedTuple):
     """The loss of a version since it answers, and beside it that of the former champion, paired.
 
     `since` is the control position of its promotion: a version that comes back is watched anew. `standing`: the alarm
-    that stands, if one does.
+    that stands, if one does. `residual`: beside the loss, where its run says what it is expected to lose.
     """
 
     version: int
@@ -35,10 +36,11 @@ class ChampionWatch(NamedTuple):
     watch: WatchState
     standing: StandingAlarm | None = None
     pairs: paired_since.Blocks = ()  # champion's - former's loss
+    residual: WatchState | None = None
 
     def to_json(self) -> dict[str, Any]:
-        standing = self.standing and self.standing.to_json()
-        return {**self._asdict(), "watch": self.watch.to_json(), "standing": standing}
+        standing, residual = self.standing and self.standing.to_json(), self.residual and self.residual.to_json()
+        return {**self._asdict(), "watch": self.watch.to_json(), "standing": standing, "residual": residual}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ChampionWatch:
@@ -46,23 +48,37 @@ class ChampionWatch(NamedTuple):
         watch = WatchState.from_json(data["watch"])
         standing = StandingAlarm.from_json(data["standing"]) if data["standing"] else None
         blocks = data["pairs"] if isinstance(data["pairs"], list) else ()  # once it was one sum, of all of them
-        return cls(data["version"], data["since"], watch, standing, tuple(paired_since.Block(*b) for b in blocks))
+        pairs = tuple(paired_since.Block(*b) for b in blocks)
+        residual = WatchState.from_json(data["residual"]) if data.get("residual") else None
+        return cls(data["version"], data["since"], watch, standing, pairs, residual)
 
 
 class ShiftWatch(NamedTuple):
-    """The newest inputs under a version: the sketch, and rows that go into it together."""
+    """The inputs under a version: the sketch of the newest, the monitor of all, and rows that go into both together,
+    with the ids of their records."""
 
     version: int
     window: ShiftWindow
     rows: tuple[Mapping[str, Any], ...] = ()
+    ids: tuple[str, ...] = ()
+    monitor: FeatureMonitorState | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {"version": self.version, "window": self.window.to_json(), "rows": list(self.rows)}
+        return {
+            "version": self.version,
+            "window": self.window.to_json(),
+            "rows": list(self.rows),
+            "ids": list(self.ids),
+            "monitor": self.monitor and self.monitor.to_json(),
+        }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ShiftWatch:
-        """The state that `to_json` wrote."""
-        return cls(data["version"], ShiftWindow.from_json(data["window"]), tuple(data["rows"]))
+        """The state that `to_json` wrote; that of an earlier release has rows without ids, and no monitor."""
+        rows, monitor = tuple(data["rows"]), data.get("monitor")
+        ids = tuple(data.get("ids") or ("",) * len(rows))
+        known = None if monitor is None else FeatureMonitorState.from_json(monitor)
+        return cls(data["version"], ShiftWindow.from_json(data["window"]), rows, ids, known)
 
 
 class FinalVerdict(NamedTuple):
@@ -137,7 +153,8 @@ class JudgeState(NamedTuple):
     """`position`: outcomes decided. `labelled`: with a label, or absent. `answered`: of these, those with an answer.
 
     `revised`: what labels that were corrected since change in the quality. `ended`: the verdicts of the newest rollouts
-    that are over, as long as another one does not take their place; the newest last.
+    that are over, as long as another one does not take their place; the newest last. `scored`: records taken as scored,
+    which come before their outcomes, and in the same order.
     """
 
     waiting: Waiting = Waiting()
@@ -152,6 +169,7 @@ class JudgeState(NamedTuple):
     estimate: EstimateState | None = None
     revised: RevisedQuality | None = None
     ended: tuple[FinalVerdict, ...] = ()
+    scored: int = 0
 
     def put(self, name: str, row: Mapping[str, Any]) -> JudgeState:
         return self._replace(waiting=self.waiting.put(name, row))
@@ -174,6 +192,7 @@ class JudgeState(NamedTuple):
             "estimate": self.estimate and self.estimate.to_json(),
             "revised": self.revised and self.revised.to_json(),
             "ended": [verdict.to_json() for verdict in self.ended],
+            "scored": self.scored,
         }
 
     @classmethod
@@ -192,6 +211,8 @@ class JudgeState(NamedTuple):
             EstimateState.from_json(data["estimate"]) if data.get("estimate") else None,
             RevisedQuality.from_json(data["revised"]) if data.get("revised") else None,
             tuple(FinalVerdict.from_json(verdict) for verdict in data.get("ended", ())),
+            # An earlier release did not count them; those that wait for their label are left out then.
+            data.get("scored", data["position"]),
         )
 
 

@@ -1,8 +1,10 @@
 """When a version's loss has risen: a Shiryaev-Roberts mixture of betting e-detectors, and where the rise began.
 
 For each of K = 8 bets, M_k <- (M_k + 1)(1 + bet_k (x - m0)); alarm when the mean of the M_k reaches
-`expected_run_length`; then it starts again. x is the loss, in [0, 1]; m0 = upper bound of the reference loss +
-tolerance.
+`expected_run_length`; then it starts again. x is a statistic in [0, 1]; m0 = upper bound of its mean on the
+reference + tolerance. The statistic is the loss, or the residual: how much more was lost than a version is expected to
+lose on such a record (`shared/contracts/expected_loss.py`), mapped to [0, 1] by `ExpectedLoss.to_unit`. On residuals
+the monitor tells a change of the concept from a season or a shift of the inputs that the expected loss knows about.
 
 Guarantee: while the conditional mean of every x, given what came before, is at most m0, each factor is non-negative
 with conditional mean at most 1, so (mean M) - n is a supermartingale and the expected number of outcomes to a false
@@ -14,9 +16,6 @@ above m0: there x is the mean of a block of `block` losses, and the threshold `e
 
 Change point: for the leading bet, the start of the current excursion of its CUSUM, W <- max(W, 1) * factor: the
 maximum-likelihood start of the change for that alternative (Page 1954). An estimate, without a guarantee.
-
-The same monitor on residuals (`loss - expected loss(x)`, mapped from [-1, 1] to [0, 1]) tells a change of the concept
-from a season or a shift of the inputs that the expected-loss model knows about.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ class LossAlarm(JsonState):
 
     first_position: the first outcome since the monitor last (re)started. position: the outcome at which it alarmed.
     change_position: the estimated first outcome after the change. run_mean and since_change_mean: means of the
-    monitored statistic (losses, or residuals mapped to [0, 1]) over these spans. count: outcomes since the restart,
+    monitored statistic over these spans. count: outcomes since the restart,
     `block` of which were taken together; then both positions are those of the first and the last outcome of a block.
     """
 
@@ -110,27 +109,22 @@ def start(
     first_position: int = 0,
     block: int = 1,
 ) -> LossMonitorState:
-    """A monitor against the bound of the reference's mean.
+    """A monitor against the bound of the reference's mean; both figures are in the unit of the statistic, [0, 1].
 
-    For losses both figures lie in [0, 1]; for residuals they are in the residual's own unit, [-1, 1]. first_position:
-    the position of the next outcome. block: outcomes taken together, at least 1, for autocorrelated ones. Raises
-    ValueError for a reference or run length that guarantees nothing.
+    first_position: the position of the next outcome. block: outcomes taken together, at least 1, for autocorrelated
+    ones. Raises ValueError for a reference or run length that guarantees nothing.
     """
-    lowest = -1.0 if statistic == Statistic.RESIDUAL else 0.0
-    if not (lowest <= reference_mean_upper <= 1.0 and 0.0 <= tolerance <= 1.0):
+    if not (0.0 <= reference_mean_upper <= 1.0 and 0.0 <= tolerance <= 1.0):
         raise ValueError(
             f"reference bound {reference_mean_upper} or tolerance {tolerance} is out of range; "
-            f"the bound lies in [{lowest:g}, 1] and the tolerance in [0, 1]: compute them from finite losses"
+            "both lie in [0, 1]: compute them from finite losses"
         )
     if not expected_run_length >= block >= 1:
         raise ValueError(
             f"expected_run_length is {expected_run_length} and a block {block}; "
             f"both count outcomes, and the run length is at least one block"
         )
-    null_mean = reference_mean_upper + tolerance
-    if statistic == Statistic.RESIDUAL:
-        null_mean = (1.0 + null_mean) / 2.0
-    null_mean = min(1.0, max(_SMALLEST_NULL_MEAN, null_mean))
+    null_mean = min(1.0, max(_SMALLEST_NULL_MEAN, reference_mean_upper + tolerance))
     bets = _bets(null_mean, _LARGEST_FRACTION if block == 1 else _LARGEST_FRACTION_OF_BLOCKS)
     zeros, before = (0.0,) * BETS, (first_position,) * BETS
     return LossMonitorState(
@@ -152,14 +146,11 @@ def start(
 
 
 def update(
-    state: LossMonitorState, loss: float | None, *, expected: float | None = None, position: int | None = None
+    state: LossMonitorState, value: float | None, *, position: int | None = None
 ) -> tuple[LossMonitorState, LossAlarm | None]:
-    """One matured outcome. A loss that is None, not finite or outside [0, 1] is counted as invalid and moves nothing.
-
-    expected: the expected loss of this input, in [0, 1], which a residual monitor needs (without it: invalid).
-    position: the outcome's ordinal in the order of decision; the next one if not given.
+    """One matured outcome's statistic. One that is None, not finite or outside [0, 1] is counted as invalid and moves
+    nothing. position: the outcome's ordinal in the order of decision; the next one if not given.
     """
-    value = loss if state.statistic == Statistic.LOSS else residual(loss, expected)
     if position is not None and position <= state.position:
         raise ValueError(f"outcome {position} comes after outcome {state.position}; outcomes are taken once, in order")
     ahead = 0 if position is None else position - state.position - 1
@@ -167,16 +158,9 @@ def update(
     return state, alarms[0] if alarms else None
 
 
-def update_many(state: LossMonitorState, losses: Iterable[float | None]) -> tuple[LossMonitorState, list[LossAlarm]]:
-    """`update` for consecutive outcomes, with the same result; for a residual monitor pass values of `residual`."""
-    return _advance(state, losses, 0)
-
-
-def residual(loss: float | None, expected: float | None) -> float | None:
-    """(1 + loss - expected) / 2, in [0, 1]; None unless both are in [0, 1]."""
-    if loss is None or expected is None or not (0.0 <= loss <= 1.0 and 0.0 <= expected <= 1.0):
-        return None
-    return (1.0 + (loss - expected)) / 2.0
+def update_many(state: LossMonitorState, values: Iterable[float | None]) -> tuple[LossMonitorState, list[LossAlarm]]:
+    """`update` for consecutive outcomes, with the same result."""
+    return _advance(state, values, 0)
 
 
 def evidence(state: LossMonitorState) -> float:
@@ -193,11 +177,11 @@ def _bets(null_mean: float, largest: float) -> tuple[float, ...]:
 
 
 def _advance(
-    state: LossMonitorState, losses: Iterable[float | None], ahead: int
+    state: LossMonitorState, values: Iterable[float | None], ahead: int
 ) -> tuple[LossMonitorState, list[LossAlarm]]:
     run = _Run(state)
     run.position += ahead
-    alarms = [alarm for loss in losses if (alarm := run.take(loss)) is not None]
+    alarms = [alarm for value in values if (alarm := run.take(value)) is not None]
     return run.state(), alarms
 
 
@@ -216,24 +200,24 @@ class _Run:
         self.block = state.block
         self.open_count, self.open_total, self.open_position = state.open_count, state.open_total, state.open_position
 
-    def take(self, loss: float | None) -> LossAlarm | None:
+    def take(self, value: float | None) -> LossAlarm | None:
         self.position += 1
-        if loss is None or not 0.0 <= loss <= 1.0:
+        if value is None or not 0.0 <= value <= 1.0:
             self.invalid += 1
             return None
         if self.block == 1:
-            return self._bet(loss, self.position, 1, loss)
+            return self._bet(value, self.position, 1, value)
         if not self.open_count:
             self.open_position = self.position
         self.open_count += 1
-        self.open_total += loss
+        self.open_total += value
         if self.open_count < self.block:
             return None
         count, total, self.open_count, self.open_total = self.open_count, self.open_total, 0, 0.0
         return self._bet(total / count, self.open_position, count, total)
 
     def _bet(self, value: float, position: int, count: int, total: float) -> LossAlarm | None:
-        """On a loss, or on the mean of a block, whose first outcome is at `position`."""
+        """On one value, or on the mean of a block, whose first outcome is at `position`."""
         values, cusums, bets = self.values, self.cusums, self.before.bets
         excess, mixture = value - self.before.null_mean, 0.0
         for k in range(BETS):

@@ -4,10 +4,10 @@ Until `needed` outcomes of the version have matured in service the monitor works
 gave a bound; otherwise nothing is monitored, and `watching` says so); then it starts anew against the bound of those
 first outcomes, block by block where they hang together. Where they bound nothing, because they hang together too much
 for their number, nothing is monitored from then on. A change during these first outcomes is found against the held-back
-rows, or not at all.
+rows, or not at all. What is said of losses here is true of residuals as well, of which no run gives a bound.
 
-Where the definition selects one of river's detectors (`river_detector`), that one alarms and the monitor rests: it only
-says which loss is normal.
+Where the definition selects one of river's detectors (`river_detector`), that one alarms on the loss and the monitor
+rests: it only says which loss is normal.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class WatchState(JsonState):
     expected_run_length: float
     position: int
     monitor: LossMonitorState | None = None
+    statistic: Statistic = Statistic.LOSS
     river: RiverState | None = None
 
     @classmethod
@@ -49,32 +50,38 @@ class WatchState(JsonState):
             expected_run_length=data["expected_run_length"],
             position=data["position"],
             monitor=None if monitor is None else LossMonitorState.from_json(monitor),
+            statistic=Statistic(data.get("statistic", Statistic.LOSS)),
             river=None if river is None else RiverState.from_json(river),
         )
 
 
 def start(
-    reference: ReferenceState, tolerance: float, expected_run_length: float, first_position: int = 0
+    reference: ReferenceState,
+    tolerance: float,
+    expected_run_length: float,
+    first_position: int = 0,
+    statistic: Statistic = Statistic.LOSS,
 ) -> WatchState:
     """A watch whose next outcome has position `first_position`; arguments as of `loss_monitor.start`."""
     return _against(
-        WatchState(reference, tolerance, expected_run_length, first_position - 1), reference_loss.reference(reference)
+        WatchState(reference, tolerance, expected_run_length, first_position - 1, statistic=statistic),
+        reference_loss.reference(reference),
     )
 
 
-def update(state: WatchState, loss: float | None, position: int | None = None) -> tuple[WatchState, LossAlarm | None]:
-    """One matured outcome of the version; invalid losses move nothing. The outcome that completes the reference is
-    still judged by the old one."""
+def update(state: WatchState, value: float | None, position: int | None = None) -> tuple[WatchState, LossAlarm | None]:
+    """One matured outcome of the version; an invalid value of the statistic moves nothing. The outcome that completes
+    the reference is still judged by the old one."""
     position = state.position + 1 if position is None else position
     monitor, river, alarm = state.monitor, state.river, None
     if river is not None:
-        river, alarm = river_detector.update(river, loss, position)
+        river, alarm = river_detector.update(river, value, position)
     elif monitor is not None:
-        monitor, alarm = loss_monitor.update(monitor, loss, position=position)
+        monitor, alarm = loss_monitor.update(monitor, value, position=position)
     state = replace(state, monitor=monitor, river=river, position=position)
-    if loss is None or reference_loss.is_complete(state.reference):
+    if value is None or reference_loss.is_complete(state.reference):
         return state, alarm
-    state = replace(state, reference=reference_loss.update(state.reference, loss))
+    state = replace(state, reference=reference_loss.update(state.reference, value))
     if reference_loss.is_complete(state.reference):
         state = _against(state, reference_loss.reference(state.reference))
     return state, alarm
@@ -109,7 +116,7 @@ def _against(state: WatchState, reference: Reference | None) -> WatchState:
         reference.upper,
         state.tolerance,
         state.expected_run_length,
-        statistic=Statistic.LOSS,
+        statistic=state.statistic,
         first_position=state.position + 1,
         block=reference.block,
     )

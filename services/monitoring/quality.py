@@ -45,10 +45,15 @@ def _row(metrics: tuple[str, ...], model: Model, outcome: Judged) -> tuple[float
     return prequential.row_of(metrics, figures_of_answer(model, outcome)) if outcome.labelled else None
 
 
-def measured(state: JudgeState, model: Model, champion: int | None, outcome: Judged) -> QualityMeasured | None:
-    """The figures, at every `report_every`-th outcome; before the first version they tell how many labels there are."""
-    if state.position % model.monitor.report_every:
-        return None
+def is_due(state: JudgeState, model: Model) -> bool:
+    """At every `report_every`-th outcome."""
+    return state.position % model.monitor.report_every == 0
+
+
+def measured(
+    state: JudgeState, model: Model, champion: int | None, outcome: Judged, monitored: dict[str, str]
+) -> QualityMeasured:
+    """The figures; before the first version they tell how many labels there are."""
     figures = None if state.quality is None else prequential.figures(state.quality, ANSWERS)
     window = dict(figures.window.values) if figures else {}
     total = dict(figures.total.values) if figures else {}
@@ -69,6 +74,7 @@ def measured(state: JudgeState, model: Model, champion: int | None, outcome: Jud
         reference=_reference(state.champion),
         evidence=_evidence(state.champion),
         rollout=_rollout(state, model),
+        monitored=monitored,
         revised=state.revised.revisions if state.revised else 0,
         total_revised=total_revised,
     )

@@ -1,25 +1,27 @@
 """One alarm for one change: what follows an alarm is held back while that one stands.
 
-The loss monitor starts again after each alarm, so on a model that stays worse it alarms again every few dozen outcomes.
-An alarm stands until
+A monitor starts again after each alarm, so on a model that stays worse it alarms again every few dozen outcomes; and
+two of them, of the loss and of the residual, tell of the same change. An alarm of either stands until
 - another version answers (the watch of a version begins without an alarm);
-- the loss has recovered: over as many outcomes as made the reference, its mean is back below the level that is normal;
+- what it was raised on, loss or residual, has recovered: over as many outcomes as made the reference, its mean is back
+  below the level that is normal;
 - what it led to is over, and the version still answers: the run failed, or its candidate went no further (one that
   waits for a person's approval has not come to its end); or
 - the definition's retrain policy is another one, which may answer it otherwise.
 Meanwhile one alarm passes all the same: the first that says, during the watch after a promotion, that the former
 champion does better, for it calls for something else than the one that stands.
 
-After what it led to has failed, the next alarm of the monitor tells of the same change: it keeps its beginning
-(`since`), and its mean is taken from there. It is an event of its own, so it may lead to a run of its own.
+After what it led to has failed, the next alarm tells of the same change: it keeps its beginning (`since`), and its mean
+is taken from there, unless it is the other monitor's, of whose statistic nobody has kept the sum since then. It is an
+event of its own, so it may lead to a run of its own.
 
-The monitor's guarantee stands: of its alarms some are held back, none is added.
+The monitors' guarantee stands: of their alarms some are held back, none is added.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from shared.contracts import control as c
 from shared.contracts.definitions import Policy
@@ -28,8 +30,8 @@ from shared.contracts.watch import former_did_better
 
 
 class StandingAlarm(NamedTuple):
-    """The newest alarm of a change. `outcomes` and `total`: losses since the change; `block` and `block_total`: the
-    newest of them, which are to show whether the loss has recovered."""
+    """The newest alarm of a change. `outcomes` and `total`: losses, or residuals, since the change; `block` and
+    `block_total`: the newest of them, which are to show whether it has recovered."""
 
     drift_id: str
     since: int
@@ -39,6 +41,7 @@ class StandingAlarm(NamedTuple):
     total: float
     block: int = 0
     block_total: float = 0.0
+    monitor: Literal["loss", "residual"] = "loss"
 
     def to_json(self) -> dict[str, Any]:
         return self._asdict()
@@ -53,18 +56,20 @@ class StandingAlarm(NamedTuple):
 def of(alarm: c.DriftDetected, outcomes: int, policy: Policy, decided: ModelState) -> StandingAlarm:
     """An alarm that was raised just now, `outcomes` after the change."""
     better = former_did_better(alarm, decided.champion, decided.former)
-    return StandingAlarm(alarm.drift_id, alarm.since, policy, better, outcomes, outcomes * alarm.mean_since)
+    total, monitor = outcomes * alarm.mean_since, "residual" if alarm.monitor == "residual" else "loss"
+    return StandingAlarm(alarm.drift_id, alarm.since, policy, better, outcomes, total, monitor=monitor)
 
 
-def after(standing: StandingAlarm, loss: float | None, normal: float, needed: int) -> StandingAlarm | None:
-    """With one more outcome; None: over the newest `needed` outcomes the mean loss was at most `normal`."""
-    if loss is None:
+def after(standing: StandingAlarm, value: float | None, normal: float, needed: int) -> StandingAlarm | None:
+    """With the loss, or the residual, of one more outcome; None: over the newest `needed` its mean was at most
+    `normal`."""
+    if value is None:
         return standing
     standing = standing._replace(
         outcomes=standing.outcomes + 1,
-        total=standing.total + loss,
+        total=standing.total + value,
         block=standing.block + 1,
-        block_total=standing.block_total + loss,
+        block_total=standing.block_total + value,
     )
     if standing.block < needed:
         return standing
@@ -81,7 +86,10 @@ def holds_back(standing: StandingAlarm, alarm: c.DriftDetected, policy: Policy, 
 
 def same_change(standing: StandingAlarm, alarm: c.DriftDetected) -> c.DriftDetected:
     """The alarm, told from the beginning of the change."""
-    return alarm.model_copy(update={"since": standing.since, "mean_since": standing.total / standing.outcomes})
+    told: dict[str, float] = {"since": standing.since}
+    if alarm.monitor == standing.monitor:
+        told["mean_since"] = standing.total / standing.outcomes
+    return alarm.model_copy(update=told)
 
 
 def answered_in_vain(drift_id: str, decided: ModelState) -> bool:

@@ -32,6 +32,7 @@ def register(case: Case, run: c.RunFinished) -> None:
             reference=run.reference,
             calibration=run.calibration,
             classes=run.classes,
+            expected_loss=run.expected_loss,
         )
     )
     if follows in (Follows.PROMOTION, Follows.ROLLOUT):

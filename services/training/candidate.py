@@ -19,7 +19,7 @@ from services.training.confidence_set import confidence_set
 from services.training.dataset import Dataset
 from services.training.evaluation import Loss, Losses, Outputs
 from services.training.families import ENCODING, Family
-from services.training.fit import fit_one
+from services.training.fit import fit_one, with_expected_loss
 from services.training.fitted_model import FittedEstimator, FittedModel
 from services.training.members import Member
 from services.training.reference import reference_loss, rounded
@@ -74,8 +74,9 @@ def final_model(candidate: Candidate, whole: Dataset, loss: Loss, fitted_to: int
     rows, judged = whole[widest.first :], candidate.judged
     with threadpool_limits(limits=1):
         fitted, *beside = [_fitted_again(member, whole) for member in candidate.members]
+    told = with_expected_loss(widest.model, whole[widest.begin :], loss)
     model = replace(
-        widest.model,
+        told,
         fitted=fitted,
         rows=len(rows),
         fitted_rows=len(rows),

@@ -58,6 +58,7 @@ def manifest(model: FittedModel) -> dict[str, Any]:
         "reference": model.reference,
         "loss": model.loss,
         "calibration": model.calibration,
+        "expected_loss": model.expected_loss,
     }
 
 

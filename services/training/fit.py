@@ -4,13 +4,17 @@ Rows are in time order and never shuffled. The newest (10 %, at least 20, at mos
 Of the rest, trials are fitted on the first 80 % and judged on the last 20 %; the chosen parameters are fitted again on
 all of it. So the held-back rows, `dataset[model.fitted_rows:]`, had no part in this fit or this choice; who compares
 several fits on them, as `fit_job` does with windows, makes another choice there.
+
+The chosen trial is kept: it has the same parameters and has seen none of the rows from `dataset[model.trial_rows:]` on,
+which are many more than the held-back ones. What the version is expected to lose is learned from it there
+(`with_expected_loss`); its level may differ from the version's, what makes a record hard differs little.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +24,7 @@ from threadpoolctl import threadpool_limits
 from services.training.category_encoding import fit_encoding
 from services.training.dataset import Dataset, Task
 from services.training.evaluation import Loss, class_positions, default_loss
+from services.training.expected_loss import expected_loss
 from services.training.families import ENCODING, Family, Parameters, family_named, fit_estimator, sample_parameters
 from services.training.fitted_model import FittedEstimator, FittedModel, Trial
 from services.training.reference import REFERENCE_ROWS, reference_inputs, reference_loss, rounded
@@ -29,6 +34,7 @@ VALIDATION_SHARE = 0.2
 HELD_BACK_SHARE = 0.1
 LEAST_HELD_BACK = 20
 MOST_HELD_BACK = 1000
+EXPECTED_LOSS_ROWS = 5_000
 
 
 class TooFewRows(ValueError):
@@ -72,10 +78,12 @@ def fit(
     report_progress: Callable[[Progress], None],
     loss: Loss | None = None,
     held_back: int | None = None,
+    views: Sequence[str] = (),
 ) -> FittedModel:
     """The best of `trials` sets of parameters of each family, by the mean loss on the validation rows.
 
-    `held_back`: how many of the newest rows have no part in fit or choice; by default `held_back_rows`.
+    `held_back`: how many of the newest rows have no part in fit or choice; by default `held_back_rows`. `views`: whose
+    features are among the inputs, as `view.feature`.
 
     The same dataset, arguments and library versions give the same model: everything runs on one thread. Raises
     TooFewRows, OneClassOnly, UnknownFamily; ValueError if the dataset is of another task or has no inputs, or if there
@@ -89,13 +97,28 @@ def fit(
         raise TooFewRows(len(dataset))
     with threadpool_limits(limits=1):
         tried: list[Trial] = []
-        for trial in _trials(dataset[:fitted_rows], plan, seed, judged_by):
+        best: tuple[Trial, FittedEstimator] | None = None
+        for trial, fitted in _trials(dataset[:fitted_rows], plan, seed, judged_by):
             tried.append(trial)
+            best = (trial, fitted) if best is None or trial.loss < best[0].loss else best
             report_progress(Progress(len(tried), len(plan) + 1, trial))
-        chosen = min(tried, key=lambda trial: trial.loss)
-        model = _refit(dataset, fitted_rows, chosen, tuple(tried), seed, judged_by)
+        assert best is not None
+        model = _refit(dataset, fitted_rows, best, tuple(tried), seed, judged_by, views)
     report_progress(Progress(len(plan) + 1, len(plan) + 1, None))
     return model
+
+
+def with_expected_loss(model: FittedModel, dataset: Dataset, loss: Loss) -> FittedModel:
+    """The model, with the expected loss by the newest EXPECTED_LOSS_ROWS rows that its chosen trial has not seen; None
+    where these say nothing. `dataset`: the one that it was fitted to. `loss` must be bounded."""
+    fitted, first = model.trial, model.trial_rows
+    if fitted.classes != model.classes:  # the outputs would be of other classes
+        fitted, first = model.fitted, model.fitted_rows
+    rows = dataset[max(first, len(dataset) - EXPECTED_LOSS_ROWS) :]
+    with threadpool_limits(limits=1):
+        outputs = fitted.predict(rows.numbers, rows.categories)
+        losses = loss.bounded(loss.per_row(outputs, rows.target, fitted.classes))
+        return replace(model, expected_loss=expected_loss(rows, outputs, losses))
 
 
 def held_back_rows(rows: int) -> int:
@@ -131,20 +154,27 @@ def _plan(task: Task, families: Sequence[str], trials: int, seed: int) -> list[t
     ]
 
 
-def _trials(dataset: Dataset, plan: list[tuple[Family, Parameters]], seed: int, loss: Loss) -> Iterator[Trial]:
-    split = len(dataset) - int(len(dataset) * VALIDATION_SHARE)
+def _trial_rows(fitted_rows: int) -> int:
+    return fitted_rows - int(fitted_rows * VALIDATION_SHARE)
+
+
+def _trials(
+    dataset: Dataset, plan: list[tuple[Family, Parameters]], seed: int, loss: Loss
+) -> Iterator[tuple[Trial, FittedEstimator]]:
+    split = _trial_rows(len(dataset))
     older, newer = dataset[:split], dataset[split:]
     for family, parameters in plan:
         fitted = fit_one(older, family, parameters, seed)
         outputs = fitted.predict(newer.numbers, newer.categories)
         mean = float(loss.per_row(outputs, newer.target, fitted.classes).mean())
-        yield Trial(family, parameters, rounded(mean))
+        yield Trial(family, parameters, rounded(mean)), fitted
 
 
 def _refit(
-    dataset: Dataset, fitted_rows: int, chosen: Trial, tried: tuple[Trial, ...], seed: int, loss: Loss
-) -> FittedModel:
-    held_back = dataset[fitted_rows:]
+    dataset: Dataset, fitted_rows: int, best: tuple[Trial, FittedEstimator], tried: tuple[Trial, ...], seed: int,
+    loss: Loss, views: Sequence[str],
+) -> FittedModel:  # fmt: skip
+    held_back, (chosen, trial) = dataset[fitted_rows:], best
     fitted = fit_one(dataset[:fitted_rows], chosen.family, chosen.parameters, seed)
     losses = loss.per_row(fitted.predict(held_back.numbers, held_back.categories), held_back.target, fitted.classes)
     return FittedModel(
@@ -158,7 +188,9 @@ def _refit(
         rows=len(dataset),
         fitted_rows=fitted_rows,
         trials=tried,
-        reference=reference_inputs(dataset[-REFERENCE_ROWS:]),
+        trial=trial,
+        trial_rows=_trial_rows(fitted_rows),
+        reference=reference_inputs(dataset[-REFERENCE_ROWS:], views),
         loss={**reference_loss(losses, loss), "validation": chosen.loss},
     )
 

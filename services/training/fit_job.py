@@ -72,7 +72,9 @@ def loss_of(model: Model) -> Loss:
 def _members(job: FitJob, whole: Dataset, windows: dict[str, int], loss: Loss, report: Report) -> list[Member]:
     held_back = judging_rows(len(whole))
     search = job.model.training.search
-    return fit_members(whole, windows, held_back, search=search, seed=job.seed, loss=loss, report=report)
+    return fit_members(
+        whole, windows, held_back, search=search, seed=job.seed, loss=loss, report=report, views=job.model.inputs.views
+    )
 
 
 def _best_of_each(members: list[Member]) -> dict[str, float]:

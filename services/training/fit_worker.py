@@ -209,6 +209,7 @@ def run_finished(request: c.RunRequested, result: FitResult, artifact: c.Referen
         held_back=held_back,
         reference=thinned(reference),
         calibration=result.manifest.get("calibration"),
+        expected_loss=result.manifest.get("expected_loss"),
         classes=tuple(result.manifest.get("classes") or ()),
     )
 

@@ -43,8 +43,8 @@ class Trial:
 
 @dataclass(frozen=True)
 class FittedModel:
-    """The chosen model, refitted, with everything that its manifest says. `reference`, `loss` and `calibration` are
-    JSON-able.
+    """The chosen model, refitted, with everything that its manifest says. `reference`, `loss`, `calibration` and
+    `expected_loss` are JSON-able. `trial`: the chosen one before the refit, which has seen `trial_rows` rows only.
 
     `fitted_to`: the position behind the newest outcome that it was fitted on, where that is known. Of `family`
     "average" it is the mean of `fitted` and those `beside` it, and `parameters` list the members.
@@ -62,7 +62,10 @@ class FittedModel:
     trials: tuple[Trial, ...]
     reference: dict[str, Any]
     loss: dict[str, Any]
+    trial: FittedEstimator
+    trial_rows: int
     calibration: dict[str, Any] | None = None
+    expected_loss: dict[str, Any] | None = None
     beside: tuple[FittedEstimator, ...] = ()
     fitted_to: int | None = None
 

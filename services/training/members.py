@@ -3,7 +3,7 @@ newest rows, which none of them has seen."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -20,10 +20,12 @@ from shared.contracts.definitions import Search
 @dataclass(frozen=True, slots=True)
 class Member:
     """A fit on as many rows as its window has, before the newest ones, and what it said on these: outputs [n, K] and
-    bounded losses [n]. `first`: where the window begins once it ends with the newest row."""
+    bounded losses [n]. `first`: where the window begins once it ends with the newest row; `begin`: where the rows of
+    this fit begin."""
 
     window: str
     first: int
+    begin: int
     model: FittedModel
     outputs: Outputs
     losses: Losses
@@ -38,6 +40,7 @@ def fit_members(
     seed: int,
     loss: Loss,
     report: Report,
+    views: Sequence[str] = (),
 ) -> list[Member]:
     """In the order of windows (name and first row) and of families, each once.
 
@@ -54,15 +57,15 @@ def fit_members(
         try:
             _check_newest(whole[first:])
             # So far back that as many rows as the window has lie before those that judge; but not behind a change.
-            before = whole[first if window == SINCE_CHANGE else max(0, first - held_back) :]
+            begin = first if window == SINCE_CHANGE else max(0, first - held_back)
             model = fit(
-                before, task=whole.task, families=[family], trials=search.trials, seed=seed, loss=loss,
-                held_back=held_back, report_progress=_heard(report, window, number, len(plan)),
+                whole[begin:], task=whole.task, families=[family], trials=search.trials, seed=seed, loss=loss,
+                held_back=held_back, views=views, report_progress=_heard(report, window, number, len(plan)),
             )  # fmt: skip
         except (OneClassOnly, TooFewRows) as error:
             refused = refused or error
             continue
-        found.append(_judged(before, window, first, model, loss))
+        found.append(_judged(whole, window, first, begin, model, loss))
     if refused is not None and not found:
         raise refused
     return found
@@ -74,11 +77,11 @@ def _check_newest(rows: Dataset) -> None:
         raise OneClassOnly(len(rows), rows.target[0])
 
 
-def _judged(rows: Dataset, window: str, first: int, model: FittedModel, loss: Loss) -> Member:
-    judged = rows[model.fitted_rows :]
+def _judged(whole: Dataset, window: str, first: int, begin: int, model: FittedModel, loss: Loss) -> Member:
+    judged = whole[begin + model.fitted_rows :]
     outputs = model.predict(judged.numbers, judged.categories)
     losses = loss.bounded(loss.per_row(outputs, judged.target, model.classes))
-    return Member(window, first, model, outputs, losses)
+    return Member(window, first, begin, model, outputs, losses)
 
 
 def _heard(report: Report, window: str, number: int, count: int) -> Callable[[Progress], None]:

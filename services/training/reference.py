@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,21 +27,28 @@ REFERENCE_ROWS = 5_000
 T_95 = 1.729
 
 
-def reference_inputs(rows: Dataset) -> dict[str, Any]:
+def reference_inputs(rows: Dataset, views: Sequence[str] = ()) -> dict[str, Any]:
     """Each input's distribution over these rows, in time order: {"rows": n, "numbers": {name: ...}, "categories": ...}.
 
     Number: `quantiles`, QUANTILE_KNOTS sorted values at evenly spaced levels from 0 to 1, and `missing`, the share of
     rows without one; an input that all of the rows lack is left out, for it has no distribution. Category:
     `frequencies`, the shares of the LARGEST_CATEGORY_LIST most frequent, `other`, that of all others, and `missing`.
     `time`, of an input whose values hang together from row to row: the integrated autocorrelation time, in rows.
+    `views`, of each of these: its `inputs` (`view.feature`), and `empty`, the share of rows in which all of them are
+    missing or 0: records of an entity that the view does not know, or no longer.
     """
     numbers = {name: rows.numbers[:, i] for i, name in enumerate(rows.number_names)}
     categories = {name: rows.categories[:, i] for i, name in enumerate(rows.category_names)}
-    return {
+    figures: dict[str, Any] = {
         "rows": len(rows),
         "numbers": {name: _number(values) for name, values in numbers.items() if not np.isnan(values).all()},
         "categories": {name: _category(values.tolist()) for name, values in categories.items()},
     }
+    nothing = {name: np.isnan(values) | (values == 0.0) for name, values in numbers.items()}
+    nothing |= {name: values == MISSING_CATEGORY for name, values in categories.items()}
+    read = {view: [name for name in rows.names if name.startswith(f"{view}.")] for view in views}
+    of_views = {view: _view(names, [nothing[name] for name in names]) for view, names in read.items() if names}
+    return figures | {"views": of_views} if of_views else figures
 
 
 def reference_loss(losses: Losses, loss: Loss) -> dict[str, Any]:
@@ -91,6 +99,11 @@ def _category(values: list[str]) -> dict[str, Any]:
         "missing": rounded(missing / len(values)),
         **_time(*(np.array([value == name for value in values], dtype=np.float64) for name in list(listed)[:3])),
     }
+
+
+def _view(names: list[str], nothing: list[npt.NDArray[np.bool_]]) -> dict[str, Any]:
+    empty = np.logical_and.reduce(nothing).astype(np.float64)
+    return {"inputs": names, "empty": rounded(float(empty.mean())), **_time(empty)}
 
 
 def _time(*series: npt.NDArray[np.float64]) -> dict[str, float]:

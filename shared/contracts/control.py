@@ -13,8 +13,11 @@ from pydantic import Field
 from shared.contracts.contract import Contract
 from shared.contracts.definitions import Clock, Published
 from shared.contracts.envelope import Event
+from shared.contracts.evidence import AlarmFigures as AlarmFigures
 from shared.contracts.evidence import DriftDetected as DriftDetected
+from shared.contracts.evidence import InputsMoved as InputsMoved
 from shared.contracts.evidence import MissedSaving as MissedSaving
+from shared.contracts.evidence import MovedInput as MovedInput
 from shared.contracts.evidence import QualityMeasured as QualityMeasured
 from shared.contracts.evidence import RolloutFigures as RolloutFigures
 from shared.contracts.evidence import ShiftedFeature as ShiftedFeature
@@ -158,6 +161,7 @@ class VersionRegistered(Event):
     reference: dict[str, Any] | None = None
     calibration: dict[str, Any] | None = None
     classes: tuple[str, ...] = ()
+    expected_loss: dict[str, Any] | None = None
 
 
 class VersionApproved(Event):

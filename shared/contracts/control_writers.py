@@ -31,7 +31,8 @@ CONTROL_WRITERS: Mapping[str, tuple[type[Event], ...]] = {
     "features": (c.TableCopied, *_OF_EVERY_SERVICE),
     "ingestion": (c.SegmentWritten, *_OF_EVERY_SERVICE),
     "monitoring": (
-        c.DriftDetected, c.QualityMeasured, c.VerdictReached, c.VerdictRevised, c.SegmentWritten, *_OF_EVERY_SERVICE,
+        c.DriftDetected, c.InputsMoved, c.QualityMeasured, c.VerdictReached, c.VerdictRevised, c.SegmentWritten,
+        *_OF_EVERY_SERVICE,
     ),
     "registry": (
         c.PlatformFounded, c.Tick, c.DefinitionsApplied, c.DefinitionsRefused, c.CommandRefused, c.VersionRegistered,

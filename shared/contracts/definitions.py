@@ -192,7 +192,8 @@ class Metric(StrEnum):
 
 
 class Monitor(Contract):
-    """The loss that monitors and judges bound to [0, 1], the detector that watches it, and the reported figures."""
+    """The loss that monitors and judges bound to [0, 1], the detector that watches it, what else is monitored, and the
+    reported figures."""
 
     metric: Metric | None = None  # default: log_loss, or absolute_error for regression
     clip: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
@@ -202,6 +203,8 @@ class Monitor(Contract):
     tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.0
     reference_outcomes: Annotated[int, Field(ge=50)] = 500
     report_every: Annotated[int, Field(ge=1)] = 100
+    residual: bool = True
+    features: bool = True
     detector: Detector = Detector.E_DETECTOR
     detector_parameters: dict[str, StrictInt | StrictFloat] = {}
 

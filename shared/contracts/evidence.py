@@ -49,7 +49,7 @@ class QualityMeasured(Event):
     window: dict[str, float]  # reported metrics over the newest report_every labelled outcomes
     total: dict[str, float]  # the same since the first version
     reference: float | None = None
-    evidence: float | None = None  # log10 of the e-detector
+    evidence: float | None = None  # log10 of the loss monitor's e-detector
     estimated: dict[str, float] = {}
     estimated_rows: int = 0
     estimate_error: dict[str, float] = {}
@@ -58,6 +58,7 @@ class QualityMeasured(Event):
     rollout: RolloutFigures | None = None
     revised: int = 0
     total_revised: dict[str, float] = {}
+    monitored: dict[str, str] = {}  # by monitor (loss, residual, inputs): against what, or why nothing is monitored
 
 
 class ShiftedFeature(Contract):
@@ -95,6 +96,30 @@ class MissedSaving(Contract):
     pays: bool
 
 
+class AlarmFigures(Contract):
+    """What it takes to compute an alarm of the loss monitor again: `services/monitoring/loss_monitor.py` says how.
+
+    The monitor began with nothing at the decided outcome with ordinal `first`, of which `count` were valid, taken
+    `block` at a time. What it bets on lies in [0, 1]: the loss, or (residual + cap) / (1 + cap). In that unit are
+    `reference_upper`, `tolerance`, the two means, and `null_mean`, which they are tested against. `change` is the
+    ordinal that it dates the change to, `since_change_mean` is the mean of `count_since_change` from there on.
+    """
+
+    threshold: float
+    reference_upper: float
+    tolerance: float
+    null_mean: float
+    leading_bet: float
+    first: int
+    change: int
+    block: int
+    count: int
+    count_since_change: int
+    run_mean: float
+    since_change_mean: float
+    cap: float | None = None
+
+
 class DriftDetected(Event):
     """An alarm on the model's loss: evidence, position, the estimated change, and what moved most.
 
@@ -102,6 +127,8 @@ class DriftDetected(Event):
     `saving`: what was missed by then; an alarm with one that does not pay yet leads to no run.
     `detector`: which of river's detectors alarmed; None: Headrace's own. Of theirs `reference` is the mean loss before
     the change, and `evidence` the detector's own statistic, 0 where it has none: it guarantees nothing.
+    `monitor`: which one was first. `reference` and `mean_since` are losses, or, of the residual, how much more was lost
+    than expected. `since` is where the change began: of a change that was told before, as it was told first.
     """
 
     model: str
@@ -118,6 +145,46 @@ class DriftDetected(Event):
     watch: WatchFigures | None = None
     saving: MissedSaving | None = None
     detector: str | None = None
+    figures: AlarmFigures | None = None
+
+
+class MovedInput(Contract):
+    """An input in an alarm: its share of the evidence, and the statistic of it that says most.
+
+    `mean`: of that statistic over `count` records of the run; its `reference_mean`, and the bound above that which it
+    is tested against. `reference` and `recent`: of the input itself, for a person, as far as it is known.
+    """
+
+    feature: str
+    share: float
+    statistic: str
+    null_mean: float
+    reference_mean: float
+    mean: float
+    count: int
+    reference: str | None = None
+    recent: str | None = None
+
+
+class InputsMoved(Event):
+    """A model's inputs are no longer what they were when the version was fitted. It advises: nothing follows.
+
+    Of the scored records, in the order of decision, those with ordinals [`first`, `position`) are the evidence;
+    `last_record_id` is the last of them. An input that was named among `features` with a fair share of the evidence is
+    `told`, and no longer monitored until another version answers. `unmonitored`: inputs that are not, and why.
+    """
+
+    model: str
+    moved_id: str
+    version: int
+    first: int
+    position: int
+    last_record_id: str
+    evidence: float
+    threshold: float
+    features: tuple[MovedInput, ...]
+    told: tuple[str, ...] = ()
+    unmonitored: dict[str, str] = {}
 
 
 class VerdictKind(StrEnum):

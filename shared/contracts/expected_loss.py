@@ -13,12 +13,14 @@ threshold, and a missing one as `missing_left` says.
 from __future__ import annotations
 
 import math
+import sys
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 Node = tuple[int, float, int, int, bool, float]
+_LARGEST = sys.float_info.max
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,8 @@ class Column:
             value = inputs.get(self.name)
         if self.means is not None:
             return math.nan if value is None or value == "" else self.means.get(str(value), self.other)
-        return float(value) if isinstance(value, int | float) and math.isfinite(value) else math.nan
+        # An integer beyond the largest double has no float.
+        return float(value) if isinstance(value, int | float) and -_LARGEST <= value <= _LARGEST else math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,14 @@ class ExpectedLoss:
         """How much more was lost than expected, in [-cap, 1]: loss - expected, and less of it where more than `cap` is
         expected. A monitor that had to allow for residuals down to -1 would have to bet far more carefully."""
         return (loss - expected) * min(1.0, self.cap / expected) if expected > 0.0 else loss
+
+    def to_unit(self, residual: float) -> float:
+        """A residual in [-cap, 1] as what a monitor bets on, in [0, 1]."""
+        return min(1.0, max(0.0, (residual + self.cap) / (1.0 + self.cap)))
+
+    def of_unit(self, value: float) -> float:
+        """The residual, or the mean of some, that `to_unit` has mapped."""
+        return value * (1.0 + self.cap) - self.cap
 
 
 def read_columns(data: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
@@ -108,4 +119,6 @@ def _node(given: Sequence[Any], place: int, columns: int, nodes: int) -> Node:
     # Children stand behind their parent: who walks down comes to a leaf.
     if left != -1 and not (0 <= column < columns and place < left < nodes and place < right < nodes):
         raise ValueError(f"node {given} of a tree with {nodes} nodes on {columns} columns")
+    if not (math.isfinite(threshold) and math.isfinite(value)):
+        raise ValueError(f"node {given} of a tree holds what is no number")
     return int(column), float(threshold), int(left), int(right), bool(missing_left), float(value)

@@ -28,6 +28,7 @@ class VersionState:
     reference: Mapping[str, Any] | None = None
     calibration: Mapping[str, Any] | None = None
     classes: tuple[str, ...] = ()
+    expected_loss: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +236,7 @@ def _versions_after(state: ModelState, event: object, position: int) -> ModelSta
             version = VersionState(
                 v.version, v.run_id, v.artifact, v.gate_passed, v.gate, position,
                 held_back=v.held_back, reference=v.reference, calibration=v.calibration, classes=v.classes,
+                expected_loss=v.expected_loss,
             )  # fmt: skip
             on = v.follows in (c.Follows.ROLLOUT, c.Follows.PROMOTION)
             pending = (*state.pending, v.version) if on else state.pending

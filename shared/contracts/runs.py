@@ -80,8 +80,9 @@ class RunFinished(Event):
     and bounded loss of each. `judged_from`: the outcomes from this position on chose the fits and gave `metrics`,
     `gate` and `held_back`, and were fitted on after that, as far as they lie below `fitted_to`.
 
-    What monitors compare with: `held_back`, and `reference`, the inputs' distribution over the same rows (numbers as
-    evenly spaced quantiles, few of them). `calibration`: how often the version was right, by how sure it was (see
+    What monitors compare with: `held_back`; `reference`, the inputs' distribution over the newest rows (numbers as
+    evenly spaced quantiles, few of them); and `expected_loss`, what the version is expected to lose on a record
+    (format: `shared/contracts/expected_loss.py`). `calibration`: how often it was right, by how sure it was (see
     `shared/contracts/calibration.py`). `classes`: the labels in the order of the outputs, if they are no 0 and 1.
     """
 
@@ -106,6 +107,7 @@ class RunFinished(Event):
     calibration: dict[str, Any] | None = None
     classes: tuple[str, ...] = ()
     judged_from: int | None = None
+    expected_loss: dict[str, Any] | None = None
 
 
 class RunFailed(Event):

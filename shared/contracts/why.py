@@ -24,6 +24,7 @@ class Link(StrEnum):
     VERSION = "version"
     RUN = "run"
     DRIFT = "drift"
+    INPUTS = "inputs"
     DATA = "data"
 
 
@@ -49,6 +50,7 @@ def why(accepted: Iterable[Accepted], model: str, version: int) -> list[Reason]:
     rollout_ids = {_field(message, "rollout_id") for _, message in rollouts}
     request = _find(log, c.RunRequested, lambda e: e.run_id == run_id)
     drift_id = _field(request[0][1], "drift_id") if request else None
+    drift = _find(log, c.DriftDetected, lambda e: e.drift_id == drift_id)[-1:]
     finished = _find(log, c.RunFinished, lambda e: e.run_id == run_id)[-1:]
     chain = (
         (Link.LIVE, _find(log, (c.VersionPromoted, c.ModelRolledBack), lambda e: version in _live(e))),
@@ -57,7 +59,9 @@ def why(accepted: Iterable[Accepted], model: str, version: int) -> list[Reason]:
         (Link.VERDICT, _find(log, (c.VerdictReached, c.VerdictRevised), _in(rollout_ids))),
         (Link.VERSION, registered),
         (Link.RUN, [*finished, *request]),
-        (Link.DRIFT, _find(log, c.DriftDetected, lambda e: e.drift_id == drift_id)[-1:]),
+        (Link.DRIFT, drift),
+        # Of the version that the drift was of, up to then: what may have brought it about.
+        (Link.INPUTS, [moved for at, alarm in drift for moved in _moved_before(log, at, _field(alarm, "version"))]),
     )
     reasons = [_reason(link, at, message) for link, found in chain for at, message in found]
     return [*reasons, *(_data(log, at, message) for at, message in finished)]
@@ -68,6 +72,10 @@ def _find(log: Sequence[Accepted], kind: Any, matches: Callable[[Any], bool]) ->
     return [
         (at, message) for at, message in reversed(log) if isinstance(message.event, kind) and matches(message.event)
     ]
+
+
+def _moved_before(log: Sequence[Accepted], position: int, version: int) -> list[Accepted]:
+    return [(at, moved) for at, moved in _find(log, c.InputsMoved, lambda e: e.version == version) if at < position]
 
 
 def _in(rollout_ids: set[Any]) -> Callable[[Any], bool]:
@@ -147,7 +155,13 @@ def said(event: Event) -> str:
             by = f" by {e.detector}" if e.detector else ""
             return (
                 f"alarm{by} on the {e.monitor} of version {e.version} at outcome {e.position}: {e.mean_since:.4g} "
-                f"since {e.since}, {e.reference:.4g} before{moved}"
+                f"since {e.since}, {e.reference:.4g} before{moved}{_computed(e)}"
+            )
+        case c.InputsMoved() as e:
+            moved = "; ".join(_moved(one) for one in e.features if one.feature in e.told)
+            return (
+                f"inputs moved under version {e.version}, scored records {e.first} to {e.position - 1}: {moved}; "
+                f"evidence {e.evidence:.4g} of {e.threshold:.4g}"
             )
         case c.RunRequested() as e:
             return f"run requested ({e.reason}) at outcome {e.position}, against version {e.champion or 'none'}"
@@ -155,6 +169,26 @@ def said(event: Event) -> str:
             return f"run finished: {fitted_text(e.family, e.parameters)}, seed {e.seed}, {e.duration_s:.1f} s"
         case _:
             return _said_of_rollout(event)
+
+
+def _computed(drift: c.DriftDetected) -> str:
+    """What it takes to compute the alarm again."""
+    figures = drift.figures
+    if figures is None:
+        return ""
+    block = f", {figures.block} at a time" if figures.block > 1 else ""
+    return (
+        f"; evidence {drift.evidence:.4g} of {figures.threshold:.4g} over {figures.count} outcomes from "
+        f"{figures.first} on{block}, tested against {figures.null_mean:.4g}"
+    )
+
+
+def _moved(one: c.MovedInput) -> str:
+    seen = "" if one.recent is None else f" ({one.reference} -> {one.recent})"
+    return (
+        f"{one.feature} {one.statistic}, share {one.share:.0%}: {one.mean:.4g} over {one.count}, "
+        f"{one.reference_mean:.4g} before{seen}"
+    )
 
 
 def _said_of_rollout(event: Event) -> str:

@@ -14,10 +14,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from services.monitoring import drift, loss_watch, paired_since
-from services.monitoring.feature_reference import FeatureReference
 from services.monitoring.judge_state import ChampionWatch, JudgeState
 from services.monitoring.outcome_losses import Judged
 from services.monitoring.reference_loss import ReferenceState
+from services.monitoring.version_facts import NoFacts
 from shared.contracts import autocorrelation
 from shared.contracts.platform import ModelState
 from shared.contracts.watch import former_did_better
@@ -70,7 +70,7 @@ def _given_way(seed: np.random.SeedSequence, mean: float) -> tuple[float, float]
         for one, other in zip(new.tolist(), former.tolist(), strict=True):
             position += 1
             outcome = Judged(position, f"t{position}", position, _ROW, True, {1: other, 2: one}, {})
-            state, found = drift.watch_champion(state, MODEL, DECIDED, outcome, _nothing)
+            state, found = drift.watch_champion(state, MODEL, DECIDED, outcome, NoFacts())
             if found is None:
                 continue
             if position > change:
@@ -93,7 +93,3 @@ def _promoted(rng: np.random.Generator) -> JudgeState:
 
 
 _ROW: Mapping[str, int] = {"champion": 2}
-
-
-def _nothing(version: int) -> FeatureReference | None:
-    return None

@@ -2,7 +2,8 @@
 
 Microseconds of processor time for each record, through decode, handlers, timers, encode and the commit to a file in
 memory: join (a prediction and its label in; scored and matured out) and judge (scored and matured in, four numbers and
-a category, a rollout in progress, so that everything is computed). `waiting` rows are held by the judge throughout.
+a category, a rollout in progress, so that everything is computed). `waiting` rows are held by the judge throughout. The
+residual is that of TREES trees, as many as training fits at most.
 """
 
 from __future__ import annotations
@@ -21,10 +22,26 @@ T = b.T0_MS
 STEP_MS = 1_000
 KNOTS = [20.0 * i / 32 for i in range(33)]
 NUMBERS = ("amount", "hour", f"{b.VIEW}.spend_mean_1h", f"{b.VIEW}.count_24h")
+CATEGORIES = ["food"] * 5 + ["travel"] * 3 + ["web"] * 2
+TREES = 40
 REFERENCE: dict[str, Any] = {
+    "rows": 5_000,
     "numbers": {name: {"quantiles": KNOTS, "missing": 0.0} for name in NUMBERS},
     "categories": {"category": {"frequencies": {"food": 0.5, "travel": 0.3, "web": 0.2}, "other": 0, "missing": 0}},
+    "views": {b.VIEW: {"inputs": list(NUMBERS[2:]), "empty": 0.02}},
 }
+EXPECTED_LOSS: dict[str, Any] = {
+    "base": 0.3,
+    "cap": 0.6,
+    "columns": [*({"input": name} for name in NUMBERS), {"output": 0}],
+    "trees": [
+        [
+            [i % 5, 10.0, 1, 2, True, 0.0], [(i + 1) % 5, 5.0, 3, 4, True, 0.0],
+            *([0, 0.0, -1, -1, True, value] for value in (0.001, -0.001, 0.002)),
+        ]
+        for i in range(TREES)
+    ],
+}  # fmt: skip
 
 
 def pairs(count: int, seed: int) -> Sequence[tuple[PredictionMade, float]]:
@@ -33,7 +50,8 @@ def pairs(count: int, seed: int) -> Sequence[tuple[PredictionMade, float]]:
     for i in range(count):
         label = float(rng.random() < 0.3)
         said = {v: {"artifact_sha256": b.SHA256, "output": [rng.random() * 0.5 + 0.3 * label]} for v in (1, 2)}
-        named: dict[str, Any] = {"candidate": 2, "rollout_id": "o2", "step": 0}
+        inputs = {name: rng.random() * 20.0 for name in NUMBERS} | {"category": rng.choice(CATEGORIES)}
+        named: dict[str, Any] = {"candidate": 2, "rollout_id": "o2", "step": 0, "inputs": inputs}
         made.append((b.prediction(record_id=f"t{i}", outputs=said, **named), label))
     return made
 
@@ -59,11 +77,14 @@ def join_entries(count: int, seed: int) -> list[At | int]:
     return entries
 
 
-def microseconds(step: str, entries: Sequence[At | int], count: int, batch: int) -> float:
-    """Processor time for each of `count` records, the log taken in batches of `batch` entries."""
-    version = b.registered(1, reference=REFERENCE, held_back={"mean": 0.3, "upper": 0.35, "rows": 500})
+def microseconds(step: str, entries: Sequence[At | int], count: int, batch: int, **monitor: bool) -> float:
+    """Processor time for each of `count` records, the log taken in batches of `batch` entries. `monitor`: what the
+    definition says of the monitors, which are on by default."""
+    held_back = {"mean": 0.3, "upper": 0.35, "rows": 500}
+    version = b.registered(1, reference=REFERENCE, held_back=held_back, expected_loss=EXPECTED_LOSS)
     rollout = (b.registered(2), b.rollout_started(), b.rollout_advanced())
-    stepping = Stepping(step, history(version, b.promoted(1), *rollout))
+    declared = b.applied(b.source(), b.label_source(), b.view(), b.model(monitor=monitor))
+    stepping = Stepping(step, history(declared, version, b.promoted(1), *rollout))
     records = stepping.records(entries)
     began = time.process_time()
     for first in range(0, len(records), batch):
@@ -83,6 +104,10 @@ def main() -> None:
     for waiting, batch in ((50, 1000), (50, 100), (2000, 1000)):
         name = f"judge, {waiting} waiting, batches of {batch}"
         print(f"{name:<42}{microseconds('judge', judge_entries(n, waiting, seed), n, batch):>12.0f}")
+    for off in (("residual",), ("features",), ("residual", "features")):
+        without = dict.fromkeys(off, False)
+        spent = microseconds("judge", judge_entries(n, 50, seed), n, 1000, **without)
+        print(f"{'  50, 1000, without ' + ' and '.join(off):<42}{spent:>12.0f}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import Any
 
 from shared.contracts.control import (
     DriftDetected,
+    InputsMoved,
     ModelRolledBack,
     QualityMeasured,
     RolloutAdvanced,
@@ -27,9 +28,9 @@ from shared.contracts.topics import OUTCOMES, PREDICTIONS
 from tests.scenarios.topic_history import TopicHistory
 
 DECISIONS = (
-    DriftDetected, ModelRolledBack, QualityMeasured, RolloutAdvanced, RolloutEnded, RolloutStarted, RunFailed,
-    RunFinished, RunRequested, SegmentWritten, VerdictReached, VersionApproved, VersionPromoted, VersionRegistered,
-    VersionWithdrawn, WatchEnded,
+    DriftDetected, InputsMoved, ModelRolledBack, QualityMeasured, RolloutAdvanced, RolloutEnded, RolloutStarted,
+    RunFailed, RunFinished, RunRequested, SegmentWritten, VerdictReached, VersionApproved, VersionPromoted,
+    VersionRegistered, VersionWithdrawn, WatchEnded,
 )  # fmt: skip
 # Durations are measured; a reference names a log and its folder (its sha256 stays); a control position counts ticks of
 # the wall clock.

@@ -89,7 +89,11 @@ def view(document: dict[str, Any], per_second: dict[str, float] | None = None) -
     head = f"{log}  control position {document['control']}"
     ticks = "  ".join(f"{clock} {at}" for clock, at in document["ticks"].items())
     return Group(
-        Text(f"{head}  {ticks}".rstrip()), _services(document), _sources(document, per_second), _models(document)
+        Text(f"{head}  {ticks}".rstrip()),
+        _services(document),
+        _sources(document, per_second),
+        _models(document),
+        *_monitors(document),
     )
 
 
@@ -143,6 +147,23 @@ def estimated(newest: Mapping[str, Any] | None) -> str | None:
     error = newest.get("estimate_error", {}).get("accuracy")
     said = f"accuracy {newest['estimated']['accuracy']:.4f}"
     return said if error is None else f"{said} (last off by {error:+.4f})"
+
+
+def _monitors(document: dict[str, Any]) -> list[Any]:
+    """What watches each champion, and against what, or why nothing does; no table before the first version."""
+    rows: list[tuple[Any, ...]] = []
+    for name, model in document["models"].items():
+        quality = model["newest_quality"] or {}
+        rows += [(name, monitor, what) for monitor, what in quality.get("monitored", {}).items()]
+        if model["newest_moved"] and model["newest_moved"]["version"] == model["champion"]:
+            rows.append((name, "moved", moved(model["newest_moved"])))
+    return [table("Monitors", ("model", "monitor", "monitors"), rows)] if rows else []
+
+
+def moved(alarm: dict[str, Any]) -> str:
+    """The newest inputs that moved, in words."""
+    told = [f"{one['feature']} ({one['statistic']})" for one in alarm["features"] if one["feature"] in alarm["told"]]
+    return f"{', '.join(told)}, by scored record {alarm['position'] - 1}"
 
 
 def doing(model: dict[str, Any]) -> str:

@@ -89,7 +89,7 @@ def recorded(model: str, entries: Sequence[Entry], rows: Sequence[Row], first: i
         )
     events = (entry.message.event for entry in entries if entry.type == "DriftDetected")
     alarms = [event for event in events if isinstance(event, c.DriftDetected) and event.model == model]
-    alarms = [alarm for alarm in alarms if alarm.monitor != "saving"]  # no detector's
+    alarms = [alarm for alarm in alarms if alarm.monitor == "loss"]  # no detector's
     seen = range(first, len(rows) if last is None else last)
     return Recorded(definition, outcomes, stretches, [alarm for alarm in alarms if alarm.position - 1 in seen])
 

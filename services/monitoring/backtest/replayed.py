@@ -8,6 +8,7 @@ from services.monitoring import drift
 from services.monitoring.backtest.recorded import Recorded
 from services.monitoring.judge_state import JudgeState
 from services.monitoring.outcome_losses import Judged
+from services.monitoring.version_facts import NoFacts
 from shared.contracts.control import DriftDetected
 from shared.contracts.definitions import Monitor
 
@@ -37,13 +38,13 @@ class Alarm:
 def replayed(recorded: Recorded, monitor: Monitor) -> tuple[list[Alarm], int]:
     """Every alarm, in order; and how many losses were watched: none are where nothing bounds the reference.
 
-    One alarm stands for one change, as in service; what really came of an alarm came of it here too. Raises
-    RiverMissing.
+    Of the loss alone, for recorded losses come without their inputs. One alarm stands for one change, as in service;
+    what really came of an alarm came of it here too. Raises RiverMissing.
     """
     model = recorded.model.model_copy(update={"monitor": monitor})
     state, alarms, watched = JudgeState(), list[Alarm](), 0
     for outcome, decided in recorded.outcomes:
-        state, found = drift.watch_champion(state, model, decided, outcome, lambda version: None)
+        state, found = drift.watch_champion(state, model, decided, outcome, NoFacts())
         watched += _is_watched(state, outcome)
         if found is not None:
             alarms.append(_told(recorded, found, outcome.time_ms, _threshold(state)))

@@ -340,6 +340,27 @@ def test_an_estimate_stands_beside_how_far_the_last_one_was_off() -> None:
     assert [estimated(none) for none in (None, {}, {"estimated": {}})] == [None, None, None]
 
 
+def test_what_is_monitored_and_what_moved_can_be_shown() -> None:
+    from rich.console import Console
+
+    told = b.inputs_moved().model_dump(mode="json")
+    model = {
+        "champion": 1, "run": None, "rollout": None, "newest_moved": told,
+        "newest_quality": {"window": {}, "monitored": {"inputs": "5 against 5000 rows"}},
+        "counts": {
+            "scored": 10, "joined": 5, "quality": None, "metric": "accuracy", "alarms": [], "retrainings": 0,
+            "promotions": 0,
+        },
+    }  # fmt: skip
+    console = Console(file=io.StringIO(), width=200)
+    document = {"log_id": None, "control": 0, "ticks": {}, "services": {}, "sources": {}, "models": {"m": model}}
+    console.print(view(document))
+    said = console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+    assert "5 against 5000 rows" in said
+    assert "amount (higher), by scored record 1899" in said
+    console.print(view({**document, "models": {"m": {**model, "newest_quality": {"window": {}}}}}))  # as it was before
+
+
 def test_an_empty_status_can_be_shown() -> None:
     from rich.console import Console
 

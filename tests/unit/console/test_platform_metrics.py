@@ -41,3 +41,10 @@ def test_an_estimate_and_its_later_error_are_shown_where_there_is_one() -> None:
         error,
     ]
     assert shown() == [{}, {}]
+
+
+def test_alarms_are_counted_those_that_only_advise_apart() -> None:
+    log = ControlLog(b.drift(), b.drift(drift_id="d2", monitor="residual"), b.inputs_moved())
+    metrics = {one.name: one for one in PlatformMetrics(log.history).collect()}
+    counts = {name: metrics[f"headrace_console_{name}"].samples[0].value for name in ("drift_alarms", "input_alarms")}
+    assert counts == {"drift_alarms": 2, "input_alarms": 1}

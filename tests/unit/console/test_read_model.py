@@ -214,6 +214,13 @@ def test_retrainings_and_promotions_are_those_after_the_first_version() -> None:
     assert (alarm["position"], alarm["since"], alarm["control"]) == (3_000, 2_800, 7)
 
 
+def test_inputs_that_moved_are_listed_apart_from_alarms() -> None:
+    found = _model(ControlLog(b.registered(1), b.promoted(1), b.inputs_moved()))
+    assert found["alarms"] == []
+    [moved] = found["inputs_moved"]
+    assert (moved["position"], moved["features"][0]["feature"]) == (1_900, "amount")
+
+
 def test_what_lost_its_traffic_is_rolled_back() -> None:
     log = ControlLog(b.registered(1), b.promoted(1), b.registered(2))
     log.say(b.rollout_started(), b.rollout_ended(phase=c.Phase.REJECTED))

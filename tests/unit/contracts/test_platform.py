@@ -212,3 +212,14 @@ def test_of_the_copies_of_a_table_the_furthest_two_are_known_in_their_order() ->
     assert [(copy.position, copy.table.uri) for copy in state.tables[b.VIEW, 0]] == [(20, ""), (30, "")]
     assert [copy.position for copy in state.tables["other", 0]] == [7]
     assert state.tables[b.VIEW, 0][0].copied_ms == b.T0_MS
+
+
+def test_what_monitors_compare_with_comes_from_the_registered_version() -> None:
+    said = {"base": 0.1, "cap": 0.2, "columns": [], "trees": []}
+    version = after(b.registered(1, expected_loss=said, reference={"rows": 100})).versions[1]
+    assert (version.expected_loss, version.reference) == (said, {"rows": 100})
+    assert after(b.registered(1)).versions[1].expected_loss is None
+
+
+def test_inputs_that_moved_decide_nothing() -> None:
+    assert after(*FIRST_VERSION, b.inputs_moved()) == after(*FIRST_VERSION)

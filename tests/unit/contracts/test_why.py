@@ -101,3 +101,27 @@ def test_a_verdict_says_what_it_takes_to_recompute_it_and_what_became_of_it() ->
         "revised from better to undecided by 12 corrected outcomes, the newest t3100 by label l2: mean loss difference "
         "+0.01 (in [-0.05, +0.07]) over 200 outcomes up to 3200, e-value 0.4, of harm 1.2 of 100 needed"
     )
+
+
+FIGURES = c.AlarmFigures(
+    threshold=2e6, reference_upper=0.1, tolerance=0.0, null_mean=0.1, leading_bet=2.0, first=2_500, change=2_800,
+    block=40, count=480, count_since_change=200, run_mean=0.2, since_change_mean=0.3, cap=0.4,
+)  # fmt: skip
+
+
+def test_an_alarm_says_what_it_takes_to_compute_it_again_and_which_inputs_had_moved_by_then() -> None:
+    log = [
+        b.founded(), b.applied(), b.registered(1), b.promoted(1), b.inputs_moved(), b.inputs_moved(version=7),
+        b.drift(monitor="residual", figures=FIGURES),
+        b.inputs_moved(), *LOG[8:11],
+    ]  # fmt: skip
+    reasons = why([(at, b.message(event)) for at, event in enumerate(log, 1)], b.MODEL, 2)
+    [drift] = [reason.text for reason in reasons if reason.link is Link.DRIFT]
+    assert drift.startswith("alarm on the residual of version 1 at outcome 3000")
+    assert "evidence 6.1 of 2e+06 over 480 outcomes from 2500 on, 40 at a time, tested against 0.1" in drift
+    [moved] = [reason for reason in reasons if reason.link is Link.INPUTS]
+    assert moved.position == 5
+    assert moved.text == (
+        "inputs moved under version 1, scored records 1000 to 1899: amount higher, share 98%: 0.7 over 900, 0.5 before "
+        "(quartiles 1 | 2 | 3 -> quartiles 4 | 5 | 6); evidence 1.2e+06 of 1e+06"
+    )

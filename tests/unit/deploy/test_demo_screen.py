@@ -61,6 +61,11 @@ def told(event: Event) -> str:
             "drift: bounded loss 0.300 since outcome 2,800, expected at most 0.100; "
             "moved most: amount (lower, 80 -> 12)",
         ),
+        (
+            b.drift(monitor="residual"),
+            "drift: loss beyond what these records let expect 0.300 since outcome 2,800, expected at most 0.100",
+        ),
+        (b.inputs_moved(), "inputs moved: amount (higher); it advises, nothing follows"),
         (b.rollout_advanced(), "version 2 in shadow: it scores every record beside the champion, unheard"),
         (
             b.rollout_advanced(phase=c.Phase.STEP, step=1, share=0.25),

@@ -12,8 +12,8 @@ from services.monitoring.app import build
 from services.monitoring.estimated_quality import PRIOR_ROWS, ROWS
 from services.monitoring.judge_state import JudgeState
 from services.monitoring.settings import MonitoringSettings
+from services.monitoring.version_facts import VersionFacts
 from shared.contracts import control as c
-from shared.contracts.calibration import Calibration
 from shared.contracts.envelope import Event
 from shared.runtime.history import ControlHistory
 from shared.runtime.task import Task
@@ -157,7 +157,6 @@ def test_the_state_of_an_earlier_release_is_read_and_its_waiting_rows_are_inputs
     assert state.estimate is None
     row, state = state.take("scored:t1")
     assert estimate_watch.inputs_of(row) == inputs
-    table = Calibration.from_json(CALIBRATION)
-    after = estimate_watch.take_scored(state, live().newest.model(b.MODEL), row, T, lambda _: table)
+    after = estimate_watch.take_scored(state, live().newest.model(b.MODEL), row, T, VersionFacts())
     assert after.estimate is not None
     assert after.estimate.places == ()

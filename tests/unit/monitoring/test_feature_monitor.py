@@ -150,7 +150,7 @@ def test_a_reference_of_few_rows_or_of_unknown_many_monitors_nothing() -> None:
 
 def test_an_input_that_hangs_together_too_much_is_left_out_and_said() -> None:
     statistics = known(x0=100.0)
-    assert statistics.unmonitored == ("x0",)
+    assert list(statistics.unmonitored) == ["x0"]
     moved = rows(7, 1500, lambda rng: {"x0": rng.gauss(2, 1)})
     _, alarms = feature_monitor.update_many(feature_monitor.start(statistics, 1e4), statistics, moved)
     assert not alarms

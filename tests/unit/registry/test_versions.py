@@ -144,3 +144,10 @@ def test_an_artifact_that_differs_is_not_ready() -> None:
     plane = s.platform()
     s.run(plane, 1)
     assert plane.tell(b.replica_ready(artifact_sha256="f" * 64)) == []
+
+
+def test_what_monitors_compare_with_goes_from_the_run_to_the_version() -> None:
+    plane, said = s.platform(), {"base": 0.1, "cap": 0.2, "columns": [], "trees": []}
+    told = plane.tell(b.run_requested(), b.run_finished(expected_loss=said, reference={"rows": 100}))
+    [registered] = [event for event in told if isinstance(event, c.VersionRegistered)]
+    assert (registered.expected_loss, registered.reference) == (said, {"rows": 100})

@@ -130,7 +130,8 @@ def test_residuals_weigh_less_where_much_is_expected_and_never_fall_below_the_ca
 @pytest.mark.parametrize(
     "broken",
     [
-        {"base": 2.0}, {"cap": 0.0}, {"trees": [[[0, 0.0, 5, 1, True, 0.0]]]},
+        {"base": 2.0}, {"cap": 0.0}, {"trees": [[[0, 0.0, 5, 1, True, 0.0]]]}, {"trees": [[]]},
+        {"trees": [[[0, 0.0, 0, 0, True, 0.0]]]}, {"trees": [[[0, 0.0, -1, -1, True, math.nan]]]},
         {"trees": [[[3, 0.0, 1, 2, True, 0.0], [0, 0.0, -1, -1, True, 0.0], [0, 0.0, -1, -1, True, 0.0]]]},
     ],
 )  # fmt: skip
@@ -138,3 +139,27 @@ def test_what_is_no_such_model_is_refused(broken: dict[str, Any]) -> None:
     whole = {"base": 0.1, "cap": 0.2, "columns": [{"input": "x"}], "trees": []}
     with pytest.raises(ValueError, match=r"base|node"):
         ExpectedLoss.from_json({**whole, **broken})
+
+
+def test_of_many_categories_the_frequent_ones_are_kept_and_only_columns_that_a_tree_uses() -> None:
+    rng = np.random.default_rng(8)
+    rows, losses = list[LabelledRow](), list[float]()
+    for i in range(3_000):
+        kind = f"common{i % 3}" if i % 4 else f"rare{i}"
+        rows.append(LabelledRow(f"r{i:04d}", i, {"kind": kind, "constant": 1.0}, 0.0))
+        losses.append(float(rng.random() < (0.6 if kind == "common1" else 0.1)))
+    spec: list[tuple[str, Kind]] = [("constant", "number"), ("kind", "category")]
+    found = expected_loss(Dataset.from_rows(spec, rows, "regression"), np.zeros((3_000, 1)), np.array(losses))
+    assert found is not None
+    assert [column.get("input") for column in found["columns"]] == ["kind"]
+    assert len(found["columns"][0]["means"]) == 100
+    expected = ExpectedLoss.from_json(found)
+    assert expected.of({"kind": "common1"}, [0.0]) > 0.4
+    assert expected.of({"kind": "never seen"}, [0.0]) == expected.of({"kind": "rare2996"}, [0.0])
+
+
+@pytest.mark.parametrize("residual", [-0.2, -0.1, 0.0, 0.5, 1.0])
+def test_a_residual_comes_back_from_the_unit_interval(residual: float) -> None:
+    expected = ExpectedLoss(0.1, 0.2, (), ())
+    assert 0.0 <= expected.to_unit(residual) <= 1.0
+    assert expected.of_unit(expected.to_unit(residual)) == pytest.approx(residual)

@@ -11,8 +11,17 @@ import pytest
 from services.training.dataset import Dataset, LabelledRow, Task
 from services.training.evaluation import Loss, compare, constant_predictor, default_loss
 from services.training.families import FAMILIES, UnknownFamily, family_named, sample_parameters
-from services.training.fit import MINIMUM_ROWS, OneClassOnly, Progress, TooFewRows, fit, held_back_rows
+from services.training.fit import (
+    MINIMUM_ROWS,
+    OneClassOnly,
+    Progress,
+    TooFewRows,
+    fit,
+    held_back_rows,
+    with_expected_loss,
+)
 from services.training.fitted_model import FittedModel
+from shared.contracts.expected_loss import ExpectedLoss
 from tests.unit.training.streams import bike_hours, electricity, purchases
 
 
@@ -144,3 +153,38 @@ def test_a_dataset_of_another_task_or_without_inputs_is_refused() -> None:
         quick_fit(Dataset.from_rows([], rows, "binary"))
     with pytest.raises(ValueError, match="nothing to fit"):
         quick_fit(purchases(60, "binary"), trials=0)
+
+
+def test_the_expected_loss_is_learned_on_rows_that_the_chosen_trial_has_not_seen() -> None:
+    data, loss = electricity(4000), default_loss("binary")
+    model = quick_fit(data, ("hist_gradient_boosting",), trials=1)
+    assert (model.fitted_rows, model.trial_rows) == (3600, 2880)
+    found = with_expected_loss(model, data, loss).expected_loss
+    assert found is not None
+    assert ExpectedLoss.from_json(found).trees
+    seen, unseen = np.arange(4000) < model.trial_rows, np.arange(4000) >= model.trial_rows
+    for flipped, same in ((seen, True), (unseen, False)):
+        other = dataclasses.replace(data, target=np.where(flipped, 1 - data.target, data.target))
+        assert (with_expected_loss(model, other, loss).expected_loss == found) is same
+
+
+def test_of_few_rows_nothing_is_expected() -> None:
+    data = electricity(500)
+    assert with_expected_loss(quick_fit(data), data, default_loss("binary")).expected_loss is None
+
+
+def test_where_the_trial_knew_other_classes_the_version_itself_is_judged_on_the_held_back_rows() -> None:
+    rng, rows = np.random.default_rng(1), list[LabelledRow]()
+    for i in range(3000):
+        new = i >= 2200 and rng.random() < 0.3
+        rows.append(LabelledRow(f"r{i:04d}", i, {"x": float(rng.random())}, "new" if new else "ab"[i % 2]))
+    data = Dataset.from_rows([("x", "number")], rows, "multiclass")
+    model = quick_fit(data, ("linear",), trials=1)
+    assert (model.trial.classes, model.classes) == (("a", "b"), ("a", "b", "new"))
+    found = with_expected_loss(model, data, default_loss("multiclass")).expected_loss
+    held_back = data[model.fitted_rows :]
+    loss = default_loss("multiclass")
+    outputs = model.predict(held_back.numbers, held_back.categories)
+    losses = loss.bounded(loss.per_row(outputs, held_back.target, model.classes))
+    assert found is not None
+    assert found["base"] == pytest.approx(float(losses.mean()), rel=1e-6)

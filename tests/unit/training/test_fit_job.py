@@ -16,8 +16,9 @@ from services.training.fit_job import run_job
 from services.training.fit_process import FitFailed, FitProcess
 from services.training.fit_worker import thinned
 from services.training.job import DecidedRow, FitJob
+from shared.contracts.expected_loss import ExpectedLoss
 from shared.runtime.onnx_model import OnnxModel
-from tests.builders import model
+from tests.builders import VIEW, model
 
 SPEC: tuple[tuple[str, Kind], ...] = (("amount", "number"), ("category", "category"))
 
@@ -186,3 +187,22 @@ def test_with_too_few_others_they_count_and_it_is_said() -> None:
     champion = run_job(job(plain[:980]), silent).artifact
     gate = run_job(job(plain, champion=1, champion_artifact=champion), silent).gate
     assert (gate.rows, gate.seen) == (125, 105)
+
+
+def test_the_artifact_says_what_the_version_is_expected_to_lose() -> None:
+    result = run_job(job(rows(1500)), silent)
+    manifest = OnnxModel(result.artifact).manifest
+    assert manifest["expected_loss"] == result.manifest["expected_loss"]
+    expected = ExpectedLoss.from_json(manifest["expected_loss"])
+    # Near the border the version is unsure, and far from it sure.
+    near, far = (expected.of({"amount": a, "category": "food"}, [p]) for a, p in ((50.0, 0.5), (95.0, 0.95)))
+    assert near > far
+    assert run_job(job(rows(1500)), silent).artifact == result.artifact
+
+
+def test_views_of_the_definition_are_in_the_reference() -> None:
+    name = f"{VIEW}.count_24h"
+    decided = [replace(row, inputs={**row.inputs, name: float(row.position % 4)}) for row in rows(400)]
+    spec: tuple[tuple[str, Kind], ...] = (*SPEC, (name, "number"))
+    reference = thinned(run_job(job(decided, input_spec=spec), silent).manifest["reference"])
+    assert reference["views"] == {VIEW: {"inputs": [name], "empty": 0.25}}

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from services.training.dataset import Dataset, LabelledRow
+from services.training.dataset import Dataset, Kind, LabelledRow
 from services.training.evaluation import Loss
 from services.training.reference import QUANTILE_KNOTS, reference_inputs, reference_loss
 
@@ -54,3 +54,20 @@ def test_loss_figures_carry_their_constants_and_are_json() -> None:
     assert json.loads(json.dumps(figures, allow_nan=False)) == figures
     with pytest.raises(ValueError, match="too few"):
         reference_loss(losses[:5], Loss("zero_one"))
+
+
+def test_of_a_view_the_share_of_rows_in_which_it_gives_nothing() -> None:
+    spec: list[tuple[str, Kind]] = [
+        ("x", "number"),
+        ("v.count", "number"),
+        ("v.mean", "number"),
+        ("v.last", "category"),
+    ]
+    known = {"x": 0.0, "v.count": 2.0, "v.mean": 0.0, "v.last": None}
+    nothing = {"x": 1.0, "v.count": 0.0, "v.mean": None, "v.last": None}
+    rows = [LabelledRow(f"r{i:03d}", i, nothing if i % 5 == 0 else known, 0.0) for i in range(100)]
+    data = Dataset.from_rows(spec, rows, "regression")
+    assert reference_inputs(data, ("v", "w"))["views"] == {
+        "v": {"inputs": ["v.count", "v.mean", "v.last"], "empty": 0.2}
+    }
+    assert "views" not in reference_inputs(data)
