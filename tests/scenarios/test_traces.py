@@ -143,7 +143,7 @@ def test_every_derived_event_has_a_valid_trace_and_a_span_of_its_own() -> None:
 
 def test_an_alarm_and_the_version_that_its_run_gave_are_one_trace() -> None:
     decided = list(calm(2).decided())
-    alarms = [m for m in decided if isinstance(m.event, c.DriftDetected)]
+    alarms = [m for m in decided if isinstance(m.event, c.DriftDetected) and m.event.monitor == "saving"]
     registered = [m for m in decided if isinstance(m.event, c.VersionRegistered)]
     finished = [m for m in decided if isinstance(m.event, c.RunFinished)]
     of_alarms = {trace_id_of(alarm.trace) for alarm in alarms}
