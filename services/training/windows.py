@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.training.block_error import BLOCK_ROWS, LEAST_BLOCKS
-from services.training.fit import MINIMUM_ROWS, TooFewRows, held_back_rows
+from services.training.fit import LEAST_HELD_BACK, MINIMUM_ROWS, TooFewRows
 
 LEAST_WINDOW = 4 * MINIMUM_ROWS
 SINCE_CHANGE = "since change"
@@ -44,11 +44,10 @@ def candidate_windows(
 
 
 def judging_rows(rows: int) -> int:
-    """How many of the newest rows judge: an eighth, at most JUDGING_ROWS, and of few rows as many as a lone fit holds
-    back; more, up to a half of all, if that makes enough blocks to tell how sure the judgement is."""
-    enough = LEAST_BLOCKS * BLOCK_ROWS
-    share = min(max(rows // JUDGING_SHARE, held_back_rows(rows)), JUDGING_ROWS)
-    return max(share, enough if enough <= rows // 2 else 0)
+    """How many of the newest rows judge: an eighth, at most JUDGING_ROWS; of few rows a quarter, until that makes
+    enough blocks to tell how sure the judgement is."""
+    quarter = min(rows // 4, LEAST_BLOCKS * BLOCK_ROWS)
+    return max(LEAST_HELD_BACK, quarter, min(rows // JUDGING_SHARE, JUDGING_ROWS))
 
 
 def _since_change(positions: Sequence[int], since: int | None, least: int) -> list[tuple[str, int]]:

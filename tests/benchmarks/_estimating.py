@@ -12,6 +12,7 @@ import csv
 import math
 from argparse import Namespace
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -19,10 +20,12 @@ from scipy import stats
 
 from services.monitoring import estimated_quality
 from services.monitoring.estimated_quality import ROWS, EstimateState
+from services.training.calibration import calibration
 from services.training.dataset import Dataset, LabelledRow
 from services.training.evaluation import Loss, default_loss
 from services.training.fit import fit
 from services.training.fitted_model import FittedModel
+from services.training.windows import judging_rows
 from shared.contracts.calibration import Calibration
 from tests.benchmarks._parallel import in_parallel
 from tests.benchmarks._streams import Generator, Values
@@ -120,7 +123,14 @@ def _fitted(sets: Sets, names: Sequence[str], family: str) -> FittedModel:
         for i, (values, label) in enumerate(zip(sets[0].tolist(), sets[1].tolist(), strict=True))
     ]
     dataset = Dataset.from_rows([(name, "number") for name in names], rows, "binary")
-    return fit(dataset, task="binary", families=[family], trials=1, seed=7, report_progress=lambda _: None)
+    judging, loss = judging_rows(len(dataset)), default_loss("binary")
+    model = fit(
+        dataset, task="binary", families=[family], trials=1, seed=7, report_progress=lambda _: None, held_back=judging
+    )
+    held_back = dataset[model.fitted_rows :]
+    outputs = model.predict(held_back.numbers, held_back.categories)
+    losses = loss.bounded(loss.per_row(outputs, held_back.target))
+    return replace(model, calibration=calibration(held_back, outputs, losses, ()))
 
 
 def _errors(model: FittedModel, sets: Sets, names: Sequence[str], late: int, first: int = 0) -> Errors:

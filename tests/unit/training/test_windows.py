@@ -56,7 +56,7 @@ def test_too_few_rows_are_no_window() -> None:
 
 @pytest.mark.parametrize(
     ("rows", "judging"),
-    [(50, 20), (100, 20), (191, 23), (192, 96), (400, 96), (1_000, 125), (2_000, 250), (4_000, 500), (20_000, 500)],
+    [(50, 20), (100, 25), (200, 50), (383, 95), (400, 96), (1_000, 125), (2_000, 250), (4_000, 500), (20_000, 500)],
 )
-def test_an_eighth_judges_up_to_a_limit_and_of_few_rows_enough_for_blocks(rows: int, judging: int) -> None:
+def test_an_eighth_judges_up_to_a_limit_and_of_few_rows_a_quarter(rows: int, judging: int) -> None:
     assert judging_rows(rows) == judging
