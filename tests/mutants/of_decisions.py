@@ -138,7 +138,7 @@ MUTANTS = (
         ),
         falls=(11,),
         histories="control",
-        fast=0,
+        fast=1,
     ),
     Mutant(
         "two runs of a model at a time",
