@@ -9,6 +9,7 @@ benchmark of the decisions play whole streams with it in seconds.
 from __future__ import annotations
 
 import hashlib
+import heapq
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from services.monitoring.decided_order import MATURED, SCORED
 from services.monitoring.judge import Judge
 from services.monitoring.judge_state import JudgeState
 from services.registry.decide import decide
+from services.serving.split import split_of, subject_of
 from services.training.fit_worker import run_finished
 from services.training.job import DecidedRow, FitJob, FitResult, Report
 from services.training.schedule import schedule
@@ -42,13 +44,14 @@ _AHEAD = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A record of the model with its label: scored at `scored_ms`, decided at `due_ms`; both rise along the stream."""
+    """A record of the model with its label: scored at `scored_ms`, decided at `due_ms`, not before that."""
 
     record_id: str
     scored_ms: int
     due_ms: int
     inputs: dict[str, float | str | None]
     label: float | str | None
+    entity: str = ""
 
 
 @dataclass(slots=True)
@@ -94,17 +97,19 @@ class DecisionLoop:
         ]
 
     def play(self, stream: Sequence[Recorded]) -> Course:
-        """The whole stream, each record scored and each outcome decided at its time; what is due at the end is too."""
+        """The whole stream, in the order of `scored_ms`, each outcome decided at its time; what is due at the end is
+        too."""
         answering = _Answering(stream, self._plan)
-        waiting: deque[tuple[Recorded, dict[str, Any]]] = deque()
+        waiting: list[tuple[int, str, int, dict[str, Any]]] = []
         for number, record in enumerate(stream):
-            while waiting and waiting[0][0].due_ms <= record.scored_ms:
-                self._mature(*waiting.popleft())
+            while waiting and waiting[0][0] <= record.scored_ms:
+                self._mature(stream, *heapq.heappop(waiting)[2:])
             if number % TICK_RECORDS == 0:
                 self._tick(record.scored_ms)
-            waiting.append((record, self._score(record, number, answering)))
+            row = self._score(record, number, answering)
+            heapq.heappush(waiting, (record.due_ms, record.record_id, number, row))
         while waiting:
-            self._mature(*waiting.popleft())
+            self._mature(stream, *heapq.heappop(waiting)[2:])
         return self.course
 
     def _tick(self, now_ms: int) -> None:
@@ -117,17 +122,17 @@ class DecisionLoop:
             str(version): answering.output(version, number, self._artifact(state.versions[version]))
             for version in state.in_play
         }
-        rollout, champion = state.rollout, state.champion
-        going = rollout is not None and rollout.phase in (c.Phase.SHADOW, c.Phase.STEP)
-        self.course.answers.append(None if champion is None else (champion, tuple(outputs[str(champion)])))
+        split = split_of(state, subject_of(self._model, record.entity, record.record_id))
+        by = split.answered_by
+        self.course.answers.append(None if by is None else (by, tuple(outputs[str(by)])))
         self._inputs_seen(record)
         return {
-            "record_id": record.record_id, "entity": "", "origin": "stream", "scored_ms": record.scored_ms,
-            "due_ms": record.due_ms, "label": record.label, "label_id": record.record_id,
+            "record_id": record.record_id, "entity": record.entity, "origin": "stream",
+            "scored_ms": record.scored_ms, "due_ms": record.due_ms, "label": record.label,
+            "label_id": record.record_id,
             "status": (LabelStatus.UNLABELLED if record.label is None else LabelStatus.LABELLED).value,
-            "inputs": record.inputs, "outputs": outputs, "answered_by": champion, "champion": champion,
-            "candidate": rollout.candidate if rollout and going else None,
-            "rollout_id": rollout.rollout_id if rollout and going else None,
+            "inputs": record.inputs, "outputs": outputs, "answered_by": by, "champion": split.champion,
+            "candidate": split.candidate, "rollout_id": split.rollout_id,
         }  # fmt: skip
 
     def _inputs_seen(self, record: Recorded) -> None:
@@ -136,7 +141,8 @@ class DecisionLoop:
         due = Due(record.record_id, "model", name, record.scored_ms)
         self._publish("judge", *self._judge.take_scored(self._judged, due, self._context(record.scored_ms)))
 
-    def _mature(self, record: Recorded, row: dict[str, Any]) -> None:
+    def _mature(self, stream: Sequence[Recorded], number: int, row: dict[str, Any]) -> None:
+        record = stream[number]
         if record.label is not None:
             position = self._judged.position
             self._decided.append(DecidedRow(position, record.record_id, record.scored_ms, record.inputs, record.label))
