@@ -56,9 +56,12 @@ class Recorded:
 
 @dataclass(slots=True)
 class Course:
-    """What came of it. `answers`: by record, which version answered and with what; None before the first."""
+    """What came of it. `answers`: by record, which version answered and with what; None before the first.
+
+    `artifacts`: of every version that was registered, whether it passed the gate or not."""
 
     events: list[Message] = field(default_factory=list[Message])
+    artifacts: dict[int, bytes] = field(default_factory=dict[int, bytes])
     answers: list[tuple[int, tuple[float, ...]] | None] = field(
         default_factory=list[tuple[int, tuple[float, ...]] | None]
     )
@@ -187,6 +190,8 @@ class DecisionLoop:
         match message.event:
             case c.RunRequested() as asked:
                 self._run(asked, message.time_ms)
+            case c.VersionRegistered(version=version, artifact=kept):
+                self.course.artifacts[version] = self._artifacts[kept.sha256]
             case c.RolloutStarted(candidate=candidate, rollout_id=rollout_id) if self._at_once:
                 command = c.PromoteVersion(request_id=rollout_id, model=self._name, version=candidate, by=REPLICA)
                 self._append(command, message.time_ms, REPLICA)

@@ -1,6 +1,6 @@
 """When a version's loss has risen: a Shiryaev-Roberts mixture of betting e-detectors, and where the rise began.
 
-For each of K = 8 bets, M_k <- (M_k + 1)(1 + bet_k (x - m0)); alarm when the mean of the M_k reaches
+For each of K = 8 bets, M_k <- (M_k + 1)(1 + bet_k (x - m0)); alarm when the weighted mean of the M_k reaches
 `expected_run_length`; then it starts again. x is a statistic in [0, 1]; m0 = upper bound of its mean on the
 reference + tolerance. The statistic is the loss, or the residual: how much more was lost than a version is expected to
 lose on such a record (`shared/contracts/expected_loss.py`), mapped to [0, 1] by `ExpectedLoss.to_unit`. On residuals
@@ -23,10 +23,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from operator import mul
 
 from services.monitoring.json_state import JsonState
 
-BETS = 8
+# Of the bets, from the smallest to the largest. Weights of any size keep the guarantee; a change for which one of the
+# outermost is the best is found soon enough by its neighbours.
+WEIGHTS = (1, 2, 3, 4, 4, 3, 2, 1)
+BETS = len(WEIGHTS)
+_WEIGHT = sum(WEIGHTS)
 # Below this a bet of 1 / m0 would let one single loss decide.
 _SMALLEST_NULL_MEAN = 1e-3
 # What the smallest bet is for: a rise by less takes thousands of outcomes to tell from none.
@@ -74,7 +79,7 @@ class LossAlarm(JsonState):
 class LossMonitorState(JsonState):
     """Sums are since the last restart; `position` is that of the newest outcome seen, invalid ones included.
 
-    threshold: of the mean of the e-detectors. open_*: the block that is being filled.
+    threshold: of the weighted mean of the e-detectors. open_*: the block that is being filled.
     """
 
     statistic: Statistic
@@ -164,8 +169,8 @@ def update_many(state: LossMonitorState, values: Iterable[float | None]) -> tupl
 
 
 def evidence(state: LossMonitorState) -> float:
-    """The mean of the K e-detectors: the figure that alarms at `threshold`."""
-    return sum(state.values) / BETS
+    """The weighted mean of the K e-detectors: the figure that alarms at `threshold`."""
+    return sum(map(mul, WEIGHTS, state.values)) / _WEIGHT
 
 
 def _bets(null_mean: float, largest: float) -> tuple[float, ...]:
@@ -190,7 +195,7 @@ class _Run:
 
     def __init__(self, state: LossMonitorState) -> None:
         self.before = state
-        self.limit = state.threshold * BETS
+        self.limit = state.threshold * _WEIGHT
         self.values, self.cusums = list(state.values), list(state.cusums)
         self.positions, self.counts = list(state.change_positions), list(state.change_counts)
         self.totals = list(state.change_totals)
@@ -223,7 +228,7 @@ class _Run:
         for k in range(BETS):
             factor = 1.0 + bets[k] * excess
             values[k] = (values[k] + 1.0) * factor
-            mixture += values[k]
+            mixture += WEIGHTS[k] * values[k]
             if cusums[k] > 1.0:
                 cusums[k] *= factor
             else:
@@ -231,7 +236,7 @@ class _Run:
                 self.positions[k], self.counts[k], self.totals[k] = position, self.count, self.total
         self.count += count
         self.total += total
-        return self._alarm(mixture / BETS) if mixture >= self.limit else None
+        return self._alarm(mixture / _WEIGHT) if mixture >= self.limit else None
 
     def _alarm(self, reached: float) -> LossAlarm:
         lead, state = self.values.index(max(self.values)), self.before

@@ -2,10 +2,10 @@
 
 Parts: `losses` (false alarms and delays of the loss monitor), `seasons` (the same on residuals, of losses that have a
 season), `inputs` (of the feature monitor on numbers), `mixed` (on inputs of all kinds), `judging` (wrong promotions,
-and how long a verdict takes), `explaining` (whether the input that moved is named first), `estimating` (how far
-accuracy without labels is off). River's ADWIN stands beside
-the monitors. The product's own methods run, no copies of them; every figure has its 95 % interval, and a goal is met
-where that does not lie beyond it.
+and how long a verdict takes), `gating` (candidates that turn out harmful), `policies` (what retraining by evidence
+makes of real files), `explaining` (whether the input that moved is named first), `estimating` (how far accuracy without
+labels is off). River's ADWIN stands beside the monitors. The product's own methods run, no copies of them; every figure
+has its 95 % interval, and a goal is met where that does not lie beyond it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,17 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.benchmarks import _estimating, _explaining, _inputs, _judging, _losses, _mixed, _seasons
+from tests.benchmarks import (
+    _estimating,
+    _explaining,
+    _gating,
+    _inputs,
+    _judging,
+    _losses,
+    _mixed,
+    _policy,
+    _seasons,
+)
 from tests.reports import REPORTS, Report, Row, read
 
 Part = Callable[[argparse.Namespace, Report], None]
@@ -24,6 +34,8 @@ PARTS: Mapping[str, Part] = {
     "inputs": _inputs.inputs,
     "mixed": _mixed.mixed,
     "judging": _judging.judging,
+    "gating": _gating.gating,
+    "policies": _policy.policies,
     "explaining": _explaining.explaining,
     "estimating": _estimating.estimating,
 }
@@ -38,6 +50,9 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=int, default=2_000, help="of each delay")
     parser.add_argument("--rollouts", type=int, default=20_000, help="of candidates that are no better, of each kind")
     parser.add_argument("--estimates", type=int, default=80, help="models whose accuracy is estimated")
+    parser.add_argument("--stretches", type=int, default=70, help="of the real files, whose candidates meet the gate")
+    parser.add_argument("--starts", type=int, default=3, help="of the real files, from which each policy is played")
+    parser.add_argument("--permutations", type=int, default=20, help="of a real file, in which nothing changes")
     parser.add_argument("--adwin", type=float, default=0.2, help="share of the outcomes that ADWIN sees as well")
     parser.add_argument("--figures", type=Path, default=REPORTS / "decisions", help="where the plots go")
     parser.add_argument("--seed", type=int, default=1)

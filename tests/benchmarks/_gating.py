@@ -1,0 +1,110 @@
+"""Whether what passes the gate is better afterwards: candidates of both files, from starts drawn at random.
+
+From each start the loop plays a stretch of the file with the policy of the example, what passes goes live at once; each
+candidate then answers the next AFTER records beside the champion that it met. It is harmful where the 95 % interval of
+its mean loss less the champion's lies above zero, good where it lies below. Beside it the same of all candidates, as
+if there were no gate, and of those that a rollout let go live.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from shared.contracts import control as c
+from tests.benchmarks import _courses as courses
+from tests.benchmarks import _intervals as intervals
+from tests.benchmarks._files import file_of, stream
+from tests.benchmarks._parallel import in_parallel
+from tests.reports import Report, Row
+
+AFTER = 2_000
+# Records of a stretch, and how many candidates it has, about.
+STRETCHES: Mapping[str, int] = {"electricity": 10_000, "bike": 8_000}
+# Of how many of five starts each file has: their stretches have about as many candidates.
+STARTS: Mapping[str, int] = {"electricity": 3, "bike": 2}
+MOST = 0.02
+
+
+class Candidate(NamedTuple):
+    """`live`: promoted, if a rollout decided. The difference of its mean loss to the champion's with its interval."""
+
+    example: str
+    passed: bool
+    live: bool
+    gate: float
+    gate_error: float
+    difference: float
+    low: float
+    high: float
+
+    @property
+    def harmful(self) -> bool:
+        return self.low > 0.0
+
+    @property
+    def good(self) -> bool:
+        return self.high < 0.0
+
+
+def candidates(example: str, seed: np.random.SeedSequence, at_once: bool) -> list[Candidate]:
+    """Of one stretch, from a random start."""
+    whole, length = stream(example), STRETCHES[example]
+    start = int(np.random.default_rng(seed).integers(0, len(whole) - length - AFTER))
+    course = courses.played(example, whole[start : start + length], {}, at_once=at_once)
+    _, model = courses.defined(example, {})
+    live = {event.version for event in course.of(c.VersionPromoted)}
+    found = list[Candidate]()
+    for message in course.events:
+        event = message.event
+        if not isinstance(event, c.VersionRegistered) or event.gate.against is None:
+            continue
+        first = courses.next_after(whole, message.time_ms)
+        after = whole[first : first + AFTER]
+        new, former = (
+            courses.artifact_losses(model, course.artifacts[version], after)
+            for version in (event.version, event.gate.against)
+        )
+        gate = event.gate
+        found.append(
+            Candidate(
+                example, event.gate_passed, event.version in live, gate.mean_difference, gate.standard_error,
+                *courses.mean_interval(new - former),
+            )
+        )  # fmt: skip
+    return found
+
+
+def gating(given: Namespace, report: Report) -> None:
+    """The part of the benchmark."""
+    there = {example: share for example, share in STARTS.items() if file_of(example).exists()}
+    if len(there) < len(STARTS):
+        print("../shared/data lacks a file: no figures of the gate")
+        return
+    seeds = np.random.SeedSequence([given.seed, *b"gating"]).spawn(given.stretches)
+    turns = [example for example, share in there.items() for _ in range(share)]
+    pieces = [(turns[number % len(turns)], seed) for number, seed in enumerate(seeds)]
+    at_once, through = (
+        [one for found in in_parallel(candidates, [(*piece, once) for piece in pieces]) for one in found]
+        for once in (True, False)
+    )
+    passed = [one for one in at_once if one.passed]
+    live = [one for one in through if one.live]
+    report.add(
+        _harmful(f"promotions by the gate that harm, of {len(at_once)} candidates", passed, MOST),
+        *(_harmful(f"  {example}", [one for one in passed if one.example == example]) for example in there),
+        _harmful("  ungated", at_once),
+        _harmful("  gated, and through a rollout", live, MOST),
+        _good("good candidates that the gate held back", [one for one in at_once if one.good]),
+    )
+
+
+def _harmful(name: str, found: Sequence[Candidate], most: float | None = None) -> Row:
+    return intervals.share(name, sum(one.harmful for one in found), len(found), "of promotions", most=most)
+
+
+def _good(name: str, found: Sequence[Candidate]) -> Row:
+    return intervals.share(name, sum(not one.passed for one in found), len(found), "of good ones")

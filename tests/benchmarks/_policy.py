@@ -1,0 +1,134 @@
+"""What the retrain policy makes of the real files, beside a timer that retrains as often, and beside nothing.
+
+Each course is the example's model from the first row on, through the decision loop with real fits: with what passes the
+gate live at once, as in the figures that are known of other methods on these files, and with the example's rollout. One
+course is a few decisions, and a row more or less at its start gives another one; so the same is told of STARTS. On
+permuted rows there is nothing to be found, and a run is a false alarm.
+"""
+
+from __future__ import annotations
+
+import statistics
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from services.training.evaluation import Losses
+from shared.contracts import control as c
+from tests.benchmarks import _courses as courses
+from tests.benchmarks._files import file_of, stream
+from tests.benchmarks._parallel import in_parallel
+from tests.reports import Report, Row
+
+# Rows from one start to the next.
+STARTS: Mapping[str, int] = {"electricity": 700, "bike": 300}
+LEAST_ACCURACY, MOST_RETRAININGS, MOST_PERMUTED = 0.765, 10, 3
+NEVER: courses.Settings = {"retrain": {"policy": "never"}}
+FIGURES: Mapping[str, tuple[str, Callable[[Losses, Losses], Losses]]] = {
+    "electricity": ("accuracy", lambda output, label: ((output >= 0.5) == (label > 0.5)).astype(np.float64)),
+    "bike": ("rentals off", lambda output, label: np.abs(output - label)),
+}
+
+
+class Played(NamedTuple):
+    """figures: of each record from the first answer on [n], as FIGURES has them. retrainings: after the first fit."""
+
+    figures: Losses
+    first: int
+    retrainings: int
+    by_drift: int
+
+
+def policies(given: Namespace, report: Report) -> None:
+    """The part of the benchmark."""
+    for example in FIGURES:
+        if not file_of(example).exists():
+            print(f"../shared/data/{file_of(example).name} is absent: no figures of it")
+            continue
+        report.add(*_of_file(example, given.starts))
+    if file_of("electricity").exists():
+        report.add(_permuted(given))
+
+
+def _of_file(example: str, starts: int) -> list[Row]:
+    froms = [number * STARTS[example] for number in range(starts)]
+    evidence, rollouts = (
+        in_parallel(played, [(example, start, {}, at_once) for start in froms]) for at_once in (True, False)
+    )
+    timers = [_timer(example, start, one.retrainings) for start, one in zip(froms, evidence, strict=True)]
+    timed, [never] = in_parallel(played, timers), in_parallel(played, [(example, 0, NEVER, True)])
+    unit, least = FIGURES[example][0], LEAST_ACCURACY if example == "electricity" else None
+    found = [
+        *_course(f"{example}, by evidence", evidence, unit, least, MOST_RETRAININGS),
+        *_course("  the same, through rollouts", rollouts, unit),
+        *_course("  by a timer, as often", timed, unit),
+        *_course("  never retrained", [never], unit)[:1],
+    ]
+    mean, low, high = courses.mean_interval(_paired(evidence[0], timed[0]))
+    goal = ("< 0", high < 0.0) if example == "bike" else ("", None)
+    return [*found, Row("  by evidence less by a timer", mean, low, high, unit, *goal)]
+
+
+def _course(
+    name: str, found: list[Played], unit: str, least: float | None = None, most: int | None = None
+) -> list[Row]:
+    """Of the whole file, with its interval; then the same from all starts."""
+    mean, low, high = courses.mean_interval(found[0].figures)
+    goal = ("", None) if least is None else (f">= {least:g}", high >= least)
+    means, counts = [float(one.figures.mean()) for one in found], [float(one.retrainings) for one in found]
+    rows = [
+        Row(name, mean, low, high, unit, *goal),
+        _count("    retrainings", found[0].retrainings, most),
+    ]
+    if len(found) > 1:
+        rows += [
+            Row(f"    from {len(found)} starts", statistics.median(means), min(means), max(means), unit),
+            Row("    retrainings", statistics.median(counts), min(counts), max(counts), ""),
+        ]
+    return rows
+
+
+def _count(name: str, count: int, most: int | None = None) -> Row:
+    goal = ("", None) if most is None else (f"<= {most}", count <= most)
+    return Row(name, float(count), float(count), float(count), "", *goal)
+
+
+def _paired(one: Played, other: Played) -> Losses:
+    first = max(one.first, other.first)
+    return one.figures[first - one.first :] - other.figures[first - other.first :]
+
+
+def _timer(example: str, start: int, retrainings: int) -> tuple[str, int, courses.Settings, bool]:
+    """The course with as many retrainings at equal distances; outcomes are counted from the first fit on."""
+    _, model = courses.defined(example, {})
+    rows = len(stream(example)) - start - (model.training.minimum_rows or 0)
+    return example, start, {"retrain": {"policy": "every", "rows": rows // (retrainings + 1) + 1}}, True
+
+
+def played(example: str, start: int, settings: courses.Settings, at_once: bool, seed: int | None = None) -> Played:
+    """One course. `seed`: of a permutation of inputs and labels; times stay."""
+    records = stream(example)[start:]
+    if seed is not None:
+        order = np.random.default_rng(seed).permutation(len(records)).tolist()
+        records = tuple(
+            replace(at, inputs=records[place].inputs, label=records[place].label)
+            for at, place in zip(records, order, strict=True)
+        )
+    course = courses.played(example, records, settings, at_once=at_once)
+    first = next((i for i, answer in enumerate(course.answers) if answer is not None), len(records))
+    outputs = np.array([answer[1][0] for answer in course.answers[first:] if answer is not None])
+    labels = np.array([float(record.label or 0.0) for record in records[first:]])
+    reasons = [asked.reason for asked in course.of(c.RunRequested)]
+    return Played(FIGURES[example][1](outputs, labels), first, len(reasons) - 1, reasons.count(c.RunReason.DRIFT))
+
+
+def _permuted(given: Namespace) -> Row:
+    """Runs that were asked for although nothing changes, over all permutations of electricity."""
+    seeds = np.random.SeedSequence([given.seed, *b"permuted"]).generate_state(given.permutations).tolist()
+    found = in_parallel(played, [("electricity", 0, {}, True, seed) for seed in seeds])
+    runs = sum(one.by_drift for one in found)
+    name = f"electricity, {len(found)} permutations: retrainings by drift"
+    return _count(name, runs, MOST_PERMUTED)
