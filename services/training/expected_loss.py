@@ -24,7 +24,7 @@ from sklearn.tree import ExtraTreeRegressor
 
 from services.training.dataset import Dataset
 from services.training.evaluation import Losses, Outputs
-from services.training.reference import rounded
+from services.training.reference import LARGEST_CATEGORY_LIST, rounded
 
 Features = npt.NDArray[np.float32]  # [n, columns]
 Tree = list[list[Any]]
@@ -53,14 +53,24 @@ def expected_loss(rows: Dataset, outputs: Outputs, losses: Losses) -> dict[str, 
     shares = _shares(ranks, losses)
     named = [{"input": name} for name in rows.number_names]
     said = [{"output": place} for place in range(outputs.shape[1])]
+    trees = [
+        _nodes(tree.tree_, features, ranks, _RATE * share)
+        for tree, share in zip(_boosted(ranks, losses - base, len(shares)), shares, strict=True)
+    ]
     return {
         "base": rounded(base),
         "cap": rounded(min(1.0, max(_LEAST_CAP, _CAP_TIMES * base))),
-        "columns": [*named, *columns, *said],
-        "trees": [
-            _nodes(tree.tree_, features, ranks, _RATE * share)
-            for tree, share in zip(_boosted(ranks, losses - base, len(shares)), shares, strict=True)
-        ],
+        **_used([*named, *columns, *said], trees),
+    }
+
+
+def _used(columns: Sequence[dict[str, Any]], trees: Sequence[Tree]) -> dict[str, Any]:
+    """The columns that a tree asks for, and the trees with their new places."""
+    asked = sorted({node[0] for tree in trees for node in tree if node[2] != -1})
+    places = {column: place for place, column in enumerate(asked)}
+    return {
+        "columns": [columns[column] for column in asked],
+        "trees": [[[places.get(node[0], 0), *node[1:]] for node in tree] for tree in trees],
     }
 
 
@@ -142,7 +152,8 @@ def _threshold(tree: Any, node: int, features: Features, ranks: Features) -> flo
 def encoded_categories(
     rows: Dataset, losses: Losses, base: float
 ) -> tuple[npt.NDArray[np.float64], list[dict[str, Any]]]:
-    """Each category as its mean loss, drawn towards that of all; a missing one stays missing."""
+    """Each of the most frequent categories as its mean loss, drawn towards that of all, the others as that of all; a
+    missing one stays missing."""
     encoded, columns = np.empty(rows.categories.shape), list[dict[str, Any]]()
     for place, name in enumerate(rows.category_names):
         sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
@@ -150,10 +161,12 @@ def encoded_categories(
             sums[category][0] += 1.0
             sums[category][1] += loss
         sums.pop("", None)
+        frequent = sorted(sums.items(), key=lambda entry: (-entry[1][0], entry[0]))[:LARGEST_CATEGORY_LIST]
         means = {
             category: rounded((total + _PRIOR_ROWS * base) / (count + _PRIOR_ROWS))
-            for category, (count, total) in sorted(sums.items())
+            for category, (count, total) in sorted(frequent)
         }
-        encoded[:, place] = [means.get(category, np.nan) for category in rows.categories[:, place].tolist()]
-        columns.append({"input": name, "means": means, "other": rounded(base)})
+        other = rounded(base)
+        encoded[:, place] = [means.get(known, other) if known else np.nan for known in rows.categories[:, place]]
+        columns.append({"input": name, "means": means, "other": other})
     return encoded, columns

@@ -261,7 +261,7 @@ def promoted_on_nothing() -> TopicHistory:
 
 def a_share_in_the_shadow() -> TopicHistory:
     """15: a step with a share of the traffic calls itself the shadow."""
-    return changed(decided(c.RolloutAdvanced, 0, lambda to: to.phase is c.Phase.STEP), phase=c.Phase.SHADOW)
+    return changed(decided(c.RolloutAdvanced, -1, lambda to: to.phase is c.Phase.STEP), phase=c.Phase.SHADOW)
 
 
 def behind_its_deadline() -> TopicHistory:
