@@ -5,6 +5,7 @@ What is drawn of single streams is played here, by the product's own methods; th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,18 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from services.monitoring import feature_monitor, loss_monitor
+from services.monitoring import canary_judge, feature_monitor, loss_monitor, missed_saving
+from services.monitoring.canary_judge import JudgeState
 from services.monitoring.feature_monitor import FeatureMonitorState
 from services.monitoring.feature_statistics import Statistics
 from services.monitoring.loss_monitor import LossMonitorState
-from tests.benchmarks import _inputs, _losses, _seasons
+from services.monitoring.missed_saving import Missed
+from services.monitoring.outcome_losses import Judged
+from shared.contracts.control import VerdictKind
+from shared.contracts.losses import Invalid, LossSpec, bounded_loss
+from shared.contracts.platform import ModelState
+from tests import builders as b
+from tests.benchmarks import _inputs, _judging, _losses, _seasons
 from tests.benchmarks._streams import Generator, Values, flips, seasonal
 from tests.benchmarks._trees import values_of
 from tests.reports import Row
@@ -32,6 +40,10 @@ STYLE: Any = {
 OURS, THEIRS, FAINT = "#1f5a96", "#c0562b", "#999999"
 LOWEST = 0.1
 EVERY = 5
+# Of the stream of what was missed: outcomes, those before the change begins, how many it takes, and how large it gets.
+STREAM, QUIET, SLOW, MOST_WEIGHT = 15_000, 3_000, 9_000, 4.0
+SPEC = LossSpec("binary", "log_loss")
+MODEL = b.model(monitor={"metric": "log_loss"}, retrain={"policy": "evidence", "cost": 50.0, "horizon": 10_000})
 
 
 def drawn(seed: int, rows: Sequence[Row], folder: Path) -> list[Path]:
@@ -45,6 +57,8 @@ def drawn(seed: int, rows: Sequence[Row], folder: Path) -> list[Path]:
             "inputs": _moved_input(rng),
             "delays": _delays(rows),
             "references": _references(rows),
+            "rollout": _rollout(np.random.default_rng([seed, *b"rollout"])),
+            "missed": _missed(np.random.default_rng([seed, *b"missed"])),
         }
         return [_saved(figure, folder / f"{name}.svg") for name, figure in figures.items() if figure is not None]
 
@@ -190,6 +204,75 @@ def _references(rows: Sequence[Row]) -> Figure | None:
     axes.set_ylim(0.0)
     axes.legend(frameon=False)
     return figure
+
+
+def _rollout(rng: Generator) -> Figure:
+    """The evidence of two rollouts, for the candidate and against it: one that is better, and one that is worse."""
+    figure, needed = Figure(figsize=(7, 2.8)), 1.0 / _judging.ALPHA
+    for place, (kind, (wins, losses, _)) in enumerate(_judging.VERDICTS.items(), start=1):
+        axes, found = figure.add_subplot(1, 2, place), _evidence_of_rollout(rng, kind, wins, losses)
+        for of, color, name in ((0, OURS, "that it is better"), (1, THEIRS, "that it is worse")):
+            axes.semilogy(*_thinned([pair[of] for pair in found]), color=color, linewidth=1)
+            if place == 1 + of:
+                axes.text(0, 1.4 * needed, name, color=color)
+        for step in range(1, _judging.STEPS + 1):
+            reached = needed ** (step / _judging.STEPS)
+            axes.axhline(reached, color=FAINT, linestyle="--" if step == _judging.STEPS else ":", linewidth=1)
+        axes.set(xlabel="pair", ylim=(LOWEST, 4.0 * needed))
+        axes.set_title(f"wins {wins:.0%}, loses {losses:.0%} of the pairs", fontsize=10)
+    figure.axes[0].set_ylabel("evidence")
+    return figure
+
+
+def _evidence_of_rollout(rng: Generator, kind: VerdictKind, wins: float, losses: float) -> list[tuple[float, float]]:
+    """Both evidences after each pair, until the verdict."""
+    state, found = JudgeState(), list[tuple[float, float]]()
+    while len(found) < _judging.LONGEST:
+        draw = float(rng.random())
+        state = canary_judge.update(state, float(draw < wins), float(wins <= draw < wins + losses))
+        said = canary_judge.verdict(state, _judging.ALPHA, _judging.STEPS)
+        found.append((said.e_value, said.e_value_harm))
+        if said.kind is kind:
+            break
+    return found
+
+
+def _missed(rng: Generator) -> Figure:
+    """What was missed along a stream in which a second input comes to matter; each run fits what is true by then."""
+    cost, (amounts, runs) = MODEL.retrain.cost, _retrained(rng)
+    figure = Figure(figsize=(7, 2.8))
+    axes, places = _axes(figure), np.arange(0, STREAM, EVERY)
+    axes.plot(places, np.array(amounts)[places], color=OURS, linewidth=1)
+    axes.plot(runs, [cost] * len(runs), "o", color=OURS, markersize=5)
+    axes.axhline(cost, color=FAINT, linestyle="--", linewidth=1)
+    axes.axvline(QUIET, color=THEIRS, linewidth=1)
+    axes.text(8_000, 1.04 * cost, "cost: a run is due", color="#555555")
+    axes.text(QUIET - 50, 0.5 * cost, "a second input\nbegins to matter", color=THEIRS, ha="right")
+    axes.set(xlabel="outcome", ylabel="missed", ylim=(0.0, 1.2 * cost))
+    return figure
+
+
+def _retrained(rng: Generator) -> tuple[list[float], list[int]]:
+    """After each outcome what was missed; and when a run was due, whose version knows the present rule."""
+    amounts, runs, known, state = list[float](), list[int](), 0.0, Missed(1, 0)
+    for at in range(STREAM):
+        version, (x, y) = 1 + len(runs), rng.standard_normal(2).tolist()
+        weight = MOST_WEIGHT * min(1.0, max(0.0, (at - QUIET) / SLOW))
+        label, output = float(rng.random() < _chance(x + weight * y)), [_chance(x + known * y)]
+        row = {"champion": version, "inputs": {"x": x, "y": y}, "label": label, "outputs": {str(version): output}}
+        loss = bounded_loss(SPEC, output, label)
+        assert not isinstance(loss, Invalid)
+        outcome = Judged(at + 1, f"r{at}", at, row, True, {version: loss}, {version: SPEC})
+        state, said = missed_saving.watch(state, MODEL, ModelState(champion=version, promoted_at=0), outcome, None)
+        amounts.append(0.0 if state is None else state.amount)
+        if said is not None:
+            known, state = weight, Missed(version + 1, 0)
+            runs.append(at)
+    return amounts, runs
+
+
+def _chance(score: float) -> float:
+    return 1.0 / (1.0 + math.exp(-score))
 
 
 def _with_intervals(axes: Any, at: Sequence[float], rows: Sequence[Row], color: str, name: str) -> None:

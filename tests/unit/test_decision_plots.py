@@ -26,11 +26,12 @@ def rows() -> list[Row]:
 def test_the_same_figures_give_the_same_bytes(tmp_path: Path) -> None:
     first = _plots.drawn(1, rows(), tmp_path / "one")
     again = _plots.drawn(1, rows(), tmp_path / "two")
-    assert [file.name for file in first] == ["evidence.svg", "season.svg", "inputs.svg", "delays.svg", "references.svg"]
+    names = ("evidence", "season", "inputs", "delays", "references", "rollout", "missed")
+    assert [file.stem for file in first] == list(names)
     assert [file.read_bytes() for file in first] == [file.read_bytes() for file in again]
     assert all(file.stat().st_size < 150_000 for file in first)
 
 
 def test_what_the_report_lacks_is_not_drawn(tmp_path: Path) -> None:
     drawn = _plots.drawn(1, rows()[:4], tmp_path)
-    assert {file.stem for file in drawn} == {"evidence", "season", "inputs"}
+    assert {file.stem for file in drawn} == {"evidence", "season", "inputs", "rollout", "missed"}
