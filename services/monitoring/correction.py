@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from operator import mul
 from typing import Any, NamedTuple
 
-from shared.contracts.losses import LossSpec, class_index
+from shared.contracts.losses import Invalid, LossSpec, class_index
 
 RATE = 1 / 16
 # Moments forget what is further back than so many outcomes.
@@ -136,7 +136,8 @@ def _corrected(
         value = output[0] + scale * moved[0]
         error = (value - float(label)) / scale
         return [value], [_HUBER * min(_HUBER, max(-_HUBER, error))]
-    truth = int(class_index(spec, label))
+    found = class_index(spec, label)
+    truth = -1 if isinstance(found, Invalid) else found  # a class that the version does not know
     if spec.task == "binary":
         p = 1.0 / (1.0 + math.exp(-min(30.0, max(-30.0, own[0] + moved[0]))))
         return [p], [p - truth]

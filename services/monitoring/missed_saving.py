@@ -4,15 +4,15 @@ For every outcome of the champion, spared = its loss - the loss of its correctio
 nothing but the outcomes before. missed <- max(0, missed + spared - cost / horizon), and at `cost` a run is due. Both
 are in units of the bounded loss: saving less than cost / horizon an outcome is not worth a retraining whose effect
 lasts for `horizon` outcomes. This is to rent until the rent paid equals the price (ski rental: Karlin, Manasse, Rudolph
-and Sleator 1988): it never pays more than twice what the better of renting and buying would have cost in hindsight, as
-far as the correction tells what a refit spares. It takes no forecast, and noise does not add up: where nothing is to be
-learnt, a correction only loses.
+and Sleator 1988): of what is missed beyond cost / horizon an outcome, it never pays more than twice what the better of
+renting and buying would have cost in hindsight, as far as the correction tells what a refit spares. It takes no
+forecast, and noise does not add up: where nothing is to be learnt, a correction only loses.
 
 A correction is linear and does not find all that a refit would. So where an alarm of the champion's loss stands, half
 of what was lost since its change beyond what is normal counts instead, if that is more.
 
-Once it is said, nothing is counted until the run that it led to is over; if the same version still answers then, it
-begins anew.
+Once it is said, nothing more is counted. When a run that drift led to is over, be it on another alarm, and the same
+version still answers, it begins anew.
 """
 
 from __future__ import annotations
@@ -33,11 +33,19 @@ from shared.contracts.platform import ModelState
 SHARE_OF_EXCESS = 0.5
 
 
+class Excess(NamedTuple):
+    """What was lost beyond the normal since the change of a standing alarm, and since which outcome."""
+
+    since: int
+    amount: float
+
+
 class Missed(NamedTuple):
     """Of a version since it answers. `amount`: missed by the correction; the excursion that it belongs to began with
     the outcome `first` and has so many `outcomes`, with these sums of the loss and of what was spared.
 
-    `said`: the event that said it, until the run on it is over. `excess_before`: of a standing alarm, said before.
+    `said`: whether it was. `answered`: the newest alarm that had led to a run when it began; `before`: of the alarm
+    that stood then, whose change counts from there on.
     """
 
     version: int
@@ -48,8 +56,9 @@ class Missed(NamedTuple):
     outcomes: int = 0
     lost: float = 0.0
     spared: float = 0.0
-    said: str | None = None
-    excess_before: float = 0.0
+    said: bool = False
+    answered: str | None = None
+    before: Excess | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The state as a plain dict of JSON values."""
@@ -59,14 +68,8 @@ class Missed(NamedTuple):
     def from_json(cls, data: Mapping[str, Any]) -> Missed:
         """The state that `to_json` wrote."""
         known = dict(data)
-        return cls(correction=Correction.from_json(known.pop("correction")), **known)
-
-
-class Excess(NamedTuple):
-    """What was lost beyond the normal since the change of a standing alarm, and since which outcome."""
-
-    since: int
-    amount: float
+        before = known.pop("before")
+        return cls(correction=Correction.from_json(known.pop("correction")), before=before and Excess(*before), **known)
 
 
 def excess_of(standing: StandingAlarm | None, normal: float | None) -> Excess | None:
@@ -85,16 +88,15 @@ def watch(
         return None, None
     since = decided.promoted_at or 0
     if state is None or (state.version, state.since) != (champion, since):
-        state = Missed(champion, since)
+        state = Missed(champion, since, answered=decided.answered)
     if not outcome.labelled or outcome.row["champion"] != champion:
         return state, None
     state = _begun_anew(state, decided, excess)
     state = _counted(state, model, outcome, champion)
     figures = saving_of(state, model, excess)
-    if state.said is not None or figures is None or not figures.pays:
+    if state.said or figures is None or not figures.pays:
         return state, None
-    said = _said(state, model, outcome, figures, excess)
-    return state._replace(said=said.drift_id), said
+    return state._replace(said=True), _said(state, model, outcome, figures, excess)
 
 
 def saving_of(state: Missed | None, model: Model, excess: Excess | None) -> MissedSaving | None:
@@ -116,14 +118,18 @@ def saving_of(state: Missed | None, model: Model, excess: Excess | None) -> Miss
 
 
 def _begun_anew(state: Missed, decided: ModelState, excess: Excess | None) -> Missed:
-    if state.said is None or not answered_in_vain(state.said, decided):
+    newest = decided.answered
+    if newest is None or newest == state.answered or not answered_in_vain(newest, decided):
         return state
-    before = 0.0 if excess is None else excess.amount
-    return Missed(state.version, state.since, state.correction, excess_before=before)
+    return Missed(state.version, state.since, state.correction, answered=newest, before=excess)
 
 
 def _of_alarm(state: Missed, excess: Excess | None) -> float:
-    return 0.0 if excess is None else max(0.0, excess.amount - state.excess_before)
+    if excess is None:
+        return 0.0
+    before = state.before
+    told = before.amount if before is not None and before.since == excess.since else 0.0
+    return max(0.0, excess.amount - told)
 
 
 def _counted(state: Missed, model: Model, outcome: Judged, champion: int) -> Missed:
@@ -136,7 +142,7 @@ def _counted(state: Missed, model: Model, outcome: Judged, champion: int) -> Mis
     )
     state = state._replace(correction=learnt)
     corrected = bounded_loss(spec, output, row["label"])
-    if state.said is not None or isinstance(corrected, Invalid):
+    if state.said or isinstance(corrected, Invalid):
         return state
     spared = loss - corrected
     amount = state.amount + spared - model.retrain.cost / model.retrain.horizon

@@ -128,6 +128,15 @@ def class_name(label: Label) -> str:
     return str(label)
 
 
+def label_fits(label: Label, task: Task) -> bool:
+    """Whether a label is one that a model of this task can learn."""
+    if task == "multiclass":
+        return True
+    if isinstance(label, str):
+        return False
+    return label in (0, 1) if task == "binary" else math.isfinite(label)
+
+
 def _target(rows: Sequence[LabelledRow], task: Task) -> npt.NDArray[Any]:
     if task == "multiclass":
         names = np.empty(len(rows), dtype=object)
@@ -139,12 +148,12 @@ def _target(rows: Sequence[LabelledRow], task: Task) -> npt.NDArray[Any]:
 
 
 def _binary(row: LabelledRow) -> int:
-    if isinstance(row.label, str) or row.label not in (0, 1):
+    if isinstance(row.label, str) or not label_fits(row.label, "binary"):
         raise LabelMismatch(row.id, row.label, "0 or 1 (or false or true)")
     return int(row.label)
 
 
 def _value(row: LabelledRow) -> float:
-    if isinstance(row.label, str) or not math.isfinite(row.label):
+    if isinstance(row.label, str) or not label_fits(row.label, "regression"):
         raise LabelMismatch(row.id, row.label, "a finite number")
     return float(row.label)

@@ -9,13 +9,15 @@ decided on live outcomes, which chose nothing (decisions 0009 and 0017).
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from services.training.candidate import Candidate, candidate_of, final_model
-from services.training.dataset import Dataset, LabelledRow
+from services.training.dataset import Dataset, LabelledRow, Task, label_fits
 from services.training.evaluation import Loss, evaluate
 from services.training.export import artifact_bytes, manifest
+from services.training.fit import MINIMUM_ROWS
 from services.training.gate_figures import against_champion, against_constant
-from services.training.job import FitJob, FitResult, Report
+from services.training.job import DecidedRow, FitJob, FitResult, Report
 from services.training.members import Member, fit_members
 from services.training.parity import check_parity
 from services.training.windows import candidate_windows, judging_rows
@@ -29,7 +31,8 @@ def run_job(job: FitJob, report: Report) -> FitResult:
     """Raises what fit, choice, export and parity raise: TooFewRows, OneClassOnly, LabelMismatch, NothingFinite, ..."""
     started_s = time.perf_counter()
     task = job.model.task.value
-    rows = list(job.rows)[-MOST_ROWS:]
+    newest = job.rows[-MOST_ROWS:]
+    rows = _usable(newest, task)
     positions = [row.position for row in rows]
     windows = candidate_windows(job.model.training.window, positions, job.since, job.model.training.minimum_rows)
     labelled = [LabelledRow(r.record_id, r.time_ms, r.inputs, r.label) for r in rows]
@@ -60,7 +63,14 @@ def run_job(job: FitJob, report: Report) -> FitResult:
         parity_rows=parity.rows,
         parity_largest=parity.largest_difference,
         manifest=manifest(model),
+        unusable_labels=len(newest) - len(rows),
     )
+
+
+def _usable(rows: Sequence[DecidedRow], task: Task) -> Sequence[DecidedRow]:
+    """Rows with a label that the task can have; all of them where too few are left, so that one is named."""
+    usable = [row for row in rows if label_fits(row.label, task)]
+    return usable if len(usable) >= MINIMUM_ROWS else rows
 
 
 def loss_of(model: Model) -> Loss:

@@ -117,6 +117,7 @@ def _write_result(folder: Path, result: FitResult) -> None:
 _PLAIN: Sequence[str] = (
     "family", "parameters", "metrics", "fitted_from", "fitted_to", "judged_from", "window", "windows",
     "dataset_sha256", "duration_s", "parity_rows", "parity_largest", "manifest",
+    "unusable_labels",
 )  # fmt: skip
 
 

@@ -211,6 +211,7 @@ def run_finished(request: c.RunRequested, result: FitResult, artifact: c.Referen
         calibration=result.manifest.get("calibration"),
         expected_loss=result.manifest.get("expected_loss"),
         classes=tuple(result.manifest.get("classes") or ()),
+        unusable_labels=result.unusable_labels,
     )
 
 

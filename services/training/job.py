@@ -54,3 +54,4 @@ class FitResult:
     parity_rows: int
     parity_largest: float
     manifest: dict[str, Any]
+    unusable_labels: int

@@ -133,17 +133,22 @@ def _metric(spec: LossSpec, name: str, output: Sequence[float | None] | None, la
     if spec.task == "regression":
         return _regression_metric(name, values[0], label)
     truth = class_index(spec, label)
+    if truth is Invalid.UNKNOWN_LABEL and spec.task == "multiclass":
+        truth = None
     if isinstance(truth, Invalid):
         return truth
     probabilities = [1.0 - values[0], values[0]] if spec.task == "binary" else values
     return _class_metric(spec, name, probabilities, truth)
 
 
-def _class_metric(spec: LossSpec, name: str, probabilities: list[float], truth: int) -> float:
+def _class_metric(spec: LossSpec, name: str, probabilities: list[float], truth: int | None) -> float:
+    """`truth`: None for a class that the version does not know, to which it gave no probability."""
     if name == "log_loss":
-        return -math.log(min(1.0 - spec.clip, max(spec.clip, probabilities[truth])))
+        given = 0.0 if truth is None else probabilities[truth]
+        return -math.log(min(1.0 - spec.clip, max(spec.clip, given)))
     if name == "brier":
-        return sum((p - (1.0 if k == truth else 0.0)) ** 2 for k, p in enumerate(probabilities)) / 2.0
+        off = sum((p - (1.0 if k == truth else 0.0)) ** 2 for k, p in enumerate(probabilities))
+        return (off + (1.0 if truth is None else 0.0)) / 2.0
     predicted = probabilities.index(max(probabilities))
     if spec.task == "binary":
         predicted = int(probabilities[1] >= 0.5)

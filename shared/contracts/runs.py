@@ -84,6 +84,7 @@ class RunFinished(Event):
     evenly spaced quantiles, few of them); and `expected_loss`, what the version is expected to lose on a record
     (format: `shared/contracts/expected_loss.py`). `calibration`: how often it was right, by how sure it was (see
     `shared/contracts/calibration.py`). `classes`: the labels in the order of the outputs, if they are no 0 and 1.
+    `unusable_labels`: newest rows that were left out, for their label is none that the task can have.
     """
 
     run_id: str
@@ -108,6 +109,7 @@ class RunFinished(Event):
     classes: tuple[str, ...] = ()
     judged_from: int | None = None
     expected_loss: dict[str, Any] | None = None
+    unusable_labels: int = 0
 
 
 class RunFailed(Event):

@@ -30,13 +30,12 @@ MOST = 0.02
 
 
 class Candidate(NamedTuple):
-    """`live`: promoted, if a rollout decided. The difference of its mean loss to the champion's with its interval."""
+    """`live`: promoted by a rollout. difference: of its mean loss to the champion's, over the records after it passed
+    the gate, or was promoted, with its interval."""
 
     example: str
     passed: bool
     live: bool
-    gate: float
-    gate_error: float
     difference: float
     low: float
     high: float
@@ -56,25 +55,20 @@ def candidates(example: str, seed: np.random.SeedSequence, at_once: bool) -> lis
     start = int(np.random.default_rng(seed).integers(0, len(whole) - length - AFTER))
     course = courses.played(example, whole[start : start + length], {}, at_once=at_once)
     _, model = courses.defined(example, {})
-    live = {event.version for event in course.of(c.VersionPromoted)}
+    live = {m.event.version: m.time_ms for m in course.events if isinstance(m.event, c.VersionPromoted)}
     found = list[Candidate]()
     for message in course.events:
         event = message.event
         if not isinstance(event, c.VersionRegistered) or event.gate.against is None:
             continue
-        first = courses.next_after(whole, message.time_ms)
+        first = courses.next_after(whole, live.get(event.version, message.time_ms))
         after = whole[first : first + AFTER]
-        new, former = (
+        new, champion = (
             courses.artifact_losses(model, course.artifacts[version], after)
             for version in (event.version, event.gate.against)
         )
-        gate = event.gate
-        found.append(
-            Candidate(
-                example, event.gate_passed, event.version in live, gate.mean_difference, gate.standard_error,
-                *courses.mean_interval(new - former),
-            )
-        )  # fmt: skip
+        interval = courses.mean_interval(new - champion)
+        found.append(Candidate(example, event.gate_passed, event.version in live, *interval))
     return found
 
 

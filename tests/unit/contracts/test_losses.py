@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -84,9 +85,16 @@ def test_an_output_that_is_no_prediction_is_named(
 def test_a_label_outside_the_task_is_named() -> None:
     assert bounded_loss(BINARY, [0.5], None) == Invalid.MISSING_LABEL
     assert bounded_loss(BINARY, [0.5], 2) == Invalid.UNKNOWN_LABEL
-    assert bounded_loss(CLASSES, [1.0, 0.0, 0.0], "d") == Invalid.UNKNOWN_LABEL
     for label in (math.nan, math.inf, "7", 10**400):
         assert bounded_loss(REGRESSION, [1.0], label) == Invalid.UNKNOWN_LABEL
+
+
+def test_a_class_that_a_version_does_not_know_is_a_certain_error_of_it() -> None:
+    sure = [1.0, 0.0, 0.0]
+    for name in BOUNDED_METRICS["multiclass"]:
+        assert bounded_loss(replace(CLASSES, metric=name), sure, "d") == pytest.approx(1.0)
+    assert report_metric(CLASSES, "accuracy", sure, "d") == 0.0
+    assert bounded_loss(CLASSES, [0.5, 0.5, 0.0], "d") == pytest.approx((0.5 + 1.0) / 2.0)
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,13 @@ def test_of_several_classes_the_one_that_has_become_frequent_is_found() -> None:
     assert spared(SEVERAL, made) > 0.2
 
 
+def test_a_class_that_the_version_does_not_know_spares_nothing() -> None:
+    def made(draw: random.Random) -> tuple[dict[str, Any], list[float], str]:
+        return {}, [0.8, 0.1, 0.1], draw.choices("ad", [0.5, 0.5])[0]
+
+    assert spared(SEVERAL, made) <= 0.0
+
+
 def test_a_value_that_has_grown_by_half_is_found() -> None:
     def made(draw: random.Random) -> tuple[dict[str, Any], list[float], float]:
         value = draw.uniform(5.0, 15.0)

@@ -110,7 +110,32 @@ def test_after_a_run_in_vain_it_begins_anew() -> None:
     state, again = fed(control, state, 2_000, 2_010, right=False)
     assert again == []
     assert state is not None
-    assert (state.said, state.outcomes <= 10) == (None, True)
+    assert (state.said, state.outcomes <= 10) == (False, True)
+
+
+def test_the_run_in_vain_may_have_been_on_another_alarm() -> None:
+    control = live()
+    state, [_] = fed(control, None, 0, 1_000, right=False)
+    decide(control, b.run_requested(reason=c.RunReason.DRIFT, drift_id="another", run_id="r2"))
+    decide(control, b.run_failed(run_id="r2"))
+    state, again = fed(control, state, 1_000, 3_000, right=False)
+    assert len(again) == 1
+    # The run that is over is so once.
+    assert fed(control, state, 3_000, 5_000, right=False)[1] == []
+
+
+def test_of_an_alarm_only_what_came_since_the_run_in_vain_counts_but_of_another_all() -> None:
+    control = live()
+    state, [said] = fed(control, None, 0, 1, right=True, excess=Excess(0, 200.0))
+    decide(control, b.run_requested(reason=c.RunReason.DRIFT, drift_id=said.drift_id, run_id="r2"))
+    decide(control, b.run_failed(run_id="r2"))
+    state, again = fed(control, state, 1, 2, right=True, excess=Excess(0, 219.0))
+    assert again == []
+    state, again = fed(control, state, 2, 3, right=True, excess=None)
+    assert again == []
+    _, [other] = fed(control, state, 3, 4, right=True, excess=Excess(3, 21.0))
+    assert other.saving is not None
+    assert (other.since, other.saving.missed) == (3, 10.5)
 
 
 def test_an_alarm_counts_by_half_of_what_was_lost_since_its_change() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from services.training import fit_process
-from services.training.dataset import Dataset, Kind, LabelledRow
+from services.training.dataset import Dataset, Kind, LabelledRow, LabelMismatch
 from services.training.fit import TooFewRows, fit_one
 from services.training.fit_job import run_job
 from services.training.fit_process import FitFailed, FitProcess
@@ -118,6 +118,21 @@ def test_the_same_job_gives_the_same_result() -> None:
 def test_too_few_rows_are_refused() -> None:
     with pytest.raises(TooFewRows, match="30 labelled rows"):
         run_job(job(rows(30)), silent)
+
+
+@pytest.mark.parametrize("label", [2.0, float("nan"), "yes"])
+def test_rows_whose_label_the_task_cannot_have_are_left_out_and_counted(label: float | str) -> None:
+    decided = rows(400)
+    spoilt = [replace(row, label=label) if row.position % 100 == 7 else row for row in decided]
+    found = run_job(job(spoilt), silent)
+    assert found.unusable_labels == 4
+    without = run_job(job([row for row in decided if row.position % 100 != 7]), silent)
+    assert (found.artifact, found.gate, without.unusable_labels) == (without.artifact, without.gate, 0)
+
+
+def test_where_too_few_labels_are_left_one_of_the_others_is_named() -> None:
+    with pytest.raises(LabelMismatch, match="label of row 'r00000'"):
+        run_job(job([replace(row, label=2.0) for row in rows(400)]), silent)
 
 
 def test_progress_only_rises() -> None:
