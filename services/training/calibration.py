@@ -22,7 +22,6 @@ from services.training.reference import rounded
 from shared.contracts.calibration import HALF
 
 FEWEST_ROWS = 100
-MOST_ROWS = 2_000
 _MOST_BINS = 10
 _BIN_ROWS = 25
 _LEAF_ROWS = 50
