@@ -33,6 +33,9 @@ FIGURES: Mapping[str, tuple[str, Callable[[Losses, Losses], Losses]]] = {
 }
 
 
+Span = tuple[int, int | None]
+
+
 class Played(NamedTuple):
     """figures: of each record from the first answer on [n], as FIGURES has them. retrainings: after the first fit."""
 
@@ -48,19 +51,21 @@ def policies(given: Namespace, report: Report) -> None:
         if not file_of(example).exists():
             print(f"../shared/data/{file_of(example).name} is absent: no figures of it")
             continue
-        report.add(*_of_file(example, given.starts))
+        report.add(*_of_file(example, given))
     if file_of("electricity").exists():
         report.add(_permuted(given))
 
 
-def _of_file(example: str, starts: int) -> list[Row]:
-    froms = [number * STARTS[example] for number in range(starts)]
+def _of_file(example: str, given: Namespace) -> list[Row]:
+    """Goals are those of whole files."""
+    spans = [(number * STARTS[example], given.rows) for number in range(given.starts)]
     evidence, rollouts = (
-        in_parallel(played, [(example, start, {}, at_once) for start in froms]) for at_once in (True, False)
+        in_parallel(played, [(example, span, {}, at_once) for span in spans]) for at_once in (True, False)
     )
-    timers = [_timer(example, start, one.retrainings) for start, one in zip(froms, evidence, strict=True)]
-    timed, [never] = in_parallel(played, timers), in_parallel(played, [(example, 0, NEVER, True)])
-    unit, least = FIGURES[example][0], LEAST_ACCURACY if example == "electricity" else None
+    timers = [_timer(example, span, one) for span, one in zip(spans, evidence, strict=True)]
+    timed, [never] = in_parallel(played, timers), in_parallel(played, [(example, spans[0], NEVER, True)])
+    unit, whole = FIGURES[example][0], given.rows is None
+    least = LEAST_ACCURACY if example == "electricity" and whole else None
     found = [
         *_course(f"{example}, by evidence", evidence, unit, least, MOST_RETRAININGS),
         *_course("  the same, through rollouts", rollouts, unit),
@@ -68,7 +73,7 @@ def _of_file(example: str, starts: int) -> list[Row]:
         *_course("  never retrained", [never], unit)[:1],
     ]
     mean, low, high = courses.mean_interval(_paired(evidence[0], timed[0]))
-    goal = ("< 0", high < 0.0) if example == "bike" else ("", None)
+    goal = ("< 0", high < 0.0) if example == "bike" and whole else ("", None)
     return [*found, Row("  by evidence less by a timer", mean, low, high, unit, *goal)]
 
 
@@ -101,16 +106,15 @@ def _paired(one: Played, other: Played) -> Losses:
     return one.figures[first - one.first :] - other.figures[first - other.first :]
 
 
-def _timer(example: str, start: int, retrainings: int) -> tuple[str, int, courses.Settings, bool]:
-    """The course with as many retrainings at equal distances; outcomes are counted from the first fit on."""
-    _, model = courses.defined(example, {})
-    rows = len(stream(example)) - start - (model.training.minimum_rows or 0)
-    return example, start, {"retrain": {"policy": "every", "rows": rows // (retrainings + 1) + 1}}, True
+def _timer(example: str, span: Span, course: Played) -> tuple[str, Span, courses.Settings, bool]:
+    """The course with as many retrainings at equal distances, the last one half of such before the end."""
+    rows = int(len(course.figures) / (course.retrainings + 0.5))
+    return example, span, {"retrain": {"policy": "every", "rows": rows}}, True
 
 
-def played(example: str, start: int, settings: courses.Settings, at_once: bool, seed: int | None = None) -> Played:
+def played(example: str, span: Span, settings: courses.Settings, at_once: bool, seed: int | None = None) -> Played:
     """One course. `seed`: of a permutation of inputs and labels; times stay."""
-    records = stream(example)[start:]
+    records = stream(example)[slice(*span)]
     if seed is not None:
         order = np.random.default_rng(seed).permutation(len(records)).tolist()
         records = tuple(
@@ -128,7 +132,7 @@ def played(example: str, start: int, settings: courses.Settings, at_once: bool, 
 def _permuted(given: Namespace) -> Row:
     """Runs that were asked for although nothing changes, over all permutations of electricity."""
     seeds = np.random.SeedSequence([given.seed, *b"permuted"]).generate_state(given.permutations).tolist()
-    found = in_parallel(played, [("electricity", 0, {}, True, seed) for seed in seeds])
+    found = in_parallel(played, [("electricity", (0, given.rows), {}, True, seed) for seed in seeds])
     runs = sum(one.by_drift for one in found)
     name = f"electricity, {len(found)} permutations: retrainings by drift"
     return _count(name, runs, MOST_PERMUTED)

@@ -52,6 +52,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--estimates", type=int, default=80, help="models whose accuracy is estimated")
     parser.add_argument("--stretches", type=int, default=70, help="of the real files, whose candidates meet the gate")
     parser.add_argument("--starts", type=int, default=3, help="of the real files, from which each policy is played")
+    parser.add_argument("--rows", type=int, help="of the real files, with which policies are played; default: all")
     parser.add_argument("--permutations", type=int, default=20, help="of a real file, in which nothing changes")
     parser.add_argument("--adwin", type=float, default=0.2, help="share of the outcomes that ADWIN sees as well")
     parser.add_argument("--figures", type=Path, default=REPORTS / "decisions", help="where the plots go")

@@ -10,7 +10,10 @@ from tests.benchmarks import _intervals as intervals
 from tests.benchmarks import decisions
 from tests.reports import Report
 
-SHORT = "--millions 0.6 --records 0.03 --runs 22 --rollouts 240 --adwin 0.02 --estimates 8"
+SHORT = (
+    "--millions 0.6 --records 0.03 --runs 22 --rollouts 240 --adwin 0.02 --estimates 8 "
+    "--stretches 2 --starts 1 --rows 7000 --permutations 2"
+)
 
 
 # What is allowed for the errors of the expected loss costs this delay 14 outcomes more than its goal: docs/deciding.md.
