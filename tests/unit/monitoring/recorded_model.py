@@ -78,16 +78,20 @@ def recorded_model(
         events.append(event)
         decide(control, event, T + count)
     if segment:
-        rows = stepping.task.file.buffered(ARCHIVE, 0, segment)
-        stored = ArtifactStore.at(str(data / "objects")).put(log_id, "segments/outcomes", encode_rows(rows).data)
-        written = c.SegmentWritten(
-            kind="outcomes", subject=b.MODEL, partition=0, number=0, first=0, rows=segment, segment=stored,
-            from_ms=T, to_ms=T + segment,
-        )  # fmt: skip
-        events.append(written)
-        decide(control, written)
+        events.append(archived(stepping, data, segment, log_id))
+        decide(control, events[-1])
     stepping.task.file.close()
     return RecordedModel(data, control, events)
+
+
+def archived(stepping: Stepping, data: Path, rows: int, log_id: str) -> c.SegmentWritten:
+    """The first so many outcomes, written into a segment."""
+    archive = stepping.task.file.buffered(ARCHIVE, 0, rows)
+    stored = ArtifactStore.at(str(data / "objects")).put(log_id, "segments/outcomes", encode_rows(archive).data)
+    return c.SegmentWritten(
+        kind="outcomes", subject=b.MODEL, partition=0, number=0, first=0, rows=rows, segment=stored,
+        from_ms=T, to_ms=T + rows,
+    )  # fmt: skip
 
 
 def stepping_in(data: Path, control: ControlHistory, log_id: str = LOG_ID) -> Stepping:
