@@ -13,10 +13,9 @@ from deploy.backtest.timed_fits import RememberedFits, TimedFits
 from deploy.simulation.decision_loop import Course, DecisionLoop, Recorded
 from services.monitoring.backtest.answer import Say
 from services.monitoring.outcome_losses import figures_of_answer, judged
-from services.training.job import FitJob, FitResult, Report
 from services.training.policy import pays
 from shared.contracts import control as c
-from shared.contracts.definitions import Clock, Model, Published
+from shared.contracts.definitions import Clock, Model, Policy, Published
 from shared.contracts.flow import LabelStatus
 from shared.contracts.platform import Platform
 from shared.contracts.topology import Definitions
@@ -27,13 +26,14 @@ Figures = Mapping[str, float]
 @dataclass(frozen=True, slots=True)
 class Played:
     """`figures`: by the record's place in the stream, `loss` and each reported metric of an answer that has a label.
-    `first`: outcomes decided when the first version was fitted. `paying`: alarms on which a retraining pays."""
+    `first`: outcomes decided when the first version was fitted. `paying`: alarms on which a retraining pays; None of a
+    policy that does not ask for them."""
 
     configuration: Configuration
     figures: Mapping[int, Figures]
     first: int
     retrainings: Sequence[Retraining]
-    paying: int
+    paying: int | None
     cpu_s: float
 
 
@@ -46,23 +46,19 @@ class Playing:
 
     def played(self, configuration: Configuration) -> Played:
         """The whole stream through one configuration."""
-        model, fits = configuration.model, TimedFits(self._remembered)
-        self._say(f"{configuration.name}: {len(self._stream):,} outcomes")
-
-        def told(job: FitJob, report: Report) -> FitResult:
-            result = fits(job, report)
-            cpu_s = fits.cpu_s[job.run_id]
-            self._say(f"{configuration.name}: fitted on outcomes before {result.fitted_to:,}, {cpu_s:.1f} s of CPU")
-            return result
-
-        loop = DecisionLoop(self._published(model), model.name, told, at_once=configuration.at_once)
+        model, name = configuration.model, configuration.name
+        self._say(f"{name}: {len(self._stream):,} outcomes")
+        fits = TimedFits(
+            self._remembered, lambda job: self._say(f"{name}: fitting on {len(job.rows):,} outcomes with a label")
+        )
+        loop = DecisionLoop(self._published(model), model.name, fits, at_once=configuration.at_once)
         course = loop.play(self._stream)
         return Played(
             configuration,
             figures=self._figures(model, course),
             first=max((asked.position for asked in _bootstraps(course)), default=0),
             retrainings=retrainings(course.events),
-            paying=sum(map(pays, course.of(c.DriftDetected))),
+            paying=_paying(model, course),
             cpu_s=sum(fits.cpu_s.values()),
         )
 
@@ -85,6 +81,10 @@ class Playing:
             if len(known) == len(figures):
                 found[number] = known
         return found
+
+
+def _paying(model: Model, course: Course) -> int | None:
+    return sum(map(pays, course.of(c.DriftDetected))) if model.retrain.policy is Policy.EVIDENCE else None
 
 
 def _bootstraps(course: Course) -> list[c.RunRequested]:

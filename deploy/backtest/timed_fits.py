@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable
 
 from services.training.fit_job import run_job
 from services.training.job import FitJob, FitResult, Report
@@ -26,10 +27,12 @@ class RememberedFits:
 
 
 class TimedFits:
-    """The fits of one configuration. `cpu_s`: seconds of CPU by run, of those that failed too."""
+    """The fits of one configuration. `cpu_s`: seconds of CPU by run, of those that failed too.
 
-    def __init__(self, remembered: RememberedFits) -> None:
-        self._remembered = remembered
+    `begins`: told of each fit that was not done before."""
+
+    def __init__(self, remembered: RememberedFits, begins: Callable[[FitJob], None]) -> None:
+        self._remembered, self._begins = remembered, begins
         self.cpu_s: dict[str, float] = {}
 
     def __call__(self, job: FitJob, report: Report) -> FitResult:
@@ -38,6 +41,7 @@ class TimedFits:
         if done is not None:
             self.cpu_s[job.run_id] = done[1]
             return done[0]
+        self._begins(job)
         started_s = time.process_time()
         try:
             result = run_job(job, report)

@@ -43,15 +43,17 @@ class RecordedModel:
         small = {"outcomes": 4_000, "runs": 20, **more}
         return Request(
             model=b.MODEL, log_id=LOG_ID, data=str(self.data), object_store=str(self.data / "objects"),
-            entries=self._entries(), configurations=list(configurations) or [{}], **small,
+            entries=entries_of(self.control), configurations=list(configurations) or [{}], **small,
         )  # fmt: skip
 
-    def _entries(self) -> list[Entry]:
-        return [
-            Entry.model_validate(Happened(n, entry.message).shown())
-            for n, entry in enumerate(self.control.entries, 1)
-            if entry.message is not None
-        ]
+
+def entries_of(control: ControlHistory) -> list[Entry]:
+    """The control log as the console shows it."""
+    return [
+        Entry.model_validate(Happened(n, entry.message).shown())
+        for n, entry in enumerate(control.entries, 1)
+        if entry.message is not None
+    ]
 
 
 def defined(**monitor: Any) -> c.DefinitionsApplied:
