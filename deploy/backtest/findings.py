@@ -53,7 +53,13 @@ def findings(request: Request, say: Say) -> dict[str, Any]:
         "labelled": sum(record.label is not None for record in stream),
         "compared": len(compared),
         "warnings": warnings,
-        "configurations": [_configuration(one, found, compared) for one in found],
+        "configurations": [
+            {
+                **_configuration(one, found, compared),
+                "runs": [_run(retraining, request.first) for retraining in one.retrainings],
+            }
+            for one in found
+        ],
     }
 
 
@@ -102,7 +108,6 @@ def _configuration(one: Played, found: Sequence[Played], compared: Sequence[int]
         "others": len(one.retrainings) - refused - rejected - promoted,
         "paying_alarms": one.paying,
         "cpu_s": one.cpu_s,
-        "runs": [_run(retraining) for retraining in one.retrainings],
     }
 
 
@@ -111,7 +116,13 @@ def _difference(one: Played, other: Played, compared: Sequence[int]) -> dict[str
     return {"mean": mean, "low": low, "high": high}
 
 
-def _run(retraining: Retraining) -> dict[str, Any]:
-    told, gate = asdict(retraining), retraining.gate
-    time = rfc3339(told.pop("time_ms"))
-    return {**told, "time": time, "gate": None if gate is None else gate.model_dump(mode="json")}
+def _run(retraining: Retraining, first: int) -> dict[str, Any]:
+    """Positions as they were recorded: the loop counts from the first outcome that it is given."""
+    gate, fitted = retraining.gate, retraining.fitted
+    return {
+        **{name: value for name, value in asdict(retraining).items() if name != "time_ms"},
+        "position": first + retraining.position,
+        "time": rfc3339(retraining.time_ms),
+        "fitted": None if fitted is None else [first + place for place in fitted],
+        "gate": None if gate is None else gate.model_dump(mode="json"),
+    }

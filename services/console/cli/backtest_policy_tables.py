@@ -63,10 +63,13 @@ def _show_runs(one: Findings) -> None:
         "outcome",
     )
     rows = [
-        (run["position"], run["time"], _asked(run), run["version"], _window(run), *_gate(run["gate"]), _outcome(run))
+        (run["position"], run["time"], _asked(run), run["version"], run["window"], *_gate(run["gate"]), run["outcome"])
         for run in one["runs"]
     ]
     show(f"retrainings of {one['name']}", table("", columns, rows, (columns[0], columns[3], *columns[5:9])))
+    for run in one["runs"]:
+        if run["reason"]:
+            show(f"{run['position']:,}: {run['outcome']}: {run['reason']}")
     show("rows, candidate, against, less: the gate's rows, mean losses and their difference with its standard error")
 
 
@@ -74,19 +77,8 @@ def _asked(run: Findings) -> str:
     return f"{run['asked']}: {run['monitor']}" if run["monitor"] else run["asked"]
 
 
-def _window(run: Findings) -> str | None:
-    if run["fitted"] is None:
-        return None
-    first, end = run["fitted"]
-    return f"{run['window']}: {first:,} to {end - 1:,}"
-
-
 def _gate(gate: Findings | None) -> tuple[Any, ...]:
     if gate is None:
         return None, None, None, None
     less = f"{gate['mean_difference']:+.4f} ± {gate['standard_error']:.4f}"
     return gate["rows"], gate["candidate_loss"], gate["reference_loss"], less
-
-
-def _outcome(run: Findings) -> str:
-    return f"{run['outcome']}: {run['reason']}" if run["reason"] else run["outcome"]

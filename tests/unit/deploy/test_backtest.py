@@ -94,8 +94,11 @@ def test_what_waits_for_a_person_is_approved_and_that_is_said(tmp_path: Path) ->
 
 
 def test_only_the_outcomes_asked_for_are_played(changed: RecordedStream) -> None:
-    part = found(changed.request(NEVER, first=100, last=600, alone=True))
-    assert (part["outcomes"], len(part["configurations"])) == (500, 1)
+    part = found(changed.request(first=100, last=750, rollouts=NO_ROLLOUT, alone=True))
+    [evidence] = part["configurations"]
+    assert part["outcomes"] == 650
+    first, *_ = evidence["runs"]
+    assert 500 < first["position"] == first["fitted"][1] < 700  # as they were recorded
 
 
 @pytest.mark.parametrize(
