@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import NormalDist
 
 # Blocks of one level: how many, the sum and the sum of squares of their means, and the mean that waits for its pair.
 Level = tuple[int, float, float, float | None]
@@ -23,6 +24,7 @@ LEAST_TIME = 1.1
 _STANDARD_ERRORS = 4.0
 # Of AR(1) values the ratio rises by less once blocks are as long as tau.
 _STEEP = 1.5
+_Z = NormalDist().inv_cdf(0.975)
 
 
 def with_value(levels: Levels, value: float) -> Levels:
@@ -83,3 +85,10 @@ def autocorrelation_time(levels: Levels) -> float:
         if ratio > max(found, LEAST_TIME, 1.0 + _STANDARD_ERRORS * math.sqrt(2.0 / level[0])):
             found = ratio
     return 2.0 * found if found == ratio > _STEEP * before else found
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """The mean of at least two values in their order and its 95 % interval, widened by their autocorrelation time."""
+    levels = of_values(values)
+    centre, half = mean(levels), _Z * math.sqrt(variance(levels[0]) * autocorrelation_time(levels) / len(values))
+    return centre, centre - half, centre + half

@@ -18,7 +18,7 @@ COMMANDS = (
     "up", "demo", "replay", "apply", "status", "publish", "rejected", "models", "runs", "why", "approve", "promote",
     "rollback", "release", "retrain", "doctor", "archive",
 )  # fmt: skip
-GROUPS = {"dead": ("list", "show", "replay"), "backtest": ("drift",)}
+GROUPS = {"dead": ("list", "show", "replay"), "backtest": ("drift", "policy")}
 IN_GROUPS = [f"{group} {command}" for group, commands in GROUPS.items() for command in commands]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,12 +11,10 @@ import numpy as np
 from deploy.simulation.decision_loop import Course, DecisionLoop, Recorded
 from services.training.evaluation import Losses
 from services.training.fit_job import loss_of, run_job
-from shared.contracts import autocorrelation
 from shared.contracts.definitions import Model, Published
 from shared.runtime.onnx_model import OnnxModel
 from tests.benchmarks._files import MODELS, published
 
-Z = 1.959964
 Settings = Mapping[str, Mapping[str, Any]]
 
 
@@ -51,10 +48,3 @@ def artifact_losses(model: Model, artifact: bytes, records: Sequence[Recorded]) 
     outputs = np.array(version.predict_rows([record.inputs for record in records]))
     loss, target = loss_of(model), np.array([record.label for record in records])
     return loss.bounded(loss.per_row(outputs, target, tuple(version.manifest.get("classes") or ())))
-
-
-def mean_interval(values: Losses) -> tuple[float, float, float]:
-    """The mean of values in time order and its 95 % interval, widened by their autocorrelation time."""
-    time = autocorrelation.autocorrelation_time(autocorrelation.of_values(values.tolist()))
-    mean, half = float(values.mean()), Z * math.sqrt(float(values.var(ddof=1)) * time / len(values))
-    return mean, mean - half, mean + half

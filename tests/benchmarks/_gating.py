@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from shared.contracts import control as c
+from shared.contracts.autocorrelation import mean_interval
 from tests.benchmarks import _courses as courses
 from tests.benchmarks import _intervals as intervals
 from tests.benchmarks._files import file_of, stream
@@ -67,7 +68,7 @@ def candidates(example: str, seed: np.random.SeedSequence, at_once: bool) -> lis
             courses.artifact_losses(model, course.artifacts[version], after)
             for version in (event.version, event.gate.against)
         )
-        interval = courses.mean_interval(new - champion)
+        interval = mean_interval((new - champion).tolist())
         found.append(Candidate(example, event.gate_passed, event.version in live, *interval))
     return found
 

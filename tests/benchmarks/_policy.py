@@ -18,6 +18,7 @@ import numpy as np
 
 from services.training.evaluation import Losses
 from shared.contracts import control as c
+from shared.contracts.autocorrelation import mean_interval
 from tests.benchmarks import _courses as courses
 from tests.benchmarks._files import file_of, stream
 from tests.benchmarks._parallel import in_parallel
@@ -72,7 +73,7 @@ def _of_file(example: str, given: Namespace) -> list[Row]:
         *_course("  by a timer, as often", timed, unit),
         *_course("  never retrained", [never], unit)[:1],
     ]
-    mean, low, high = courses.mean_interval(_paired(evidence[0], timed[0]))
+    mean, low, high = mean_interval(_paired(evidence[0], timed[0]).tolist())
     goal = ("< 0", high < 0.0) if example == "bike" and whole else ("", None)
     return [*found, Row("  by evidence less by a timer", mean, low, high, unit, *goal)]
 
@@ -81,7 +82,7 @@ def _course(
     name: str, found: list[Played], unit: str, least: float | None = None, most: int | None = None
 ) -> list[Row]:
     """Of the whole file, with its interval; then the same from all starts."""
-    mean, low, high = courses.mean_interval(found[0].figures)
+    mean, low, high = mean_interval(found[0].figures.tolist())
     goal = ("", None) if least is None else (f">= {least:g}", high >= least)
     means, counts = [float(one.figures.mean()) for one in found], [float(one.retrainings) for one in found]
     rows = [

@@ -33,6 +33,7 @@ def group() -> None:
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     backtest.command("drift")(drift)
+    backtest.command("policy")(policy)
     app.add_typer(backtest)
 
 
@@ -85,3 +86,56 @@ def drift(
         print_json(found)
     else:
         show_drift(found)
+
+
+def policy(
+    model: Model,
+    retrain: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--retrain",
+            help="evidence,cost=30,cooldown=2d; every,rows=2000; never; may be given again; default: as in force",
+            metavar="TEXT",
+        ),
+    ] = None,
+    rollout: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rollout",
+            help="shadow=true,steps=5/25/100,alpha=0.01; none; may be given again; default: as in force",
+            metavar="TEXT",
+        ),
+    ] = None,
+    every: Annotated[
+        int | None,
+        typer.Option(
+            min=50, help="rows between two retrainings of the periodic one; default: as often as the first", metavar="N"
+        ),
+    ] = None,
+    alone: Annotated[bool, typer.Option("--alone", help="nothing static or periodic beside them")] = False,
+    first: First = 0,
+    last: Last = None,
+    data: DataFolder = None,
+    as_json: AsJson = False,
+    console: ConsoleUrl = DEFAULT_CONSOLE,
+) -> None:
+    """What a model's recorded outcomes would have come to under other settings of retrain and rollout.
+
+    Plays them through the decisions of monitoring, training and registry with real fits, and beside them never
+    retraining and retraining every so many rows. Asks the console and reads the archive as `backtest drift` does.
+    """
+    from services.console.cli.backtest_policies import retrain_settings, rollout_settings
+    from services.console.cli.backtest_policy_tables import show_policy
+    from services.console.cli.backtest_run import Asked, ran
+
+    more: dict[str, Any] = {
+        "retrains": retrain_settings(retrain or []), "rollouts": rollout_settings(rollout or []),
+        "every": every, "alone": alone, "first": first, "last": last,
+    }  # fmt: skip
+    found = ran("deploy.backtest", Asked(model, console, data, more))
+    for warning in found["warnings"]:
+        say(f"warning: {warning}")
+    if as_json:
+        print_json(found)
+    else:
+        show_policy(found)

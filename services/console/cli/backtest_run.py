@@ -1,4 +1,4 @@
-"""Runs a backtest: a program of the service whose decisions are replayed, in a process of its own.
+"""Runs a backtest: a program beside the services whose decisions are replayed, in a process of its own.
 
 No service imports another, so the command line asks the console for what was decided, hands it to that program with
 where the archive lies, and shows what it answers.
@@ -38,17 +38,11 @@ class Asked:
 
 def ran(program: str, asked: Asked) -> Any:
     """What the program answers. Raises CommandFailed with its reason, or the console's."""
-    found = find_spec(".".join(program.split(".")[:2]))
-    if found is None or found.origin is None:
-        raise CommandFailed(
-            "`headrace backtest` needs the whole project, and this is the console alone: clone the project, run it "
-            "there after `make setup`, and name this console with --console and the object store with "
-            "HEADRACE_OBJECT_STORE"
-        )
+    root = _root_of(program)
     request = _request(asked)
     child = subprocess.run(
         [sys.executable, "-m", program], input=json.dumps(request).encode(), stdout=subprocess.PIPE, check=False,
-        cwd=Path(found.origin).parents[2],
+        cwd=root,
     )  # fmt: skip
     try:
         answer = json.loads(child.stdout)
@@ -59,6 +53,21 @@ def ran(program: str, asked: Asked) -> Any:
     if "error" in answer:
         raise CommandFailed(answer["error"])
     return answer
+
+
+def _root_of(program: str) -> Path:
+    """The project's folder. Raises CommandFailed where the program is no part of what is installed."""
+    try:
+        found = find_spec(".".join(program.split(".")[:2]))
+    except ModuleNotFoundError:
+        found = None
+    if found is None or found.origin is None:
+        raise CommandFailed(
+            "`headrace backtest` needs the whole project, and this is the console alone: clone the project, run it "
+            "there after `make setup`, and name this console with --console and the object store with "
+            "HEADRACE_OBJECT_STORE"
+        )
+    return Path(found.origin).parents[2]
 
 
 def _request(asked: Asked) -> dict[str, Any]:

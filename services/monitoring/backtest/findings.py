@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
+from services.monitoring.backtest.answer import Say
 from services.monitoring.backtest.estimates import RISES, Estimates, long_enough
 from services.monitoring.backtest.recorded import Recorded, recorded
 from services.monitoring.backtest.recorded_rows import recorded_rows
 from services.monitoring.backtest.replayed import Alarm, missed, replayed
 from services.monitoring.backtest.request import Request, configured, named
-from shared.contracts.control import SegmentWritten
 from shared.contracts.definitions import Monitor
 from shared.contracts.envelope import rfc3339
-from shared.runtime.artifacts import ArtifactStore
-
-Say = Callable[[str], None]
 
 
 def findings(request: Request, say: Say) -> dict[str, Any]:
     """Raises NothingToReplay, RiverMissing, ArtifactMissing and ArtifactDamaged, and pydantic's ValidationError."""
-    written = (entry.message.event for entry in request.entries if entry.type == "SegmentWritten")
-    segments = [event for event in written if isinstance(event, SegmentWritten) and event.subject == request.model]
-    store = ArtifactStore.at(request.object_store)
-    rows, warnings = recorded_rows(store, request.log_id, Path(request.data), request.model, segments)
+    rows, warnings = recorded_rows(request)
     found = recorded(request.model, request.entries, rows, request.first, request.last)
     monitors = [configured(found.model.monitor, otherwise) for otherwise in request.configurations]
     say(f"{len(found.outcomes):,} decided outcomes of {request.model}, {_count(found):,} with a loss of the champion")

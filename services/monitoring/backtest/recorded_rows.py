@@ -1,4 +1,4 @@
-"""A model's decided outcomes as they were recorded, in the order of decision, without their inputs.
+"""A model's decided outcomes as they were recorded, in the order of decision, with their inputs or without.
 
 Segments lie in the object store; what fills no segment yet lies in the file of the judge's task, or in the copy of that
 file that got furthest.
@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 import orjson
 
+from services.monitoring.backtest.request import OfRecorded
 from services.monitoring.judge import ARCHIVE
-from shared.contracts.control import SegmentWritten
 from shared.contracts.topics import OUTCOMES
 from shared.runtime.artifacts import ArtifactStore
 from shared.runtime.copies import Copies
@@ -28,21 +28,22 @@ _ROWS = "SELECT row FROM buffers WHERE name = ? ORDER BY ordinal"
 _Held = tuple[tuple[int, int], list[Row]]  # how far the file got, and its rows
 
 
-def recorded_rows(
-    store: ArtifactStore, log_id: str, data: Path, model: str, segments: Iterable[SegmentWritten]
-) -> tuple[list[Row], list[str]]:
+def recorded_rows(request: OfRecorded, *, inputs: bool = False) -> tuple[list[Row], list[str]]:
     """Rows 0, 1, .. as far as they are found without a gap; and what had to be left out, in words.
+
+    Without `inputs` these are empty, which takes a fraction of the time.
 
     Raises ArtifactMissing and ArtifactDamaged.
     """
     warnings: list[str] = []
+    store = ArtifactStore.at(request.object_store)
     # Read before the segments are looked through: what is moved into one meanwhile then stands in both.
-    newest = _newest(store, log_id, data, f"monitoring/judge/{OUTCOMES.of(model).name}/0", warnings)
+    newest = _newest(store, request, warnings)
     rows: list[Row] = []
-    for segment in sorted(segments, key=lambda segment: segment.number):
+    for segment in sorted(request.segments, key=lambda segment: segment.number):
         if segment.first == len(rows):
-            rows += decode_rows(store.get(segment.segment), inputs=False)
-    rows += [row for row in newest if row["ordinal"] >= len(rows)]
+            rows += decode_rows(store.get(segment.segment), inputs=inputs)
+    rows += [row if inputs else {**row, "inputs": {}} for row in newest if row["ordinal"] >= len(rows)]
     whole = next((n for n, row in enumerate(rows) if row["ordinal"] != n), len(rows))
     if whole < len(rows):
         warnings.append(
@@ -52,17 +53,18 @@ def recorded_rows(
     return rows[:whole], warnings
 
 
-def _newest(store: ArtifactStore, log_id: str, data: Path, task: str, warnings: list[str]) -> Sequence[Row]:
+def _newest(store: ArtifactStore, request: OfRecorded, warnings: list[str]) -> Sequence[Row]:
     found: list[_Held] = []
+    data, task = Path(request.data), f"monitoring/judge/{OUTCOMES.of(request.model).name}/0"
     for path in sorted(data.glob(f"state/monitoring/*/{stored_as(task)}.sqlite")):
-        if log_of_folder(path.parent) != log_id:
+        if log_of_folder(path.parent) != request.log_id:
             continue
         try:
             found.append(_held(f"{path.as_uri()}?mode=ro"))
         except (sqlite3.Error, ValueError) as error:
             warnings.append(f"{path} cannot be read ({error})")
     reached, rows = max(found, key=lambda held: held[0], default=((0, 0), []))
-    copy = Copies(store, log_id).beyond(task, reached)
+    copy = Copies(store, request.log_id).beyond(task, reached)
     if copy is not None:
         rows = _of_copy(copy.data)
     elif not found:
@@ -86,4 +88,4 @@ def _held(uri: str) -> _Held:
     with closing(sqlite3.connect(uri, uri=True)) as connection, connection:
         connection.execute("BEGIN")  # one snapshot: the task may go on meanwhile
         rows = [orjson.loads(row) for (row,) in connection.execute(_ROWS, (ARCHIVE,))]
-        return reached_in(connection), [{**row, "inputs": {}} for row in rows]
+        return reached_in(connection), rows

@@ -15,7 +15,7 @@ from shared.contracts.errors import HeadraceError
 
 
 class NothingToReplay(HeadraceError):
-    """There is no recorded outcome that a detector could be tried on."""
+    """There is no recorded outcome that a setting could be tried on."""
 
 
 class Entry(BaseModel):
@@ -36,10 +36,9 @@ class Entry(BaseModel):
         return Message(self.id, self.source, epoch_ms(self.time), "", kind.model_validate(self.event))
 
 
-class Request(BaseModel):
-    """`entries`: those of `control.v1` that concern the model, in their order. `configurations`: what each of them says
-    otherwise than the definition's `monitor`. `first`, `last`: outcomes [first, last). `outcomes`: how many permuted
-    ones false alarms are counted on; `runs`: of each rise; `seconds`: after so long an estimate is cut off."""
+class OfRecorded(BaseModel):
+    """What every backtest is asked: of which model, and where its records lie. `entries`: those of `control.v1` that
+    concern the model, in their order. `first`, `last`: outcomes [first, last)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -48,9 +47,21 @@ class Request(BaseModel):
     data: str
     object_store: str
     entries: list[Entry]
-    configurations: list[dict[str, Any]] = Field(min_length=1)
     first: int = 0
     last: int | None = None
+
+    @property
+    def segments(self) -> list[control.SegmentWritten]:
+        """Of the model's outcomes."""
+        written = (entry.message.event for entry in self.entries if entry.type == "SegmentWritten")
+        return [e for e in written if isinstance(e, control.SegmentWritten) and e.subject == self.model]
+
+
+class Request(OfRecorded):
+    """`configurations`: what each of them says otherwise than the definition's `monitor`. `outcomes`: how many permuted
+    ones false alarms are counted on; `runs`: of each rise; `seconds`: after so long an estimate is cut off."""
+
+    configurations: list[dict[str, Any]] = Field(min_length=1)
     seed: int = 7
     outcomes: int = 1_000_000
     runs: int = 200

@@ -67,3 +67,15 @@ def test_levels_survive_json() -> None:
     levels = autocorrelation.of_values([random.Random(4).random() for _ in range(1)] * 3)
     again = tuple((*level[:3], level[3]) for level in json.loads(json.dumps(levels)))
     assert again == levels
+
+
+def test_the_interval_of_a_mean_covers_it_as_often_as_it_says() -> None:
+    rng, covered = random.Random(4), 0
+    for _ in range(100):
+        _, low, high = autocorrelation.mean_interval(autoregressive(rng, 1000, 0.7))
+        covered += low <= 0.0 <= high
+    assert covered / 100 > 0.88
+
+
+def test_equal_values_have_an_interval_without_width() -> None:
+    assert autocorrelation.mean_interval([0.25] * 50) == (0.25, 0.25, 0.25)

@@ -43,15 +43,17 @@ class RecordedModel:
         small = {"outcomes": 4_000, "runs": 20, **more}
         return Request(
             model=b.MODEL, log_id=LOG_ID, data=str(self.data), object_store=str(self.data / "objects"),
-            entries=self._entries(), configurations=list(configurations) or [{}], **small,
+            entries=entries_of(self.control), configurations=list(configurations) or [{}], **small,
         )  # fmt: skip
 
-    def _entries(self) -> list[Entry]:
-        return [
-            Entry.model_validate(Happened(n, entry.message).shown())
-            for n, entry in enumerate(self.control.entries, 1)
-            if entry.message is not None
-        ]
+
+def entries_of(control: ControlHistory) -> list[Entry]:
+    """The control log as the console shows it."""
+    return [
+        Entry.model_validate(Happened(n, entry.message).shown())
+        for n, entry in enumerate(control.entries, 1)
+        if entry.message is not None
+    ]
 
 
 def defined(**monitor: Any) -> c.DefinitionsApplied:
@@ -78,16 +80,20 @@ def recorded_model(
         events.append(event)
         decide(control, event, T + count)
     if segment:
-        rows = stepping.task.file.buffered(ARCHIVE, 0, segment)
-        stored = ArtifactStore.at(str(data / "objects")).put(log_id, "segments/outcomes", encode_rows(rows).data)
-        written = c.SegmentWritten(
-            kind="outcomes", subject=b.MODEL, partition=0, number=0, first=0, rows=segment, segment=stored,
-            from_ms=T, to_ms=T + segment,
-        )  # fmt: skip
-        events.append(written)
-        decide(control, written)
+        events.append(archived(stepping, data, segment, log_id))
+        decide(control, events[-1])
     stepping.task.file.close()
     return RecordedModel(data, control, events)
+
+
+def archived(stepping: Stepping, data: Path, rows: int, log_id: str) -> c.SegmentWritten:
+    """The first so many outcomes, written into a segment."""
+    archive = stepping.task.file.buffered(ARCHIVE, 0, rows)
+    stored = ArtifactStore.at(str(data / "objects")).put(log_id, "segments/outcomes", encode_rows(archive).data)
+    return c.SegmentWritten(
+        kind="outcomes", subject=b.MODEL, partition=0, number=0, first=0, rows=rows, segment=stored,
+        from_ms=T, to_ms=T + rows,
+    )  # fmt: skip
 
 
 def stepping_in(data: Path, control: ControlHistory, log_id: str = LOG_ID) -> Stepping:
