@@ -9,8 +9,9 @@ from typing import Any
 
 from deploy.backtest.configuration import Configuration
 from deploy.backtest.retrainings import Retraining, retrainings
-from deploy.backtest.timed_fits import RememberedFits, TimedFits
+from deploy.backtest.timed_fits import TimedFits
 from deploy.simulation.decision_loop import Course, DecisionLoop, Recorded
+from deploy.simulation.remembered_fits import RememberedFits
 from services.monitoring.backtest.answer import Say
 from services.monitoring.outcome_losses import figures_of_answer, judged
 from services.training.policy import pays
@@ -59,7 +60,7 @@ class Playing:
             first=max((asked.position for asked in _bootstraps(course)), default=0),
             retrainings=retrainings(course.events),
             paying=_paying(model, course),
-            cpu_s=sum(fits.cpu_s.values()),
+            cpu_s=fits.cpu_s,
         )
 
     def _published(self, model: Model) -> list[Published]:

@@ -208,7 +208,6 @@ def _said_of_rollout(event: Event) -> str:
 
 
 def _said_of_verdict(e: c.VerdictReached) -> str:
-    difference = "none" if e.mean_difference is None else f"{e.mean_difference:+.4g}"
     within = f" (in [{e.lower:+.4g}, {e.upper:+.4g}])" if e.lower is not None and e.upper is not None else ""
     losses = ""
     if e.champion_loss is not None and e.candidate_loss is not None:
@@ -217,16 +216,19 @@ def _said_of_verdict(e: c.VerdictReached) -> str:
     needed = "" if e.threshold is None else f" of {e.threshold:.4g} needed"
     left_out = f", {e.invalid} left out" if e.invalid else ""
     return (
-        f"{e.kind} (step {e.step}): mean loss difference {difference}{within}{losses} over {e.outcomes} outcomes{span}"
-        f"{left_out}, e-value {e.e_value:.4g}, of harm {e.e_value_harm:.4g}{needed}"
+        f"{e.kind} (step {e.step}): mean loss difference {_difference(e)}{within}{losses} over {e.outcomes} outcomes"
+        f"{span}{left_out}, e-value {e.e_value:.4g}, of harm {e.e_value_harm:.4g}{needed}"
     )
 
 
+def _difference(e: c.VerdictReached | c.VerdictRevised) -> str:
+    return "none" if e.mean_difference is None else f"{e.mean_difference:+.4g}"
+
+
 def _said_of_revision(e: c.VerdictRevised) -> str:
-    difference = "none" if e.mean_difference is None else f"{e.mean_difference:+.4g}"
     return (
         f"revised from {e.before} to {e.after} by {e.revisions} corrected outcomes, the newest {e.last_record_id} by "
-        f"label {e.label_id}: mean loss difference {difference} (in [{e.lower:+.4g}, {e.upper:+.4g}]) over "
+        f"label {e.label_id}: mean loss difference {_difference(e)} (in [{e.lower:+.4g}, {e.upper:+.4g}]) over "
         f"{e.outcomes} outcomes up to {e.position}, e-value {e.e_value:.4g}, of harm {e.e_value_harm:.4g} "
         f"of {e.threshold:.4g} needed"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -79,13 +80,7 @@ def drift(
     more: dict[str, Any] = {
         "configurations": wanted, "first": first, "last": last, "seed": seed, "outcomes": outcomes, "seconds": seconds,
     }  # fmt: skip
-    found = ran("services.monitoring.backtest", Asked(model, console, data, more))
-    for warning in found["warnings"]:
-        say(f"warning: {warning}")
-    if as_json:
-        print_json(found)
-    else:
-        show_drift(found)
+    _print(ran("services.monitoring.backtest", Asked(model, console, data, more)), as_json, show_drift)
 
 
 def policy(
@@ -132,10 +127,13 @@ def policy(
         "retrains": retrain_settings(retrain or []), "rollouts": rollout_settings(rollout or []),
         "every": every, "alone": alone, "first": first, "last": last,
     }  # fmt: skip
-    found = ran("deploy.backtest", Asked(model, console, data, more))
+    _print(ran("deploy.backtest", Asked(model, console, data, more)), as_json, show_policy)
+
+
+def _print(found: Mapping[str, Any], as_json: bool, show: Callable[[Mapping[str, Any]], None]) -> None:
     for warning in found["warnings"]:
         say(f"warning: {warning}")
     if as_json:
         print_json(found)
     else:
-        show_policy(found)
+        show(found)
