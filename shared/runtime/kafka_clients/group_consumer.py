@@ -68,7 +68,11 @@ class GroupConsumer(KafkaConsumer):
         While the group is joined it waits for up to JOIN_WAIT_MS, for in no time at all kafka-python never comes to the
         end of a join. Raises Unanswered where asking again may help, and AccessDenied.
         """
-        joining = self._coordinator.need_rejoin() or self._coordinator.rejoining
+        if self._coordinator.rejoining:
+            # What it joins anew for may be gone before the join has ended: a leader whose topics' metadata changed has
+            # assigned them by then. kafka-python would leave it at that, without heartbeats, and out of the group.
+            self._coordinator.request_rejoin()
+        joining = self._coordinator.need_rejoin()
         with answered():
             self.poll(timeout_ms=JOIN_WAIT_MS if joining else 0, max_records=1)
         return self._names.told
