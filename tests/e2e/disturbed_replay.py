@@ -30,7 +30,7 @@ EARLIER = {
     "minimum_rows: 2000": "minimum_rows: 120",
     "rows: 2000}": "rows: 400}",
     "expected_run_length: 100000": "expected_run_length: 200",
-    "horizon: 5000, cost: 50, cooldown: 5d": "horizon: 10000, cost: 5, cooldown: 24h",
+    "horizon: 10000, cost: 60, cooldown: 5d": "horizon: 10000, cost: 5, cooldown: 24h",
     "alpha: 0.05, deadline: 30d, watch: 5d": "alpha: 0.3, deadline: 4d, watch: 1d",
 }
 

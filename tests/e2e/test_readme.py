@@ -73,8 +73,8 @@ def before_it(command: str) -> None:
     if command == "headrace dead list":
         bury_an_order()
         promised(lambda: bool(httpx.get(f"{CONSOLE}/v1/dead").json()["dead"]), "the dead letter is listed")
-    if "retrain" in command:
-        promised(lambda: model()["outcomes_decided"] >= ORDERS, "all labels have matured")
+    if command.startswith(("headrace retrain", "headrace backtest")):
+        promised(lambda: model()["outcomes_decided"] >= 2 * ORDERS, "all labels have matured")
     if "card_fraud.stream" in command:
         promised(lambda: {"transactions/0", "chargebacks/0"} <= ingested().keys(), "ingestion knows the sources")
 
@@ -103,6 +103,12 @@ def behind_it(command: str, said: str) -> None:
             assert {"bootstrap", "finished"} <= set(row_of("late_delivery", said))
         case ["headrace", "why", *_]:
             assert "run requested" in said
+        case ["headrace", "backtest", "drift", *_]:
+            assert f"{ORDERS:,} losses" in said
+            assert {"e_detector,", "adwin:"} <= {line.split()[0] for line in said.splitlines() if line.strip()}
+        case ["headrace", "backtest", "policy", *_]:
+            rows = [line.split() for line in said.splitlines() if line.startswith(" every,rows=500")]
+            assert [row[1:5] for row in rows[1:]] == [["5", "0", "0", "5"]]  # behind its accuracy: all went live
         case ["headrace", "apply", *_] if "mine.yaml" in command:
             assert "rollout.approval: auto -> manual" in said
         case ["headrace", "retrain", _]:
@@ -197,7 +203,7 @@ def shows_the_letter(what: str, said: str, *, as_json: bool) -> None:
         case "show":
             assert '"order": "buried-1"' in said
         case _:
-            before = ORDERS + 1  # those that test_every_command_in_order has published by then, and a good one
+            before = 2 * ORDERS + 1  # those that test_every_command_in_order has published by then, and a good one
             assert "stands at orders/0@" in said
             promised(lambda: accepted() > before, "the order is accepted")
 

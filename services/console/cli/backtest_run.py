@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -21,6 +22,8 @@ from services.console.cli.failure import CommandFailed
 from services.console.cli.running import running_from
 
 _AT_ONCE = 10_000
+# Monitoring lets go of outcomes once they stand in a segment, and the console may tell of it a moment later.
+_ATTEMPTS, _PAUSE_S = 10, 1.0
 # What a model's story does not need: most of a long log is of these.
 _LEFT_OUT = frozenset({"Tick", "ReplicaSeen", "RunProgressed"})
 _OF_ALL = frozenset({"PlatformFounded", "DefinitionsApplied", "SegmentWritten"})
@@ -38,21 +41,26 @@ class Asked:
 
 def ran(program: str, asked: Asked) -> Any:
     """What the program answers. Raises CommandFailed with its reason, or the console's."""
-    root = _root_of(program)
-    request = _request(asked)
+    root, left = _root_of(program), _ATTEMPTS
+    while "overtaken" in (answer := _answer(program, root, _request(asked) | {"anew": left > 0})):
+        time.sleep(_PAUSE_S)
+        left -= 1
+    if "error" in answer:
+        raise CommandFailed(answer["error"])
+    return answer
+
+
+def _answer(program: str, root: Path, request: dict[str, Any]) -> Any:
     child = subprocess.run(
         [sys.executable, "-m", program], input=json.dumps(request).encode(), stdout=subprocess.PIPE, check=False,
         cwd=root,
     )  # fmt: skip
     try:
-        answer = json.loads(child.stdout)
+        return json.loads(child.stdout)
     except ValueError:
         raise CommandFailed(
             f"the backtest ended with exit code {child.returncode} and no findings: what it said stands above"
         ) from None
-    if "error" in answer:
-        raise CommandFailed(answer["error"])
-    return answer
 
 
 def _root_of(program: str) -> Path:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import orjson
 from pydantic import ValidationError
 
-from services.monitoring.backtest.request import OfRecorded
+from services.monitoring.backtest.request import OfRecorded, Overtaken
 from shared.contracts.errors import HeadraceError
 
 Say = Callable[[str], None]
@@ -17,10 +17,13 @@ Asked = TypeVar("Asked", bound=OfRecorded)
 
 
 def answer(kind: type[Asked], findings: Callable[[Asked, Say], dict[str, Any]]) -> int:
-    """Findings, or exit code 1 with `{"error": ..}` where there is nothing to find."""
+    """Findings, or exit code 1 with `{"error": ..}` where there is nothing to find, or `{"overtaken": ..}`."""
     request = kind.model_validate_json(sys.stdin.buffer.read())
     try:
         found = findings(request, _say)
+    except Overtaken as error:
+        sys.stdout.buffer.write(orjson.dumps({"overtaken": str(error)}))
+        return 1
     except (HeadraceError, ValidationError) as error:
         sys.stdout.buffer.write(orjson.dumps({"error": _said(error)}))
         return 1

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import orjson
 
-from services.monitoring.backtest.request import OfRecorded
+from services.monitoring.backtest.request import OfRecorded, Overtaken
 from services.monitoring.judge import ARCHIVE
 from shared.contracts.topics import OUTCOMES
 from shared.runtime.artifacts import ArtifactStore
@@ -33,7 +33,7 @@ def recorded_rows(request: OfRecorded, *, inputs: bool = False) -> tuple[list[Ro
 
     Without `inputs` these are empty, which takes a fraction of the time.
 
-    Raises ArtifactMissing and ArtifactDamaged.
+    Raises ArtifactMissing, ArtifactDamaged, and Overtaken.
     """
     warnings: list[str] = []
     store = ArtifactStore.at(request.object_store)
@@ -43,8 +43,11 @@ def recorded_rows(request: OfRecorded, *, inputs: bool = False) -> tuple[list[Ro
     for segment in sorted(request.segments, key=lambda segment: segment.number):
         if segment.first == len(rows):
             rows += decode_rows(store.get(segment.segment), inputs=inputs)
+    archived = len(rows)
     rows += [row if inputs else {**row, "inputs": {}} for row in newest if row["ordinal"] >= len(rows)]
     whole = next((n for n, row in enumerate(rows) if row["ordinal"] != n), len(rows))
+    if whole == archived < len(rows) and request.anew:
+        raise Overtaken(f"outcomes from {archived:,} on stand in a segment that is not known yet")
     if whole < len(rows):
         warnings.append(
             f"outcomes {whole:,} to {rows[whole]['ordinal'] - 1:,} stand neither in a segment nor in a file: "

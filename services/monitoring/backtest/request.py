@@ -18,6 +18,10 @@ class NothingToReplay(HeadraceError):
     """There is no recorded outcome that a setting could be tried on."""
 
 
+class Overtaken(HeadraceError):
+    """Outcomes have moved into a segment that the request's entries do not tell of yet: it is to be asked for anew."""
+
+
 class Entry(BaseModel):
     """An accepted event of `control.v1`, as the console shows it."""
 
@@ -38,7 +42,8 @@ class Entry(BaseModel):
 
 class OfRecorded(BaseModel):
     """What every backtest is asked: of which model, and where its records lie. `entries`: those of `control.v1` that
-    concern the model, in their order. `first`, `last`: outcomes [first, last)."""
+    concern the model, in their order. `first`, `last`: outcomes [first, last). `anew`: whether it can be asked for anew
+    where the archive has gone on since `entries` were read."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -49,6 +54,7 @@ class OfRecorded(BaseModel):
     entries: list[Entry]
     first: int = 0
     last: int | None = None
+    anew: bool = False
 
     @property
     def segments(self) -> list[control.SegmentWritten]:

@@ -40,7 +40,7 @@ class RecordedModel:
 
     def request(self, *configurations: dict[str, Any], **more: Any) -> Request:
         """What the command line asks, small enough for a test."""
-        small = {"outcomes": 4_000, "runs": 20, **more}
+        small: dict[str, Any] = {"outcomes": 4_000, "runs": 20, **more}
         return Request(
             model=b.MODEL, log_id=LOG_ID, data=str(self.data), object_store=str(self.data / "objects"),
             entries=entries_of(self.control), configurations=list(configurations) or [{}], **small,
