@@ -16,7 +16,7 @@ class TimedFits:
         self.cpu_s = 0.0
 
     def __call__(self, job: FitJob, report: Report) -> FitResult:
-        """Raises FitRefused (RememberedFits)."""
+        """Raises FitFailed (RememberedFits)."""
         done = self._remembered.done(job, self._begins)
         self.cpu_s += done.cpu_s
         return done.told(report)

@@ -21,12 +21,11 @@ from services.monitoring.judge_state import JudgeState
 from services.registry.decide import decide
 from services.serving.split import split_of, subject_of
 from services.training.fit_worker import run_finished
-from services.training.job import DecidedRow, FitJob, FitResult, Report
+from services.training.job import FAILURES, DecidedRow, FitJob, FitResult, Report, failure_reason
 from services.training.schedule import schedule
 from shared.contracts import control as c
 from shared.contracts.definitions import Clock, Model, Published
 from shared.contracts.envelope import Event, Message
-from shared.contracts.errors import HeadraceError
 from shared.contracts.flow import LabelStatus
 from shared.contracts.identity import derived_id
 from shared.contracts.platform import Platform, VersionState
@@ -224,8 +223,8 @@ class DecisionLoop:
         )  # fmt: skip
         try:
             result = self._fits(job, _unheard)
-        except (ValueError, ArithmeticError, HeadraceError) as error:
-            reason = f"{type(error).__name__}: {error}"
+        except FAILURES as error:
+            reason = failure_reason(error)
             self._append(c.RunFailed(run_id=asked.run_id, model=self._name, reason=reason), now_ms, "training")
             return
         sha256 = hashlib.sha256(result.artifact).hexdigest()

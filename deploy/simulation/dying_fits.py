@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from services.training.fit_process import FitFailed
 from services.training.fit_worker import Fitter
-from services.training.job import FitJob, FitResult, Report
+from services.training.job import FitFailed, FitJob, FitResult, Report
 
 
 class DyingFits:

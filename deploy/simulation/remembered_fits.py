@@ -10,12 +10,7 @@ from dataclasses import dataclass, replace
 import orjson
 
 from services.training.fit_job import run_job
-from services.training.job import FitJob, FitResult, Report
-from shared.contracts.errors import HeadraceError
-
-
-class FitRefused(HeadraceError):
-    """What a job raised when it was done."""
+from services.training.job import FAILURES, FitFailed, FitJob, FitResult, Report, failure_reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +18,14 @@ class Done:
     """What came of a job, and the seconds of CPU that it took."""
 
     progress: tuple[tuple[float, str], ...]
-    result: FitResult | FitRefused
+    result: FitResult | FitFailed
     cpu_s: float
 
     def told(self, report: Report) -> FitResult:
-        """The progress once more, and the result. Raises FitRefused with the reason of a job that cannot be done."""
+        """The progress once more, and the result. Raises FitFailed with the reason of a job that cannot be done."""
         for fraction, doing in self.progress:
             report(fraction, doing)
-        if isinstance(self.result, FitRefused):
+        if isinstance(self.result, FitFailed):
             raise self.result
         return self.result
 
@@ -43,7 +38,7 @@ class RememberedFits:
         self.fitted = 0
 
     def __call__(self, job: FitJob, report: Report) -> FitResult:
-        """The result of `run_job`. Raises FitRefused with the reason of a job that cannot be done."""
+        """The result of `run_job`. Raises FitFailed with the reason of a job that cannot be done."""
         return self.done(job).told(report)
 
     def done(self, job: FitJob, begins: Callable[[FitJob], None] | None = None) -> Done:
@@ -62,8 +57,8 @@ class RememberedFits:
         try:
             done = run_job(job, lambda fraction, doing: progress.append((fraction, doing)))
             result = replace(done, duration_s=0.0)
-        except (ValueError, ArithmeticError, RuntimeError) as error:
-            result = FitRefused(f"{type(error).__name__}: {error}")
+        except FAILURES as error:
+            result = FitFailed(failure_reason(error))
         return Done(tuple(progress), result, time.process_time() - started_s)
 
     def close(self) -> None:

@@ -113,7 +113,8 @@ def _saving(
     state: JudgeState, model: Model, decided: ModelState, outcome: Judged, found: DriftDetected | None,
     facts: VersionFacts,
 ) -> tuple[JudgeState, DriftDetected | None, DriftDetected | None]:  # fmt: skip
-    """What was missed: with an alarm just found it goes into that one; said by itself once it reaches the cost."""
+    """What was missed: with an alarm just found it goes into that one; said by itself once it reaches the cost, but for
+    what such an alarm says."""
     watched, excess = state.champion, None
     if watched is not None and watched.standing is not None:
         usual = drift.normal(watched, facts.expected_loss(decided, watched.version))
@@ -123,7 +124,10 @@ def _saving(
         shifts = inputs_watch.explained(state.shift, paying.version, facts.reference(decided, paying.version))
         paying = paying.model_copy(update={"shifts": shifts})
     if found is not None:
-        found = found.model_copy(update={"saving": missed_saving.saving_of(missed, model, excess)})
+        saving = missed_saving.saving_of(missed, model, excess)
+        found = found.model_copy(update={"saving": saving})
+        if saving is not None and saving.pays:
+            paying = None
     return state._replace(missed=missed), found, paying
 
 

@@ -1,4 +1,4 @@
-"""The mean of several models' outputs: what it is over classes that not all of them know."""
+"""The weighted mean of several models' outputs: what it is over classes that not all of them know."""
 
 from __future__ import annotations
 
@@ -22,11 +22,14 @@ def placement(own: Sequence[str], classes: Sequence[str]) -> npt.NDArray[np.floa
     return placed
 
 
-def mean_outputs(outputs: Sequence[Outputs], of_members: Sequence[tuple[str, ...]]) -> Outputs:
-    """The mean [n, K] of outputs, each [n, its classes], over the classes that any member knows; [n, 1] without."""
+def mean_outputs(
+    outputs: Sequence[Outputs], of_members: Sequence[tuple[str, ...]], weights: Sequence[float]
+) -> Outputs:
+    """The mean [n, K] of outputs, each [n, its classes], over the classes that any member knows; [n, 1] without. The
+    weights add up to 1."""
     classes = all_classes(of_members)
     placed = [
         given if own == classes else given @ placement(own, classes).astype(np.float64)
         for given, own in zip(outputs, of_members, strict=True)
     ]
-    return placed[0] if len(placed) == 1 else np.mean(np.stack(placed), axis=0)
+    return placed[0] if len(placed) == 1 else np.average(np.stack(placed), axis=0, weights=weights)

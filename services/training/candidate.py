@@ -1,4 +1,4 @@
-"""What a run offers: the mean of all fits that may be the best, judged together, and then fitted on every row.
+"""What a run offers: the weighted mean of its fits, judged together, and then fitted on every row.
 
 The rows that judge are the newest ones, and in a stream that drifts these are worth most. So once they have judged,
 each chosen fit is made again with the same parameters on its window up to the newest row. What was measured is of the
@@ -15,12 +15,12 @@ from threadpoolctl import threadpool_limits
 
 from services.training.averaging import all_classes, mean_outputs
 from services.training.calibration import calibration
-from services.training.confidence_set import confidence_set
 from services.training.dataset import Dataset
 from services.training.evaluation import Loss, Losses, Outputs
 from services.training.families import ENCODING, Family
 from services.training.fit import fit_one, with_expected_loss
 from services.training.fitted_model import FittedEstimator, FittedModel
+from services.training.member_weights import member_weights
 from services.training.members import Member
 from services.training.reference import reference_loss, rounded
 from shared.contracts.fitted_text import AVERAGE
@@ -39,9 +39,10 @@ class OutOfSample:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """The fits that stay, the best first, and what their mean said on the rows that judged them."""
+    """The fits that stay, the best first, with their weights, and what their mean said on the rows that judged them."""
 
     members: tuple[Member, ...]
+    weights: tuple[float, ...]
     judged: OutOfSample
 
     @property
@@ -55,13 +56,14 @@ class Candidate:
 
 
 def candidate_of(members: Sequence[Member], whole: Dataset, loss: Loss) -> Candidate:
-    """Raises NothingFinite (confidence_set)."""
-    chosen = tuple(members[place] for place in confidence_set([member.losses for member in members]))
+    """Raises NothingFinite (member_weights)."""
+    weights = member_weights([member.losses for member in members])
+    chosen = tuple(members[place] for place in weights)
     rows = whole[len(whole) - len(chosen[0].losses) :]
     classes = [member.model.classes for member in chosen]
-    outputs = mean_outputs([member.outputs for member in chosen], classes)
+    outputs = mean_outputs([member.outputs for member in chosen], classes, tuple(weights.values()))
     losses = loss.bounded(loss.per_row(outputs, rows.target, all_classes(classes)))
-    return Candidate(chosen, OutOfSample(rows, outputs, all_classes(classes), losses))
+    return Candidate(chosen, tuple(weights.values()), OutOfSample(rows, outputs, all_classes(classes), losses))
 
 
 def final_model(candidate: Candidate, whole: Dataset, loss: Loss, fitted_to: int) -> FittedModel:
@@ -92,8 +94,9 @@ def final_model(candidate: Candidate, whole: Dataset, loss: Loss, fitted_to: int
     return replace(
         model,
         beside=tuple(beside),
+        weights=candidate.weights,
         family=AVERAGE,
-        parameters={"members": [_told(member) for member in candidate.members]},
+        parameters={"members": [_told(*each) for each in zip(candidate.members, candidate.weights, strict=True)]},
         loss=reference_loss(losses, loss),
     )
 
@@ -106,10 +109,11 @@ def _family(member: Member) -> Family:
     return next(family for family in ENCODING if family == member.model.family)
 
 
-def _told(member: Member) -> dict[str, Any]:
+def _told(member: Member, weight: float) -> dict[str, Any]:
     return {
         "family": member.model.family,
         "window": member.window,
         "parameters": dict(member.model.parameters),
         "loss": rounded(float(member.losses.mean())),
+        "weight": rounded(weight),
     }

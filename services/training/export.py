@@ -1,8 +1,8 @@
 """A fitted model as its artifact: one ONNX file whose metadata carries the manifest.
 
 The estimator goes through skl2onnx; the category encoding in front of it and the choice of one output behind it are
-written here. The members of an average stand side by side over the same inputs, with their mean behind them. Equal
-(dataset, parameters, seed) give equal bytes in any process, whatever PYTHONHASHSEED is.
+written here. The members of an average stand side by side over the same inputs, with their weighted mean behind them.
+Equal (dataset, parameters, seed) give equal bytes in any process, whatever PYTHONHASHSEED is.
 """
 
 from __future__ import annotations

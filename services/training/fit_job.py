@@ -1,7 +1,7 @@
 """One run, from decided outcomes to a checked artifact: windows, fits, choice, parity, comparison with the champion.
 
 Pure: the same job gives the same result, but for the duration. Every fit is judged on the same newest rows, which none
-has seen; the mean of those that are not clearly worse than the best becomes the candidate, and meets the champion on
+has seen; their mean, each weighed by how close to the best it is, becomes the candidate, and meets the champion on
 these rows too. So the gate is a little too kind to the candidate, the less the more fits share it. What may go live is
 decided on live outcomes, which chose nothing (decisions 0009 and 0017).
 """

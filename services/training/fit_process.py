@@ -18,14 +18,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
-from services.training.job import DecidedRow, FitJob, FitResult, Report
+from services.training.job import FAILURES, DecidedRow, FitFailed, FitJob, FitResult, Report, failure_reason
 from shared.contracts.control import GateFigures
 from shared.contracts.definitions import Model
-from shared.contracts.errors import HeadraceError
-
-
-class FitFailed(HeadraceError):
-    """The child said why a fit failed, or died."""
 
 
 class FitProcess:
@@ -159,8 +154,8 @@ def _do(folder: Path) -> None:
     try:
         result = run_job(_read_job(folder), lambda fraction, doing: say({"fraction": fraction, "doing": doing}))
         _write_result(folder, result)
-    except (ValueError, ArithmeticError, OSError, RuntimeError) as error:
-        say({"failed": f"{type(error).__name__}: {error}"})
+    except FAILURES as error:
+        say({"failed": failure_reason(error)})
         return
     say({"done": True})
 

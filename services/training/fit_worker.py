@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol
 
-from services.training.job import DecidedRow, FitJob, FitResult, Report
+from services.training.job import FAILURES, DecidedRow, FitJob, FitResult, Report, failure_reason
 from shared.contracts import control as c
 from shared.contracts.definitions import Model
 from shared.contracts.envelope import Event
@@ -154,8 +154,8 @@ class FitWorker:
         event: Event
         if error is None:
             event = run_finished(run.request, *future.result())
-        elif isinstance(error, (ValueError, ArithmeticError, HeadraceError, OSError, RuntimeError)):
-            event = c.RunFailed(run_id=run.run_id, model=name, reason=f"{type(error).__name__}: {error}")
+        elif isinstance(error, FAILURES):
+            event = c.RunFailed(run_id=run.run_id, model=name, reason=failure_reason(error))
         else:
             raise error
         self._ended.add(run.run_id)

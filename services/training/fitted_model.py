@@ -47,7 +47,8 @@ class FittedModel:
     `expected_loss` are JSON-able. `trial`: the chosen one before the refit, which has seen `trial_rows` rows only.
 
     `fitted_to`: the position behind the newest outcome that it was fitted on, where that is known. Of `family`
-    "average" it is the mean of `fitted` and those `beside` it, and `parameters` list the members.
+    "average" it is the mean of `fitted` and those `beside` it by `weights`, in the order of `members` and 1 together;
+    `parameters` list the members.
     """
 
     names: tuple[str, ...]
@@ -67,6 +68,7 @@ class FittedModel:
     calibration: dict[str, Any] | None = None
     expected_loss: dict[str, Any] | None = None
     beside: tuple[FittedEstimator, ...] = ()
+    weights: tuple[float, ...] = (1.0,)
     fitted_to: int | None = None
 
     @property
@@ -84,4 +86,6 @@ class FittedModel:
     def predict(self, numbers: npt.NDArray[np.float32], categories: npt.NDArray[np.object_]) -> npt.NDArray[np.float64]:
         """Outputs [n, 1] or [n, K], as FittedEstimator.predict."""
         outputs = [member.predict(numbers, categories) for member in self.members]
-        return np.asarray(mean_outputs(outputs, [member.classes for member in self.members]), dtype=np.float64)
+        return np.asarray(
+            mean_outputs(outputs, [member.classes for member in self.members], self.weights), dtype=np.float64
+        )

@@ -8,8 +8,22 @@ from typing import Any, Literal
 
 from shared.contracts.control import GateFigures
 from shared.contracts.definitions import Model
+from shared.contracts.errors import HeadraceError
 
 Report = Callable[[float, str], None]
+
+
+class FitFailed(HeadraceError):
+    """A fitter says why a run came to nothing, or that its process died."""
+
+
+# What a fit comes to nothing by: a run fails, and whoever asked for it goes on.
+FAILURES = (ValueError, ArithmeticError, OSError, RuntimeError, HeadraceError)
+
+
+def failure_reason(error: BaseException) -> str:
+    """What `RunFailed` tells: a fitter's own words, or the kind of error before its text."""
+    return str(error) if isinstance(error, FitFailed) else f"{type(error).__name__}: {error}"
 
 
 @dataclass(frozen=True, slots=True)

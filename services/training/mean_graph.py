@@ -1,10 +1,11 @@
-"""Several graphs over the same inputs as one, whose output is the mean of theirs."""
+"""Several graphs over the same inputs as one, whose output is the weighted mean of theirs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TypeAlias
 
+import numpy as np
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from services.training.averaging import placement
@@ -18,12 +19,13 @@ Part: TypeAlias = tuple[list[NodeProto], list[TensorProto]]
 def mean_of_parts(parts: Sequence[Part], model: FittedModel, inputs: Sequence[str]) -> Part:
     """`parts` are those of the model's members; outputs of members that lack a class of the model get a 0 for it.
 
-    The mean is taken in float32, in the order of the members.
+    It is the sum, in float32 and in the order of the members, of their outputs times their weights.
     """
     nodes: list[NodeProto] = []
     constants: list[TensorProto] = []
     outputs: list[str] = []
-    for number, ((of_member, fixed), member) in enumerate(zip(parts, model.members, strict=True)):
+    of_members = zip(parts, model.members, model.weights, strict=True)
+    for number, ((of_member, fixed), member, weight) in enumerate(of_members):
         prefix = f"member{number}/"
         nodes += [_renamed(node, prefix, inputs) for node in of_member]
         constants += [_named(tensor, prefix + tensor.name) for tensor in fixed]
@@ -33,7 +35,11 @@ def mean_of_parts(parts: Sequence[Part], model: FittedModel, inputs: Sequence[st
             constants.append(numpy_helper.from_array(placement(member.classes, model.classes), place))
             nodes.append(helper.make_node("MatMul", [outputs[-1], place], [placed]))
             outputs[-1] = placed
-    nodes.append(helper.make_node("Mean", outputs, [OUTPUT_TENSOR]))
+        factor, weighted = f"{prefix}weight", f"{prefix}weighted"
+        constants.append(numpy_helper.from_array(np.array([weight], dtype=np.float32), factor))
+        nodes.append(helper.make_node("Mul", [outputs[-1], factor], [weighted]))
+        outputs[-1] = weighted
+    nodes.append(helper.make_node("Sum", outputs, [OUTPUT_TENSOR]))
     return nodes, constants
 
 

@@ -91,6 +91,12 @@ def pays(alarm: DriftDetected) -> bool:
     return alarm.saving is None or alarm.saving.pays
 
 
+def changed_at(alarm: DriftDetected) -> int | None:
+    """Where the change began that an alarm dates; what a correction spares adds up without one."""
+    told = alarm.saving
+    return None if alarm.monitor == "saving" and told is not None and told.by == "correction" else alarm.since
+
+
 def _after_rows(definition: Model, known: Known) -> Due | None:
     rows = definition.retrain.rows
     if rows is None or not known.at_quality or known.position < (known.last_position or 0) + rows:

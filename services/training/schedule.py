@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import Field
 
-from services.training.policy import FEWEST_ROWS, Due, Known, day_of, due, pays
+from services.training.policy import FEWEST_ROWS, Due, Known, changed_at, day_of, due, pays
 from shared.contracts import control as c
 from shared.contracts.contract import Contract
 from shared.contracts.definitions import DAY_MS, Clock, Model, Policy
@@ -243,7 +243,7 @@ def _request(case: Case, found: Due, day: int, runs_today: int) -> None:
             reason=found.reason,
             position=plan.position,
             last_record_id=plan.last_record_id,
-            since=found.drift.since if found.drift else None,
+            since=found.drift and changed_at(found.drift),
             drift_id=found.drift.drift_id if found.drift else None,
             champion=case.state.champion,
             seed=_seed(definition.training.seed, plan.runs),

@@ -128,7 +128,8 @@ class DriftDetected(Event):
     `detector`: which of river's detectors alarmed; None: Headrace's own. Of theirs `reference` is the mean loss before
     the change, and `evidence` the detector's own statistic, 0 where it has none: it guarantees nothing.
     `monitor`: which one was first. `reference` and `mean_since` are losses, or, of the residual, how much more was lost
-    than expected. `since` is where the change began: of a change that was told before, as it was told first.
+    than expected. `since` is where the change began: of a change that was told before, as it was told first; of a
+    saving that a correction tells, where it began to add up.
     """
 
     model: str

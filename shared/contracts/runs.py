@@ -22,7 +22,7 @@ class RunReason(StrEnum):
 class RunRequested(Event):
     """A fit is due. It reads the decided outcomes [0, position), whose last has `last_record_id`.
 
-    `since` is the position of the estimated change, if a drift event says so. `champion` is the version to beat.
+    `since` is the position of the estimated change, if a drift event dates one. `champion` is the version to beat.
     """
 
     run_id: str
@@ -76,9 +76,10 @@ class HeldBackLoss(Contract):
 class RunFinished(Event):
     """A fitted, exported and checked model: what made it, what it was fitted on, and how it did.
 
-    Of family "average" it is the mean of several fits, and `parameters` list its `members`: family, window, parameters
-    and bounded loss of each. `judged_from`: the outcomes from this position on chose the fits and gave `metrics`,
-    `gate` and `held_back`, and were fitted on after that, as far as they lie below `fitted_to`.
+    Of family "average" it is the weighted mean of several fits, and `parameters` list its `members`: family, window,
+    parameters, bounded loss and weight of each (without a weight: a plain mean). `judged_from`: the outcomes from this
+    position on weighed the fits and gave `metrics`, `gate` and `held_back`, and were fitted on after that, as far as
+    they lie below `fitted_to`.
 
     What monitors compare with: `held_back`; `reference`, the inputs' distribution over the newest rows (numbers as
     evenly spaced quantiles, few of them); and `expected_loss`, what the version is expected to lose on a record

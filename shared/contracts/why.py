@@ -150,12 +150,13 @@ def said(event: Event) -> str:
             return f"version {e.version} withdrawn: {e.reason}"
         case c.VersionRegistered() as e:
             return f"version {e.version} {'passed' if e.gate_passed else 'did not pass'} the gate: {e.reason}"
+        case c.DriftDetected(monitor="saving") as e:
+            return _paying(e)
         case c.DriftDetected() as e:
-            moved = f"; moved most: {', '.join(s.feature for s in e.shifts[:3])}" if e.shifts else ""
             by = f" by {e.detector}" if e.detector else ""
             return (
                 f"alarm{by} on the {e.monitor} of version {e.version} at outcome {e.position}: {e.mean_since:.4g} "
-                f"since {e.since}, {e.reference:.4g} before{moved}{_computed(e)}"
+                f"since {e.since}, {e.reference:.4g} before{_moved_most(e)}{_computed(e)}"
             )
         case c.InputsMoved() as e:
             moved = "; ".join(_moved(one) for one in e.features if one.feature in e.told)
@@ -169,6 +170,24 @@ def said(event: Event) -> str:
             return f"run finished: {fitted_text(e.family, e.parameters)}, seed {e.seed}, {e.duration_s:.1f} s"
         case _:
             return _said_of_rollout(event)
+
+
+def _paying(drift: c.DriftDetected) -> str:
+    """What was missed, and by what it was told."""
+    told = drift.saving
+    cost = "" if told is None else f" of a cost of {told.cost:.4g}"
+    if told is not None and told.by == "alarm":
+        by = "half of what was lost beyond what is normal"
+    else:
+        by = f"loss {drift.mean_since:.4g}, {drift.reference:.4g} with a correction"
+    return (
+        f"retraining pays at outcome {drift.position}: version {drift.version} has missed {drift.evidence:.4g}{cost} "
+        f"since {drift.since}, {by}{_moved_most(drift)}"
+    )
+
+
+def _moved_most(drift: c.DriftDetected) -> str:
+    return f"; moved most: {', '.join(s.feature for s in drift.shifts[:3])}" if drift.shifts else ""
 
 
 def _computed(drift: c.DriftDetected) -> str:

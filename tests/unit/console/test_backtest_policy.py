@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from services.console.cli import main
+from services.monitoring.judge import ARCHIVE
+from shared.contracts.control import SegmentWritten
 from tests import builders as b
 from tests.unit.console.running import RunningPlatform
 from tests.unit.deploy.known_streams import stream
@@ -110,3 +115,29 @@ def test_a_bad_setting_is_refused_in_words_before_anything_is_asked(
 ) -> None:
     assert main(["backtest", "policy", b.MODEL, *asked, *NOWHERE]) == 2
     assert said in " ".join(capsys.readouterr().err.replace("│", " ").split())
+
+
+def test_a_segment_that_the_console_tells_of_a_little_later_is_waited_for(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Monitoring has let go of the outcomes that stand in it."""
+    events = recorded_stream(tmp_path, stream(900, changes_at=None), segment=300).events
+    [late] = [event for event in events if isinstance(event, SegmentWritten)]
+    [file] = (tmp_path / "state" / "monitoring" / "0").glob("*.sqlite")
+    with closing(sqlite3.connect(file)) as connection, connection:
+        assert connection.execute("DELETE FROM buffers WHERE name = ? AND ordinal < 300", (ARCHIVE,)).rowcount == 300
+    pauses: list[float] = []
+    with RunningPlatform() as running:
+        running.say(*(event for event in events if event is not late))
+        running.until("/v1/control", lambda found: found["control"] >= len(events))
+
+        def pause(seconds: float) -> None:
+            pauses.append(seconds)
+            running.say(late)
+            running.until("/v1/control", lambda found: found["control"] > len(events))
+
+        monkeypatch.setattr("services.console.cli.backtest_run.time", SimpleNamespace(sleep=pause))
+        code, out, err = Ran(running, tmp_path, capfd)("--alone", "--retrain", "never", "--json")
+    assert code == 0, err
+    assert pauses == [1.0]
+    assert json.loads(out)["outcomes"] == 900

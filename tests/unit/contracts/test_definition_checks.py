@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from pydantic import ValidationError
 
 from shared.contracts.definition_checks import problems, refusals
 from shared.contracts.definitions import FeatureView, Model, Replay, Source
@@ -126,6 +127,12 @@ def test_a_field_whose_name_is_too_long_for_a_topics_is_refused_as_an_entity() -
     [problem] = problems(b.definitions(), [b.source(fields={**FIELDS, "s" * 190: "string"}), by_long])
     assert (problem.name, problem.where) == ("shop_activity", "entity")
     assert "too long to name a topic after" in problem.message
+
+
+def test_a_reference_too_small_for_a_guarantee_is_refused() -> None:
+    assert b.model(monitor={"reference_outcomes": 50}).monitor.reference_outcomes == 50
+    with pytest.raises(ValidationError, match="reference_outcomes"):
+        b.model(monitor={"reference_outcomes": 49})
 
 
 def test_scored_and_label_source_keep_one_clock() -> None:

@@ -58,7 +58,7 @@ def test_the_data_are_the_segments_that_hold_the_outcomes() -> None:
 
 def test_an_average_is_told_member_by_member_and_from_where_it_was_judged() -> None:
     members = [
-        {"family": "ridge", "window": "all", "parameters": {"alpha": 1.0}, "loss": 0.41234},
+        {"family": "ridge", "window": "all", "parameters": {"alpha": 1.0}, "loss": 0.41234, "weight": 0.6},
         {"family": "ridge", "window": "since change", "parameters": {"alpha": 0.5}, "loss": 0.42},
     ]
     finished = b.run_finished(
@@ -69,7 +69,7 @@ def test_an_average_is_told_member_by_member_and_from_where_it_was_judged() -> N
     reasons = why([(at, b.message(event, time_ms=b.T0_MS + at)) for at, event in enumerate(log, 1)], b.MODEL, 2)
     [run] = [reason.text for reason in reasons if reason.position == 10 and reason.link is Link.RUN]
     assert run.startswith(
-        "run finished: average of 2: ridge {'alpha': 1.0} on window 'all' (loss 0.4123); "
+        "run finished: average of 2: ridge {'alpha': 1.0} on window 'all' (loss 0.4123, weight 0.60); "
         "ridge {'alpha': 0.5} on window 'since change' (loss 0.42), seed 7"
     )
     assert "(window all + since change), those from 2400 judged it before it was fitted on them" in reasons[-1].text

@@ -50,8 +50,8 @@ def told(event: Event) -> str:
             "fitted linear on window 'all' in 1.5 s: bounded loss 0.100 against 0.200 of version 1, 500 newest rows",
         ),
         (
-            b.run_finished(family="average", parameters={"members": MEMBERS}, window="all + newest quarter"),
-            "fitted average of 2 on window 'all + newest quarter' in 1.5 s: "
+            b.run_finished(family="average", parameters={"members": MEMBERS}, window="all + newest 600"),
+            "fitted average of 2 on window 'all + newest 600' in 1.5 s: "
             "bounded loss 0.100 against 0.200 of a constant, 500 newest rows",
         ),
         (b.run_failed(), "the run failed: one class only"),
@@ -64,6 +64,10 @@ def told(event: Event) -> str:
         (
             b.drift(monitor="residual"),
             "drift: loss beyond what these records let expect 0.300 since outcome 2,800, expected at most 0.100",
+        ),
+        (
+            b.drift(monitor="saving", evidence=10.02, shifts=(SHIFT,)),
+            "retraining pays: 10.0 missed since outcome 2,800; moved most: amount (lower, 80 -> 12)",
         ),
         (b.inputs_moved(), "inputs moved: amount (higher); it advises, nothing follows"),
         (b.rollout_advanced(), "version 2 in shadow: it scores every record beside the champion, unheard"),

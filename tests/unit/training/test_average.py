@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -13,10 +14,11 @@ import pytest
 from services.training.averaging import mean_outputs
 from services.training.candidate import Candidate, candidate_of, final_model
 from services.training.dataset import Dataset, LabelledRow, Task
-from services.training.evaluation import Loss, default_loss
+from services.training.evaluation import Loss, Outputs, default_loss
 from services.training.export import artifact_bytes, manifest, to_onnx
 from services.training.fit import OneClassOnly
 from services.training.fitted_model import FittedModel
+from services.training.member_weights import member_weights
 from services.training.members import Member, fit_members
 from services.training.parity import check_parity
 from shared.contracts.definitions import Search
@@ -37,7 +39,7 @@ def members_of(data: Dataset, windows: dict[str, int], search: Search = BOTH) ->
 
 
 def all_of(data: Dataset, windows: dict[str, int]) -> Candidate:
-    """The average of every member, clearly worse or not: with losses that tell nothing of them apart."""
+    """The plain mean of every member: with losses that tell nothing of them apart."""
     equal = [dataclasses.replace(m, losses=np.full(100, 0.5)) for m in members_of(data, windows)]
     return candidate_of(equal, data, loss_of(data.task))
 
@@ -63,6 +65,49 @@ def test_one_file_answers_as_the_mean_of_its_members(task: Task) -> None:
     report = check_parity(model, artifact_bytes(model), data)
     assert report.rows == 800
     assert report.largest_difference < 2e-6
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_each_member_counts_by_its_own_weight(task: Task) -> None:
+    data = purchases(800, task)
+    if task == "multiclass":  # the newer half lacks a class
+        target = data.target.copy()
+        target[400:][target[400:] == "high"] = "middle"
+        data = dataclasses.replace(data, target=target)
+    members, draw = members_of(data, {"all": 0, "newest": 400}), np.random.default_rng(7)
+    apart = [
+        dataclasses.replace(member, losses=draw.normal(level, 0.1, 100))
+        for member, level in zip(members, (0.53, 0.5, 0.515, 0.54), strict=True)
+    ]
+    expected = member_weights([member.losses for member in apart])
+    assert len(expected) == 4
+    assert min(np.diff(sorted(expected.values()))) > 0.01
+    candidate = candidate_of(apart, data, loss_of(task))
+    model = final_model(candidate, data, loss_of(task), 800)
+    told = model.parameters["members"]
+    assert [(one["window"], one["family"]) for one in told] == [
+        (apart[place].window, apart[place].model.family) for place in expected
+    ]
+    assert [one["weight"] for one in told] == pytest.approx(list(expected.values()))
+
+    def weighed(outputs: Sequence[Outputs], classes: list[tuple[str, ...]]) -> Outputs:
+        width = max(len(model.classes), 1)
+        total = np.zeros((len(outputs[0]), width))
+        for output, own, weight in zip(outputs, classes, expected.values(), strict=True):
+            places = [model.classes.index(name) for name in own] if own else [0]
+            total[:, places] += weight * output
+        return total
+
+    fitted = [member.predict(data.numbers, data.categories) for member in model.members]
+    np.testing.assert_allclose(
+        model.predict(data.numbers, data.categories), weighed(fitted, [m.classes for m in model.members]), rtol=1e-6
+    )
+    rows = candidate.judged.rows
+    before = [apart[place].model.predict(rows.numbers, rows.categories) for place in expected]
+    np.testing.assert_allclose(
+        candidate.judged.outputs, weighed(before, [apart[place].model.classes for place in expected]), rtol=1e-6
+    )
+    assert check_parity(model, artifact_bytes(model), data).largest_difference < 2e-6
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
@@ -98,8 +143,8 @@ def test_a_class_that_one_member_lacks_has_probability_0_there() -> None:
 
 
 def test_columns_of_the_mean_go_by_name() -> None:
-    mean = mean_outputs([np.array([[0.9, 0.1]]), np.array([[0.2, 0.8]])], [("a", "c"), ("b", "c")])
-    np.testing.assert_allclose(mean, [[0.45, 0.1, 0.45]], rtol=1e-6)
+    mean = mean_outputs([np.array([[0.9, 0.1]]), np.array([[0.2, 0.8]])], [("a", "c"), ("b", "c")], [0.6, 0.4])
+    np.testing.assert_allclose(mean, [[0.54, 0.08, 0.38]], rtol=1e-6)
 
 
 def test_what_was_measured_is_of_the_fits_that_had_not_seen_the_rows() -> None:

@@ -13,9 +13,9 @@ from services.training import fit_process
 from services.training.dataset import Dataset, Kind, LabelledRow, LabelMismatch
 from services.training.fit import TooFewRows, fit_one
 from services.training.fit_job import run_job
-from services.training.fit_process import FitFailed, FitProcess
+from services.training.fit_process import FitProcess
 from services.training.fit_worker import thinned
-from services.training.job import DecidedRow, FitJob
+from services.training.job import DecidedRow, FitFailed, FitJob
 from shared.contracts.expected_loss import ExpectedLoss
 from shared.runtime.onnx_model import OnnxModel
 from tests.builders import VIEW, model
@@ -48,7 +48,7 @@ def test_a_first_run_beats_the_constant_predictor() -> None:
     result = run_job(job(rows(500)), silent)
     assert result.gate.against is None
     assert result.gate.mean_difference < -0.05
-    assert (result.fitted_from, result.window) == (0, "all")
+    assert (result.fitted_from, result.window) == (0, "all + newest 200")
     assert OnnxModel(result.artifact).manifest["family"] == result.family
 
 
@@ -57,7 +57,7 @@ def test_after_a_change_the_windows_of_older_rows_are_out() -> None:
     turned = rows(1800, turn=900)
     result = run_job(job(turned, since=900, champion=1, champion_artifact=before.artifact), silent)
     assert "since change" in result.window
-    assert set(result.windows) == {"since change", "newest quarter", "all"}
+    assert set(result.windows) == {"since change", "newest 200", "all"}
     assert result.windows["all"] > result.windows["since change"] + 0.05
     assert result.fitted_from >= 900
     assert result.fitted_to == 1800
@@ -71,7 +71,7 @@ def test_an_average_tells_its_members_and_its_artifact_answers_as_their_mean() -
     assert result.family == "average"
     assert [member["loss"] for member in members] == sorted(member["loss"] for member in members)
     assert [member["family"] for member in members] == ["logistic_regression"] * 2
-    assert all(set(member) == {"family", "window", "parameters", "loss"} for member in members)
+    assert all(set(member) == {"family", "window", "parameters", "loss", "weight"} for member in members)
     assert {member["window"] for member in members} == set(result.window.split(" + "))
     assert min(result.windows.values()) == pytest.approx(members[0]["loss"])
     manifest = OnnxModel(result.artifact).manifest

@@ -11,7 +11,7 @@ import pytest
 
 from deploy.simulation.memory_store import SimulatedStore
 from deploy.simulation.remembered_fits import RememberedFits
-from services.training.job import FitJob, FitResult, Report
+from services.training.job import FitFailed, FitJob, FitResult, Report
 from shared.contracts.control import Reference, RunFailed, RunFinished, RunStarted
 from shared.contracts.envelope import Message
 from shared.runtime.artifacts import ArtifactMissing
@@ -90,3 +90,17 @@ def test_a_full_disk_is_a_failed_run_with_its_reason(monkeypatch: pytest.MonkeyP
     failed = [message.event for message in platform.decided() if isinstance(message.event, RunFailed)]
     assert failed
     assert all("OSError" in run.reason and "No space left on device" in run.reason for run in failed)
+
+
+class Refusing(RememberedFits):
+    """Says itself why it came to nothing."""
+
+    def __call__(self, job: FitJob, report: Report) -> FitResult:
+        raise FitFailed("OneClassOnly: all 300 rows have the label 1")
+
+
+def test_a_fitter_s_own_words_are_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulated, "FITS", Refusing())
+    platform = simulated.lockstep(1, 1, count=simulated.SHORT)
+    failed = [message.event for message in platform.decided() if isinstance(message.event, RunFailed)]
+    assert {run.reason for run in failed} == {"OneClassOnly: all 300 rows have the label 1"}

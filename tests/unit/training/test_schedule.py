@@ -80,6 +80,24 @@ def test_an_alarm_leads_to_a_run_from_the_estimated_change() -> None:
     assert (request.position, request.last_record_id) == (3_000, "t3000")
 
 
+@pytest.mark.parametrize(("by", "since"), [("correction", None), ("alarm", 2_800)])
+def test_what_a_correction_spares_adds_up_without_a_change(by: str, since: int | None) -> None:
+    saving = c.MissedSaving.written(
+        {"missed": 50.2, "cost": 50.0, "horizon": 10_000, "by": by, "outcomes": 900, "mean_loss": 0.3,
+         "corrected_loss": 0.2, "pays": True}
+    )  # fmt: skip
+    request = requested(with_champion().tell(b.drift(monitor="saving", saving=saving)))
+    assert (request.drift_id, request.since) == ("d1", since)
+    told_by_loss = requested(with_champion().tell(b.drift(saving=saving)))
+    assert told_by_loss.since == 2_800
+
+
+def test_inputs_that_moved_lead_to_no_run() -> None:
+    plane = with_champion()
+    assert plane.tell(b.inputs_moved(), measured(9_000)) == []
+    assert plane.tick(DAY_MS, b.SOURCE) == []
+
+
 def test_a_drift_event_leads_to_one_run() -> None:
     plane = with_champion()
     run_id = requested(plane.tell(b.drift())).run_id
