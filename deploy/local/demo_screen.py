@@ -131,11 +131,13 @@ def _drift(drift: c.DriftDetected) -> str:
     moved = "; ".join(
         f"{shift.feature} ({shift.direction}, {shift.reference} -> {shift.recent})" for shift in drift.shifts[:3]
     )
+    most = f"; moved most: {moved}" if moved else ""
+    if drift.monitor == "saving":
+        return f"retraining pays: {drift.evidence:.1f} missed since outcome {drift.since:,}{most}"
     what = "bounded loss" if drift.monitor == "loss" else "loss beyond what these records let expect"
     return (
         f"drift: {what} {drift.mean_since:.3f} since outcome {drift.since:,}, "
-        f"expected at most {drift.reference:.3f}"
-        f"{'; moved most: ' + moved if moved else ''}"
+        f"expected at most {drift.reference:.3f}{most}"
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from deploy.simulation.decision_loop import Course, DecisionLoop, Recorded
+from deploy.simulation.decision_loop import Course, DecisionLoop, Fits, Recorded
 from services.training.evaluation import Losses
 from services.training.fit_job import loss_of, run_job
 from shared.contracts.definitions import Model, Published
@@ -31,10 +31,12 @@ def defined(example: str, settings: Settings) -> tuple[tuple[Published, ...], Mo
     return (*kept, model), model
 
 
-def played(example: str, stream: Sequence[Recorded], settings: Settings, *, at_once: bool) -> Course:
+def played(
+    example: str, stream: Sequence[Recorded], settings: Settings, *, at_once: bool, fits: Fits = run_job
+) -> Course:
     """With real fits. `at_once`: without rollouts."""
     definitions, model = defined(example, settings)
-    return DecisionLoop(definitions, model.name, run_job, at_once=at_once).play(stream)
+    return DecisionLoop(definitions, model.name, fits, at_once=at_once).play(stream)
 
 
 def next_after(stream: Sequence[Recorded], time_ms: int) -> int:

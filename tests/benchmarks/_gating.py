@@ -3,17 +3,21 @@
 From each start the loop plays a stretch of the file with the policy of the example, what passes goes live at once; each
 candidate then answers the next AFTER records beside the champion that it met. It is harmful where the 95 % interval of
 its mean loss less the champion's lies above zero, good where it lies below. Beside it the same of all candidates, as
-if there were no gate, and of those that a rollout let go live.
+if there were no gate, and, on every second stretch, of those that a rollout let go live. Stretches overlap, and
+candidates of one time share what the file does next: for the intervals those that begin in the same AFTER rows of it
+are a group.
 """
 
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from deploy.simulation.decision_loop import Course
+from deploy.simulation.remembered_fits import RememberedFits
 from shared.contracts import control as c
 from shared.contracts.autocorrelation import mean_interval
 from tests.benchmarks import _courses as courses
@@ -23,7 +27,7 @@ from tests.benchmarks._parallel import in_parallel
 from tests.reports import Report, Row
 
 AFTER = 2_000
-# Records of a stretch, and how many candidates it has, about.
+# Records of a stretch.
 STRETCHES: Mapping[str, int] = {"electricity": 10_000, "bike": 8_000}
 # The files take turns; stretches of electricity have fewer candidates.
 TURNS = ("electricity", "bike", "electricity", "bike", "electricity")
@@ -31,10 +35,11 @@ MOST = 0.02
 
 
 class Candidate(NamedTuple):
-    """`live`: promoted by a rollout. difference: of its mean loss to the champion's, over the records after it passed
-    the gate, or was promoted, with its interval."""
+    """`first`: the record of the file from which on it is compared, when it had passed the gate, or was promoted.
+    `live`: promoted by a rollout. difference: of its mean loss to the champion's, with its interval."""
 
     example: str
+    first: int
     passed: bool
     live: bool
     difference: float
@@ -50,12 +55,20 @@ class Candidate(NamedTuple):
         return self.high < 0.0
 
 
-def candidates(example: str, seed: np.random.SeedSequence, at_once: bool) -> list[Candidate]:
-    """Of one stretch, from a random start."""
+def candidates(example: str, seed: np.random.SeedSequence, rollouts: bool) -> tuple[list[Candidate], list[Candidate]]:
+    """Of one stretch, from a random start: where what passes goes live at once, and through `rollouts`."""
     whole, length = stream(example), STRETCHES[example]
     start = int(np.random.default_rng(seed).integers(0, len(whole) - length - AFTER))
-    course = courses.played(example, whole[start : start + length], {}, at_once=at_once)
-    _, model = courses.defined(example, {})
+    records, fits = whole[start : start + length], RememberedFits()
+    at_once = _of_course(example, courses.played(example, records, {}, at_once=True, fits=fits))
+    if not rollouts:
+        return at_once, []
+    # Until the first retraining both courses are the same.
+    return at_once, _of_course(example, courses.played(example, records, {}, at_once=False, fits=fits))
+
+
+def _of_course(example: str, course: Course) -> list[Candidate]:
+    whole, (_, model) = stream(example), courses.defined(example, {})
     live = {m.event.version: m.time_ms for m in course.events if isinstance(m.event, c.VersionPromoted)}
     found = list[Candidate]()
     for message in course.events:
@@ -69,7 +82,7 @@ def candidates(example: str, seed: np.random.SeedSequence, at_once: bool) -> lis
             for version in (event.version, event.gate.against)
         )
         interval = mean_interval((new - champion).tolist())
-        found.append(Candidate(example, event.gate_passed, event.version in live, *interval))
+        found.append(Candidate(example, first, event.gate_passed, event.version in live, *interval))
     return found
 
 
@@ -79,25 +92,30 @@ def gating(given: Namespace, report: Report) -> None:
         print("../shared/data lacks a file: no figures of the gate")
         return
     seeds = np.random.SeedSequence([given.seed, *b"gating"]).spawn(given.stretches)
-    pieces = [(TURNS[number % len(TURNS)], seed) for number, seed in enumerate(seeds)]
-    at_once, through = (
-        [one for found in in_parallel(candidates, [(*piece, once) for piece in pieces]) for one in found]
-        for once in (True, False)
-    )
+    pieces = [(TURNS[number % len(TURNS)], seed, number % 2 == 0) for number, seed in enumerate(seeds)]
+    played = in_parallel(candidates, pieces)
+    at_once, through = ([one for of_stretch in played for one in of_stretch[way]] for way in (0, 1))
     passed = [one for one in at_once if one.passed]
-    report.add(_harmful(f"promotions by the gate that harm, of {len(at_once)} candidates", passed, MOST))
+    report.add(_harmful(f"promotions by the gate that harm, of {len(at_once)} candidates", passed, most=MOST))
     for example in STRETCHES:
         report.add(_harmful(f"  {example}", [one for one in passed if one.example == example]))
     report.add(
-        _harmful("  ungated", at_once),
-        _harmful("  gated, and through a rollout", [one for one in through if one.live]),
-        _held_back("good candidates that the gate held back", [one for one in at_once if one.good]),
+        _harmful("  ungated", at_once, "of candidates"),
+        _harmful("  gated, and through a rollout", [one for one in through if one.live], most=MOST),
+        intervals.share_of(
+            "good candidates that the gate held back",
+            _groups([one for one in at_once if one.good], lambda one: not one.passed),
+            "of good ones",
+        ),
     )
 
 
-def _harmful(name: str, found: Sequence[Candidate], most: float | None = None) -> Row:
-    return intervals.share(name, sum(one.harmful for one in found), len(found), "of promotions", most=most)
+def _harmful(name: str, found: Sequence[Candidate], unit: str = "of promotions", most: float | None = None) -> Row:
+    return intervals.share_of(name, _groups(found, lambda one: one.harmful), unit, most=most)
 
 
-def _held_back(name: str, found: Sequence[Candidate]) -> Row:
-    return intervals.share(name, sum(not one.passed for one in found), len(found), "of good ones")
+def _groups(found: Sequence[Candidate], holds: Callable[[Candidate], bool]) -> list[list[bool]]:
+    groups: dict[tuple[str, int], list[bool]] = {}
+    for one in found:
+        groups.setdefault((one.example, one.first // AFTER), []).append(holds(one))
+    return list(groups.values())

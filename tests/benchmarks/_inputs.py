@@ -55,19 +55,22 @@ def in_season(rng: Generator, first: int, count: int) -> Values:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of streams: whether goals are asked of it, and what share of the records without a change it gets."""
+    """A kind of streams: what goal is asked of it, and what shares of the records without a change, and of the runs of
+    each delay, it gets."""
 
     name: str
     draw: Draw
     most: float | None
-    delays: bool
-    share: float = 1.0
+    records: float
+    runs: float
+    adwin: int = 0
 
 
 KINDS = (
-    Kind("i.i.d.", independent, 1.0, delays=True),
-    Kind(f"AR({RHO:g})", autocorrelated, 1.0, delays=True),
-    Kind("seasonal", in_season, None, delays=False, share=0.05),
+    Kind("i.i.d.", independent, 1.0, records=1.0, runs=1.0),
+    # Its delays take a hundred times as many records.
+    Kind(f"AR({RHO:g})", autocorrelated, 1.0, records=0.25, runs=0.1),
+    Kind("seasonal", in_season, None, records=0.05, runs=0.0, adwin=2 * PERIOD),
 )
 
 
@@ -94,12 +97,13 @@ def inputs(given: Namespace, report: Report) -> None:
     """The part of the benchmark."""
     references = max(6, min(REFERENCES, int(20 * given.records)))
     for kind in KINDS:
-        each = int(given.records * kind.share * MILLION / references)
-        beside, runs = int(each * given.adwin), -(-given.runs // references) if kind.delays else 0
+        each = int(given.records * kind.records * MILLION / references)
+        beside = min(each, max(kind.adwin, int(each * given.adwin)))
+        runs = math.ceil(given.runs * kind.runs / references)
         seeds = np.random.SeedSequence([given.seed, *kind.name.encode()]).spawn(references)
         found = in_parallel(_reference, [(seed, kind, each, beside, runs) for seed in seeds])
         report.add(*_false_alarms(kind, [null for null, _ in found], each, beside))
-        if kind.delays:
+        if runs:
             for place, (shift, most) in enumerate(DELAYS.items()):
                 report.add(*_delays(kind, [delays[place] for _, delays in found], shift, most))
 

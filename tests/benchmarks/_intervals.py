@@ -1,7 +1,11 @@
-"""Rows with exact 95 % intervals. A goal is met where the interval does not lie beyond it."""
+"""Rows with 95 % intervals, exact where no two values share what is random.
+
+A goal is met where the interval does not lie beyond it.
+"""
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 
@@ -41,6 +45,26 @@ def share(name: str, hits: int, count: int, unit: str, *, most: float | None = N
     low = float(stats.beta.ppf(TAIL, hits, count - hits + 1)) if hits else 0.0
     high = float(stats.beta.ppf(1.0 - TAIL, hits + 1, count - hits)) if hits < count else 1.0
     return _row(name, hits / count, low, high, unit, most=most, least=least)
+
+
+def share_of(name: str, groups: Sequence[Sequence[bool]], unit: str, *, most: float | None = None) -> Row:
+    """As `share`, of trials whose groups share what is random: of as many trials as would vary as much if each were
+    alone (Korn and Graubard 1998), and of one a group where nothing tells how they vary. Without a trial it is NaN,
+    from 0 to 1, and has no goal."""
+    given = [group for group in groups if group]
+    if not given:
+        return _row(name, math.nan, 0.0, 1.0, unit)
+    hits, counts = np.array([sum(group) for group in given]), np.array([len(group) for group in given])
+    count, effective, variance = int(counts.sum()), float(len(given)), 0.0
+    value = float(hits.sum()) / count
+    if len(given) > 1:
+        variance = len(given) / (len(given) - 1) * float(((hits - value * counts) ** 2).sum()) / count**2
+    if variance > 0.0:
+        few = (stats.t.ppf(TAIL, count - 1) / stats.t.ppf(TAIL, len(given) - 1)) ** 2
+        effective = min(float(count), value * (1.0 - value) / variance * float(few))
+    low = float(stats.beta.ppf(TAIL, value * effective, (1.0 - value) * effective + 1.0)) if value else 0.0
+    high = float(stats.beta.ppf(1.0 - TAIL, value * effective + 1.0, (1.0 - value) * effective)) if value < 1.0 else 1.0
+    return _row(name, value, low, high, unit, most=most)
 
 
 def median(name: str, values: Sequence[float], unit: str, *, most: float | None = None) -> Row:

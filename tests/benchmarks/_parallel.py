@@ -14,7 +14,8 @@ Found = TypeVar("Found")
 
 def in_parallel(piece: Callable[..., Found], arguments: Sequence[tuple[Any, ...]]) -> list[Found]:
     """What each call returns, in their order; the pieces bring their own seeds, so it does not hang on the cores."""
-    chunk = max(1, len(arguments) // (8 * (os.cpu_count() or 1)))
+    # Small enough that no core waits long for the last.
+    chunk = max(1, len(arguments) // (64 * (os.cpu_count() or 1)))
     return list(_pool().map(piece, *zip(*arguments, strict=True), chunksize=chunk))
 
 

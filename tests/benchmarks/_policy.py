@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import statistics
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -32,9 +32,11 @@ FIGURES: Mapping[str, tuple[str, Callable[[Losses, Losses], Losses]]] = {
     "electricity": ("accuracy", lambda output, label: ((output >= 0.5) == (label > 0.5)).astype(np.float64)),
     "bike": ("rentals off", lambda output, label: np.abs(output - label)),
 }
-
-
 Span = tuple[int, int | None]
+# The arguments of `played`.
+Piece = tuple[str, Span, courses.Settings, bool, int | None]
+# A file, and what of it.
+Kind = tuple[str, str]
 
 
 class Played(NamedTuple):
@@ -48,34 +50,51 @@ class Played(NamedTuple):
 
 def policies(given: Namespace, report: Report) -> None:
     """The part of the benchmark."""
-    for example in FIGURES:
-        if not file_of(example).exists():
-            print(f"../shared/data/{file_of(example).name} is absent: no figures of it")
-            continue
-        report.add(*_of_file(example, given))
-    if file_of("electricity").exists():
-        report.add(_permuted(given))
+    files = [example for example in FIGURES if file_of(example).exists()]
+    for example in sorted(FIGURES.keys() - files):
+        print(f"../shared/data/{file_of(example).name} is absent: no figures of it")
+    if not files:
+        return
+    spans = {example: [(number * STARTS[example], given.rows) for number in range(given.starts)] for example in files}
+    pieces: dict[Kind, list[Piece]] = {}
+    for example in files:
+        pieces[example, "evidence"] = [(example, span, {}, True, None) for span in spans[example]]
+        pieces[example, "rollouts"] = [(example, span, {}, False, None) for span in spans[example]]
+        pieces[example, "never"] = [(example, spans[example][0], NEVER, True, None)]
+    if "electricity" in files:
+        seeds = np.random.SeedSequence([given.seed, *b"permuted"]).generate_state(given.permutations).tolist()
+        pieces["electricity", "permuted"] = [("electricity", (0, given.rows), {}, True, seed) for seed in seeds]
+    found = _all(pieces)
+    found |= _all({
+        (example, "timed"): [*map(_timer, found[example, "evidence"], pieces[example, "evidence"])]
+        for example in files
+    })  # fmt: skip
+    for example in files:
+        report.add(*_of_file(example, found, whole=given.rows is None))
+    if "electricity" in files:
+        report.add(_permuted(found["electricity", "permuted"]))
 
 
-def _of_file(example: str, given: Namespace) -> list[Row]:
+def _all(pieces: Mapping[Kind, list[Piece]]) -> dict[Kind, list[Played]]:
+    """All in one queue, so that no core waits for the last of each kind."""
+    made = iter(in_parallel(played, [piece for of_kind in pieces.values() for piece in of_kind]))
+    return {kind: [next(made) for _ in of_kind] for kind, of_kind in pieces.items()}
+
+
+def _of_file(example: str, found: Mapping[Kind, list[Played]], *, whole: bool) -> list[Row]:
     """Goals are those of whole files."""
-    spans = [(number * STARTS[example], given.rows) for number in range(given.starts)]
-    evidence, rollouts = (
-        in_parallel(played, [(example, span, {}, at_once) for span in spans]) for at_once in (True, False)
-    )
-    timers = [_timer(example, span, one) for span, one in zip(spans, evidence, strict=True)]
-    timed, [never] = in_parallel(played, timers), in_parallel(played, [(example, spans[0], NEVER, True)])
-    unit, whole = FIGURES[example][0], given.rows is None
+    unit = FIGURES[example][0]
     least = LEAST_ACCURACY if example == "electricity" and whole else None
-    found = [
+    evidence, timed = found[example, "evidence"], found[example, "timed"]
+    rows = [
         *_course(f"{example}, by evidence", evidence, unit, least, MOST_RETRAININGS),
-        *_course("  the same, through rollouts", rollouts, unit),
+        *_course("  the same, through rollouts", found[example, "rollouts"], unit),
         *_course("  by a timer, as often", timed, unit),
-        *_course("  never retrained", [never], unit)[:1],
+        *_course("  never retrained", found[example, "never"], unit)[:1],
     ]
-    mean, low, high = mean_interval(_paired(evidence[0], timed[0]).tolist())
+    mean, low, high = mean_interval(_paired(evidence, timed).tolist())
     goal = ("< 0", high < 0.0) if example == "bike" and whole else ("", None)
-    return [*found, Row("  by evidence less by a timer", mean, low, high, unit, *goal)]
+    return [*rows, Row("  by evidence less by a timer", mean, low, high, unit, *goal)]
 
 
 def _course(
@@ -102,18 +121,22 @@ def _count(name: str, count: int, most: int | None = None) -> Row:
     return Row(name, float(count), float(count), float(count), "", *goal)
 
 
-def _paired(one: Played, other: Played) -> Losses:
-    first = max(one.first, other.first)
-    return one.figures[first - one.first :] - other.figures[first - other.first :]
+def _paired(evidence: Sequence[Played], timed: Sequence[Played]) -> Losses:
+    """Of each record that all courses answer [n], the mean over starts of how far the two of one start are apart. The
+    courses end with the same record."""
+    count = min(len(one.figures) for one in (*evidence, *timed))
+    apart = [one.figures[-count:] - other.figures[-count:] for one, other in zip(evidence, timed, strict=True)]
+    return np.mean(apart, axis=0)
 
 
-def _timer(example: str, span: Span, course: Played) -> tuple[str, Span, courses.Settings, bool]:
+def _timer(course: Played, piece: Piece) -> Piece:
     """The course with as many retrainings at equal distances, the last one half of such before the end."""
+    example, span, *_ = piece
     rows = int(len(course.figures) / (course.retrainings + 0.5))
-    return example, span, {"retrain": {"policy": "every", "rows": rows}}, True
+    return example, span, {"retrain": {"policy": "every", "rows": rows}}, True, None
 
 
-def played(example: str, span: Span, settings: courses.Settings, at_once: bool, seed: int | None = None) -> Played:
+def played(example: str, span: Span, settings: courses.Settings, at_once: bool, seed: int | None) -> Played:
     """One course. `seed`: of a permutation of inputs and labels; times stay."""
     records = stream(example)[slice(*span)]
     if seed is not None:
@@ -130,10 +153,7 @@ def played(example: str, span: Span, settings: courses.Settings, at_once: bool, 
     return Played(FIGURES[example][1](outputs, labels), first, len(reasons) - 1, reasons.count(c.RunReason.DRIFT))
 
 
-def _permuted(given: Namespace) -> Row:
+def _permuted(found: list[Played]) -> Row:
     """Runs that were asked for although nothing changes, over all permutations of electricity."""
-    seeds = np.random.SeedSequence([given.seed, *b"permuted"]).generate_state(given.permutations).tolist()
-    found = in_parallel(played, [("electricity", (0, given.rows), {}, True, seed) for seed in seeds])
-    runs = sum(one.by_drift for one in found)
     name = f"electricity, {len(found)} permutations: retrainings by drift"
-    return _count(name, runs, MOST_PERMUTED)
+    return _count(name, sum(one.by_drift for one in found), MOST_PERMUTED)

@@ -33,6 +33,8 @@ RUN_LENGTH = 1e6
 HELD_BACK_ROWS = 5_000
 REFERENCE_OUTCOMES = 5_000
 REFERENCES = 200
+# Of the outcomes without a change.
+SHARE = 0.5
 QUIET = 1_000
 LONGEST = 20_000
 STRETCH = 2_000
@@ -46,7 +48,7 @@ def seasons(given: Namespace, report: Report) -> None:
     """The part of the benchmark."""
     references = max(10, min(REFERENCES, int(2 * given.millions)))
     seeds = np.random.SeedSequence([given.seed, *b"season"]).spawn(references)
-    each = int(given.millions * MILLION / references)
+    each = int(given.millions * SHARE * MILLION / references)
     beside, runs = int(each * given.adwin), -(-given.runs // references)
     found = in_parallel(_reference, [(seed, each, beside, runs) for seed in seeds])
     nulls, per = [one.null for one in found], "a million outcomes"

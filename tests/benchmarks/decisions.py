@@ -50,11 +50,11 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=int, default=2_000, help="of each delay")
     parser.add_argument("--rollouts", type=int, default=20_000, help="of candidates that are no better, of each kind")
     parser.add_argument("--estimates", type=int, default=80, help="models whose accuracy is estimated")
-    parser.add_argument("--stretches", type=int, default=70, help="of the real files, whose candidates meet the gate")
+    parser.add_argument("--stretches", type=int, default=95, help="of the real files, whose candidates meet the gate")
     parser.add_argument("--starts", type=int, default=3, help="of the real files, from which each policy is played")
     parser.add_argument("--rows", type=int, help="of the real files, with which policies are played; default: all")
     parser.add_argument("--permutations", type=int, default=20, help="of a real file, in which nothing changes")
-    parser.add_argument("--adwin", type=float, default=0.2, help="share of the outcomes that ADWIN sees as well")
+    parser.add_argument("--adwin", type=float, default=0.05, help="share of the outcomes that ADWIN sees as well")
     parser.add_argument("--figures", type=Path, default=REPORTS / "decisions", help="where the plots go")
     parser.add_argument("--seed", type=int, default=1)
     return parser

@@ -51,3 +51,26 @@ def test_a_rate_of_references_that_differ_has_a_wider_interval() -> None:
     assert wide.value == plain.value
     assert wide.low < plain.low < plain.high < wide.high
     assert intervals.rate_of("alarms", [0] * 10, 1.0, "a million", most=1.0).high > 0.3
+
+
+def test_a_share_of_groups_is_that_of_fewer_trials_where_groups_are_alike_within() -> None:
+    unit = "of promotions"
+    mixed = [[True, True] + [False] * 8] * 5 + [[True] + [False] * 9] * 10 + [[False] * 10] * 5
+    whole = [[True] * 10] * 2 + [[False] * 10] * 18
+    alone = intervals.share("harmful", 20, 200, unit)
+    assert intervals.share_of("harmful", mixed, unit) == alone
+    wide = intervals.share_of("harmful", whole, unit)
+    assert wide.value == alone.value
+    # As of 20 trials, whose variance is known from 20 groups only.
+    of_groups = intervals.share("harmful", 2, 20, unit)
+    assert wide.low == pytest.approx(of_groups.low, abs=0.005)
+    assert of_groups.high < wide.high < of_groups.high + 0.04
+
+
+def test_a_share_of_groups_that_do_not_vary_counts_each_group_once() -> None:
+    none = intervals.share_of("harmful", [[False] * 10, [], [False] * 10], "of promotions", most=0.02)
+    assert (none.value, none.low, none.high) == (0.0, 0.0, intervals.share("", 0, 2, "").high)
+    one = intervals.share_of("harmful", [[True, False]], "of promotions")
+    assert (one.value, one.low < 0.03, one.high > 0.97) == (0.5, True, True)
+    unknown = intervals.share_of("harmful", [[], []], "of promotions", most=0.02)
+    assert (math.isnan(unknown.value), unknown.low, unknown.high, unknown.goal) == (True, 0.0, 1.0, "")

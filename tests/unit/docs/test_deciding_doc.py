@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from xml.etree import ElementTree
@@ -10,7 +11,7 @@ import pytest
 
 from services.monitoring import canary_judge, estimated_quality, residual_allowance
 from services.registry import gate
-from services.training import confidence_set, fit_job, gate_figures, windows
+from services.training import fit_job, gate_figures, member_weights, windows
 from shared.contracts.contract import Contract
 from shared.contracts.definitions import Monitor, Retrain, Rollout, Training
 from shared.contracts.watch import WATCHED_OUTCOMES
@@ -90,7 +91,12 @@ def test_its_numbers_are_those_of_the_code() -> None:
         f"at least {WATCHED_OUTCOMES} outcomes and the former lost less",
     ):
         assert said.replace(" %", "%") in told.replace(" %", "%"), said
-    assert (confidence_set.MOST_MEMBERS, confidence_set.STANDARD_ERRORS, limits.any_share) == (8, 2.0, 0.2)
+    assert (member_weights.MOST_MEMBERS, limits.any_share) == (8, 0.2)
+    one, two, four = (f"{math.exp(-((errors / member_weights.DEVIATION) ** 2) / 2):.2f}"[1:] for errors in (1, 2, 4))
+    assert f"{one} as much at one standard error, {two} at two, {four} at four" in told
+    assert f"less than {member_weights.LEAST_SHARE:.2f}".replace("0.", ".") + " as much is left out" in told
+    assert windows.SHORT == (0.5, 2.0)
+    assert "the newest half of `minimum_rows`, the newest twice `minimum_rows`" in told
 
 
 def test_a_figure_that_is_still_to_be_filled_in_names_its_part() -> None:
