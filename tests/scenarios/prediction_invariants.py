@@ -123,18 +123,21 @@ def nothing_newer_than_as_of(evidence: Evidence) -> Iterator[str]:
 
 
 def _too_late(evidence: Evidence, model: Model, records: Sequence[RecordRow]) -> Set[str]:
-    """By the wall clock: records whose entity was forgotten at some time; one that comes late may find nothing of it.
+    """Records whose entity was forgotten once a clock ran ahead of all records; one that comes late may find nothing
+    of it.
 
-    A clock that jumps ahead takes the watermark along, for hours, and what no record in time can need is forgotten.
-    What was forgotten before which record no log says. By the clock of events time does not run ahead of records.
+    A wall clock that jumps ahead takes the watermark along, for hours, and what no record in time can need is
+    forgotten. So does a tick of the clock of events that names a time beyond any record. What was forgotten before
+    which record no log says.
     """
     definitions = evidence.history.definitions
     source, found = definitions.sources[model.scores], set[str]()
-    if source.time.clock is not Clock.WALL:
-        return found
+    by_the_wall, newest_ms = source.time.clock is Clock.WALL, max((r.time_ms for r in records), default=0)
     for view in (definitions.views[name] for name in views_read(model)):
         rows = evidence.history.events(FEATURES.of(view.name).name, WindowsChanged)
-        forgotten = {row.entity for _, row in rows if not row.state}
+        forgotten = {
+            row.entity for read, row in rows if not row.state and (by_the_wall or read.message.time_ms > newest_ms)
+        }
         found |= {r.record_id for r in records if _entity(r, view, source) in forgotten}
     return found
 
