@@ -127,18 +127,21 @@ def _too_late(evidence: Evidence, model: Model, records: Sequence[RecordRow]) ->
     of it.
 
     A wall clock that jumps ahead takes the watermark along, for hours, and what no record in time can need is
-    forgotten. So does a tick of the clock of events that names a time beyond any record. What was forgotten before
-    which record no log says.
+    forgotten; before which record no log says. So does a tick of the clock of events that names a time beyond any
+    record; then those are excused that have no row before it.
     """
     definitions = evidence.history.definitions
     source, found = definitions.sources[model.scores], set[str]()
     by_the_wall, newest_ms = source.time.clock is Clock.WALL, max((r.time_ms for r in records), default=0)
     for view in (definitions.views[name] for name in views_read(model)):
-        rows = evidence.history.events(FEATURES.of(view.name).name, WindowsChanged)
-        forgotten = {
-            row.entity for read, row in rows if not row.state and (by_the_wall or read.message.time_ms > newest_ms)
-        }
-        found |= {r.record_id for r in records if _entity(r, view, source) in forgotten}
+        forgotten, before = set[str | None](), set[tuple[str | None, int]]()
+        for read, row in evidence.history.events(FEATURES.of(view.name).name, WindowsChanged):
+            if not row.state and (by_the_wall or read.message.time_ms > newest_ms):
+                forgotten.add(row.entity)
+            elif not by_the_wall and row.entity not in forgotten:
+                before.add((row.entity, read.message.time_ms))
+        entities = ((r, _entity(r, view, source)) for r in records)
+        found |= {r.record_id for r, name in entities if name in forgotten and (name, r.time_ms) not in before}
     return found
 
 
