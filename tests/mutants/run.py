@@ -1,6 +1,6 @@
 """`make mutants`: plants each bug, sees what notices it, and does the same once more without any.
 
-python -m tests.mutants.run [--only TEXT] [--seeds 1-12] [--jobs N]
+python -m tests.mutants.run [--only TEXT] [--seeds 1-30] [--jobs N]
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def told_by(mutant: Mutant) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", default="", help="bugs whose name, files or histories hold one of these texts")
-    parser.add_argument("--seeds", default="1-12", help="of simulated histories, such as 1-12 or 3,5")
+    parser.add_argument("--seeds", default="1-30", help="of simulated histories, such as 1-12 or 3,5")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time")
     parser.add_argument("--slice", default="1/1", help="such as 2/5: the second fifth of the list")
     options = parser.parse_args()
