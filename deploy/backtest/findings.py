@@ -18,7 +18,7 @@ from services.monitoring.backtest.decided_as_of import DecidedAsOf
 from services.monitoring.backtest.recorded_rows import recorded_rows
 from services.monitoring.backtest.request import NothingToReplay
 from shared.contracts.autocorrelation import mean_interval
-from shared.contracts.definitions import Approval, Model, Rollout
+from shared.contracts.definitions import Approval, Model, Policy, Rollout
 from shared.contracts.envelope import rfc3339
 
 FEWEST_ROWS = 50  # of `retrain.rows`
@@ -38,10 +38,13 @@ def findings(request: Request, say: Say) -> dict[str, Any]:
     if not request.alone:
         found.append(playing.played(static(model)))
         every = request.every or _as_often(found[0], len(stream))
-        if every is None:
-            warnings.append("the first configuration retrains never: say with --every what is to stand beside it")
-        else:
+        if every is not None:
             found.append(playing.played(periodic(model, every)))
+        elif not any(one.model.retrain.policy is Policy.EVERY for one in configurations):
+            warnings.append(
+                "the first configuration never retrained, so no timer that retrains as often stands beside it: "
+                "name one with --every"
+            )
     if _asks_a_person(model, request):
         warnings.append("what waits for a person's approval is taken as approved at once")
     compared = _compared(model, found)

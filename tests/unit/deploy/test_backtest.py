@@ -56,9 +56,16 @@ def test_never_is_what_static_is_and_no_timer_stands_beside_it(changed: Recorded
     assert never["less_static"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
     assert (never["loss"], never["quality"], never["cpu_s"]) == (static["loss"], static["quality"], static["cpu_s"])
     assert everything["warnings"] == [
-        "the first configuration retrains never: say with --every what is to stand beside it"
+        "the first configuration never retrained, so no timer that retrains as often stands beside it: "
+        "name one with --every"
     ]
     assert sum("fitting on" in text for text in said) == 1  # the first version is the same in both
+
+
+def test_where_a_timer_was_asked_for_none_is_missed(changed: RecordedStream) -> None:
+    everything = found(changed.request(NEVER, {"policy": "every", "rows": 300}))
+    assert [one["retrain"]["policy"] for one in everything["configurations"]] == ["never", "every", "never"]
+    assert everything["warnings"] == []
 
 
 def test_each_retrain_is_played_with_each_rollout_and_the_same_gives_the_same(changed: RecordedStream) -> None:
